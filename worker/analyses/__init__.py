@@ -1,0 +1,1 @@
+"""What can be run: descriptors of several schemas, read into one model of parameters."""

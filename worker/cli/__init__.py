@@ -1,0 +1,1 @@
+"""The ``omero-worker`` command."""

@@ -1,0 +1,1 @@
+"""Slurm over SSH: transport, quoting, commands, states, job scripts and streams."""

@@ -1,0 +1,1 @@
+"""What OMERO.web shows: building and reading of parameters, shared by the scripts."""

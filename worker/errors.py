@@ -1,0 +1,212 @@
+"""Every exception of this package, in one tree.
+
+::
+
+    WorkerError
+    ├── SettingsError              slurm-config.ini, environment or a secret file is wrong
+    ├── RequestError               what a person asked for cannot be done as asked
+    │   └── NotPermitted           ... because OMERO does not let this person do it
+    ├── DescriptorError            an analysis describes itself wrongly, or cannot be read
+    ├── HistoryError
+    │   ├── RunNotFound            no run (visible to this person) has that uuid
+    │   ├── HistoryConflict        somebody else wrote to the same run in between   (transient)
+    │   └── HistoryUnavailable     PostgreSQL does not answer                       (transient)
+    ├── TransportError             between us and the cluster
+    │   ├── NotSent                it never left us: try again freely               (transient)
+    │   │   └── HostUnreachable    no connection could be made                      (transient)
+    │   ├── Refused                the far side said no
+    │   │   ├── HostKeyRejected    the server's key is unknown, or not the known one
+    │   │   ├── KeyFileRejected    our private key is missing or readable by others
+    │   │   ├── LoginRejected      the server does not take our key
+    │   │   ├── CommandFailed      a command ended with a status other than 0
+    │   │   └── SubmissionRefused  sbatch said no
+    │   └── OutcomeUnknown         sent, but the reply was lost: look it up first   (transient)
+    ├── TransferDamaged            size or checksum of a file differ after transfer (transient)
+    ├── OmeroError
+    │   ├── OmeroRefused           OMERO said no (permissions, missing object)
+    │   └── OmeroUnavailable       OMERO does not answer, or the session has ended  (transient)
+    ├── ExportError                the pixels cannot be exported
+    ├── AnalysisFailed             the job ended, but not well
+    ├── ResultsError               results cannot be brought into OMERO
+    └── LeaseLost                  another process drives this run now              (transient)
+
+An error has a *message* (what happened and why) and a *remedy* (what to do about it); ``str()`` gives both, so
+that whatever ends in a log, an event or OMERO.web is complete. Errors marked *transient* may be tried again
+without a person's help; all others are permanent. Foreign exceptions are translated into these at the border of
+the room that calls the foreign library, always with ``from``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class WorkerError(Exception):
+    """Base of all errors of this package.
+
+    Parameters
+    ----------
+    message : str
+        What happened, and why, in a sentence that a person can read.
+    remedy : str
+        What that person, or the admin, can do about it.
+    """
+
+    transient: ClassVar[bool] = False
+    """Whether trying again, unchanged, may succeed."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.__dict__.copy()))
+
+
+def _rebuild(cls: type[WorkerError], state: dict[str, object]) -> WorkerError:
+    """Rebuild an error from a pickle, whatever the signature of its class."""
+    error = cls.__new__(cls)
+    Exception.__init__(error, state.get("message", ""))
+    error.__dict__.update(state)
+    return error
+
+
+class SettingsError(WorkerError):
+    """slurm-config.ini, the environment or a secret file is wrong."""
+
+
+class RequestError(WorkerError):
+    """What a person asked for cannot be done as asked."""
+
+
+class NotPermitted(RequestError):
+    """OMERO does not let this person do what was asked for."""
+
+
+class DescriptorError(WorkerError):
+    """An analysis describes itself wrongly, or its description cannot be read."""
+
+
+class HistoryError(WorkerError):
+    """The record of runs cannot be read or written."""
+
+
+class RunNotFound(HistoryError):
+    """No run that this person may see has that uuid."""
+
+
+class HistoryConflict(HistoryError):
+    """Somebody else wrote to the same run in between; read it again."""
+
+    transient = True
+
+
+class HistoryUnavailable(HistoryError):
+    """The database does not answer."""
+
+    transient = True
+
+
+class TransportError(WorkerError):
+    """Something between us and the cluster."""
+
+
+class NotSent(TransportError):
+    """The request never left us, so that it may be repeated freely."""
+
+    transient = True
+
+
+class HostUnreachable(NotSent):
+    """No connection to the cluster could be made."""
+
+
+class Refused(TransportError):
+    """The far side answered, and said no."""
+
+
+class HostKeyRejected(Refused):
+    """The key of the server is not in known_hosts, or is not the one that stands there."""
+
+
+class KeyFileRejected(Refused):
+    """Our private key is missing, unreadable, or readable by others."""
+
+
+class LoginRejected(Refused):
+    """The server does not take our key."""
+
+
+class CommandFailed(Refused):
+    """A command on the cluster ended with a status other than 0.
+
+    Parameters
+    ----------
+    command : str
+        The command as it was sent, quoted.
+    exit_status : int
+        Its exit status.
+    stderr : str
+        What it wrote to standard error.
+    remedy : str
+        What to do about it.
+    """
+
+    def __init__(self, command: str, exit_status: int, stderr: str, *, remedy: str = "") -> None:
+        program = command.split(maxsplit=1)[0] if command.strip() else command
+        super().__init__(f"{program} ended with status {exit_status}: {stderr.strip() or 'no message'}.", remedy=remedy)
+        self.command = command
+        self.exit_status = exit_status
+        self.stderr = stderr
+
+
+class SubmissionRefused(Refused):
+    """``sbatch`` said no: unknown partition, limit exceeded, invalid option."""
+
+
+class OutcomeUnknown(TransportError):
+    """The request was sent but its reply was lost: look its effect up before repeating it."""
+
+    transient = True
+
+
+class TransferDamaged(WorkerError):
+    """Size or checksum of a file are not the same on both sides after a transfer."""
+
+    transient = True
+
+
+class OmeroError(WorkerError):
+    """Something between us and OMERO."""
+
+
+class OmeroRefused(OmeroError):
+    """OMERO answered, and said no: permissions, or an object that is not there."""
+
+
+class OmeroUnavailable(OmeroError):
+    """OMERO does not answer, or our session there has ended."""
+
+    transient = True
+
+
+class ExportError(WorkerError):
+    """The chosen pixels cannot be exported."""
+
+
+class AnalysisFailed(WorkerError):
+    """The job on the cluster has ended, but not well."""
+
+
+class ResultsError(WorkerError):
+    """What the analysis produced cannot be brought into OMERO."""
+
+
+class LeaseLost(WorkerError):
+    """Another process drives this run now; whatever we were about to do is its business."""
+
+    transient = True

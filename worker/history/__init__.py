@@ -1,0 +1,1 @@
+"""What happened: aggregates, tracker, projections, tables and migrations."""

@@ -1,0 +1,1 @@
+"""OMERO to OME-Zarr: session, plate index, readers, writers and the export manifest."""

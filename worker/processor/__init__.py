@@ -1,0 +1,1 @@
+"""OMERO.grid Processor-0: the process class that forwards the environment."""

@@ -1,0 +1,1 @@
+"""Cluster to OMERO: manifest, matching, images, tables, attachments and annotations."""

@@ -1,0 +1,1 @@
+"""Status pages, metrics and preview tiles."""
