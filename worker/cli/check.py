@@ -1,0 +1,190 @@
+"""``omero-worker check``: whether everything that a run needs is there, and how to mend what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from worker.analyses import catalogue as catalogues
+from worker.cluster import images
+from worker.engine.assembly import open_record, open_settings, open_transport
+from worker.engine.lease import service_alive
+from worker.engine.omero import ServiceAccess
+from worker.errors import CommandFailed, WorkerError
+from worker.pixels import session
+
+if TYPE_CHECKING:
+    from worker.cluster.transport import Transport
+    from worker.settings.environment import WorkerEnvironment
+    from worker.settings.models import Settings
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    subject: str
+    verdict: Verdict
+    message: str
+    remedy: str = ""
+
+
+STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
+
+
+def check() -> None:
+    """Check settings, database, cluster and OMERO; exit status 1 if anything that a run needs is missing."""
+    findings = []
+    table = Table("Check", "", "What was found", "What to do")
+    for finding in examine():
+        findings.append(finding)
+        table.add_row(
+            finding.subject,
+            f"[{STYLES[finding.verdict]}]{finding.verdict.value}[/]",
+            finding.message.replace("[", r"\["),
+            finding.remedy.replace("[", r"\["),
+        )
+    Console().print(table)
+    if any(finding.verdict is Verdict.FAIL for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> Iterator[Finding]:
+    """Examine one thing after the other; what cannot be examined for want of another is left out.
+
+    Yields
+    ------
+    Finding
+        What was found.
+    """
+    try:
+        settings, environment = open_settings()
+    except WorkerError as error:
+        yield Finding("settings", Verdict.FAIL, error.message, error.remedy)
+        return
+    yield Finding("settings", Verdict.OK, f"{len(settings.workflows)} workflows, cluster {settings.ssh.host}")
+    for warning in settings.warnings:
+        yield Finding("settings", Verdict.WARN, warning)
+    yield from _guarded("database", _database)
+    yield from _cluster(settings, environment)
+    yield from _guarded("OMERO", lambda: _omero(environment))
+
+
+def _guarded(subject: str, examination: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Turn an error of an examination into a finding."""
+    try:
+        yield from examination()
+    except WorkerError as error:
+        yield Finding(subject, Verdict.FAIL, error.message, error.remedy)
+
+
+def _database() -> Iterator[Finding]:
+    with open_record() as record:
+        yield Finding("database", Verdict.OK, f"{record.database.engine.dialect.name}, tables are up to date")
+        if service_alive(record.database):
+            yield Finding("engine", Verdict.OK, "an engine service is alive")
+        else:
+            yield Finding(
+                "engine",
+                Verdict.WARN,
+                "no engine service is alive; each script drives its own run as long as it lives",
+                "Start 'omero-worker serve'.",
+            )
+
+
+def _cluster(settings: Settings, environment: WorkerEnvironment) -> Iterator[Finding]:
+    transport = open_transport(settings)
+    try:
+        yield from _guarded("SSH", lambda: _login(transport, settings))
+        for program, argv in (
+            ("sbatch", ["sbatch", "--version"]),
+            ("squeue", ["squeue", "--version"]),
+            ("sacct", ["sacct", "--version"]),
+        ):
+            yield from _guarded(program, lambda program=program, argv=argv: _program(transport, program, argv))  # type: ignore[misc]  # bound early on purpose
+        yield from _guarded("containers", lambda: _runtime(transport))
+        yield from _guarded("images", lambda: _images(transport, settings, environment))
+    except WorkerError as error:
+        yield Finding("SSH", Verdict.FAIL, error.message, error.remedy)
+    finally:
+        transport.close()
+
+
+def _login(transport: Transport, settings: Settings) -> Iterator[Finding]:
+    name = transport.run(["id", "-un"]).check().text.strip()
+    yield Finding("SSH", Verdict.OK, f"logged in at {settings.ssh.host} as {name}")
+
+
+def _program(transport: Transport, program: str, argv: list[str]) -> Iterator[Finding]:
+    try:
+        yield Finding(program, Verdict.OK, transport.run(argv).check().text.strip())
+    except CommandFailed as error:
+        verdict = Verdict.WARN if program == "sacct" else Verdict.FAIL
+        yield Finding(
+            program,
+            verdict,
+            error.message,
+            "Without accounting, the end of a job is told by its exit file alone."
+            if program == "sacct"
+            else f"Make {program} available to non-interactive logins (PATH in ~/.bashrc, or sshd's SetEnv).",
+        )
+
+
+def _runtime(transport: Transport) -> Iterator[Finding]:
+    script = "command -v apptainer || command -v singularity || { command -v module >/dev/null && echo module; }"
+    found = transport.run(["bash", "-lc", script])
+    if found.exit_status == 0:
+        yield Finding("containers", Verdict.OK, found.text.strip())
+    else:
+        yield Finding(
+            "containers",
+            Verdict.WARN,
+            "neither apptainer nor singularity on the login node",
+            "Jobs look for them on the compute nodes; make sure that they are there.",
+        )
+
+
+def _images(transport: Transport, settings: Settings, environment: WorkerEnvironment) -> Iterator[Finding]:
+    folders = {name: workflow.image_folder for name, workflow in settings.workflows.items()}
+    versions = images.list_versions(transport, settings.slurm.slurm_images_path, folders)
+    known = {entry.name: entry for entry in catalogues.load(catalogues.catalogue_path(environment.state_dir)).entries}
+    for name in folders:
+        if not versions.get(name):
+            yield Finding(
+                name,
+                Verdict.FAIL,
+                f"no image in {settings.slurm.slurm_images_path}/{folders[name]}",
+                "Pull the workflow's container image into that folder.",
+            )
+            continue
+        entry = known.get(name)
+        if entry is None or entry.analysis is None:
+            reason = entry.problem if entry else "the engine has not looked at it yet"
+            yield Finding(name, Verdict.FAIL, f"no descriptor: {reason}", "Run 'omero-worker refresh'.")
+        else:
+            yield Finding(name, Verdict.OK, f"versions {', '.join(versions[name])}")
+
+
+def _omero(environment: WorkerEnvironment) -> Iterator[Finding]:
+    access = ServiceAccess(environment)
+    with access.service() as gateway:
+        identity = session.who(gateway)
+        yield Finding(
+            "OMERO",
+            Verdict.OK,
+            f"{environment.omero_host}:{environment.omero_port} takes the service account {identity.user_name}",
+        )

@@ -1,0 +1,172 @@
+"""``omero-worker runs``: what became of each run."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from worker.engine.assembly import open_record
+from worker.engine.view import view_of
+from worker.errors import RequestError
+
+if TYPE_CHECKING:
+    from worker.engine.assembly import Record
+
+app = typer.Typer(no_args_is_help=True)
+RunId = Annotated[UUID, typer.Argument(help="The run's uuid.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command("list")
+def list_runs(
+    user: Annotated[int | None, typer.Option(help="Only the runs of the OMERO user with this id.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, the newest first."""
+    with open_record() as record:
+        rows = record.reader.list_runs(user=user, limit=limit)
+    if as_json:
+        _print_json([row.to_json() for row in rows])
+        return
+    table = Table("Run", "Workflow", "User", "Status", "Progress", "Started", "Message")
+    for row in rows:
+        started = row.created_at.strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(
+            str(row.run_id), row.main_task_name, str(row.user), row.status, row.progress, started, row.message
+        )
+    Console().print(table)
+
+
+@app.command("show")
+def show(run_id: RunId, as_json: AsJson = False) -> None:
+    """Show one run: its steps, its jobs and what they led to."""
+    with open_record() as record:
+        picture = describe_run(record, run_id)
+    if as_json:
+        _print_json(picture)
+        return
+    console = Console(soft_wrap=True)
+    console.print(f"Run {run_id}: {picture['status']}", style="bold", highlight=False)
+    console.print(str(picture["description"]), markup=False, highlight=False)
+    if picture["message"]:
+        console.print(str(picture["message"]), style="red", markup=False, highlight=False)
+    tasks = Table("Task", "Version", "Status", "Progress", "Slurm jobs", title="Tasks", title_justify="left")
+    for task in picture["tasks"]:
+        tasks.add_row(
+            task["name"],
+            task["version"],
+            str(task["status"]),
+            str(task["progress"] or ""),
+            " ".join(str(job) for job in task["jobs"]),
+        )
+    console.print(tasks)
+    table = Table("Step", "State", "Attempts failed", "Note", title="Steps", title_justify="left")
+    for step in picture["steps"]:
+        table.add_row(step["name"], step["state"], str(step["attempts"]), step["note"])
+    console.print(table)
+
+
+def describe_run(record: Record, run_id: UUID) -> dict[str, object]:
+    """Everything that is worth telling about a run, as plain data.
+
+    Parameters
+    ----------
+    record : Record
+        The record of runs.
+    run_id : UUID
+        The run.
+
+    Returns
+    -------
+    dict
+        ``run_id, status, description, message, user, group, tasks[], steps[]``.
+
+    Raises
+    ------
+    RunNotFound
+        If there is no such run.
+    """
+    row = record.reader.run(run_id)
+    run = record.tracker.run(run_id)
+    view = view_of(run)
+    tasks = [record.tracker.task(task_id) for task_id in run.tasks]
+    return {
+        "run_id": str(run_id),
+        "status": row.status,
+        "description": run.description,
+        "message": run.error_message or run.paused_reason or "",
+        "user": run.user,
+        "group": run.group,
+        "tasks": [
+            {
+                "task_id": str(task.id),
+                "name": task.task_name,
+                "version": task.task_version,
+                "status": task.status,
+                "progress": task.progress,
+                "jobs": task.job_ids,
+            }
+            for task in tasks
+        ],
+        "steps": [
+            {
+                "name": name,
+                "state": step.progress.value,
+                "attempts": step.attempts,
+                "note": step.message if step.progress.value != "done" else "",
+            }
+            for name, step in view.steps.items()
+        ],
+    }
+
+
+@app.command("events")
+def events(run_id: RunId, as_json: AsJson = False) -> None:
+    """List the events of one run and its tasks, in the order in which they were recorded."""
+    with open_record() as record:
+        rows = record.reader.events(run_id)
+    if as_json:
+        _print_json([row.to_json() for row in rows])
+        return
+    console = Console(soft_wrap=True)
+    for row in rows:
+        subject = row.task_name or "run"
+        data = json.dumps(row.data, ensure_ascii=False, default=str)
+        console.print(
+            f"{row.position:>6}  {row.at:%Y-%m-%d %H:%M:%S.%f}  {subject:<28} {row.name:<20} {data}",
+            markup=False,
+            highlight=False,
+        )
+
+
+@app.command("cancel")
+def cancel(run_id: RunId) -> None:
+    """Cancel a run: its jobs are taken off the cluster and its data there are left for inspection."""
+    with open_record() as record:
+        run = record.tracker.run(run_id)
+        if run.status in ("COMPLETED", "FAILED"):
+            raise RequestError(f"Run {run_id} has ended already ({run.status.lower()}); there is nothing to cancel.")
+        record.tracker.request_cancel(run_id, f"{getpass.getuser()} (command line)")
+    typer.echo(f"Run {run_id} will be cancelled by the engine service within seconds.")
+
+
+@app.command("resume")
+def resume(run_id: RunId) -> None:
+    """Resume a run that is paused."""
+    with open_record() as record:
+        run = record.tracker.run(run_id)
+        if run.paused_reason is None:
+            raise RequestError(f"Run {run_id} is not paused.")
+        record.tracker.resume_run(run_id)
+    typer.echo(f"Run {run_id} goes on where it stopped.")
+
+
+def _print_json(data: object) -> None:
+    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))

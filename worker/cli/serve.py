@@ -1,0 +1,63 @@
+"""``omero-worker serve`` and ``refresh``: the engine service and the catalogue that dialogs read."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import structlog
+import typer
+
+from worker.engine.assembly import open_record, open_resources, open_settings, open_transport
+from worker.engine.catalogue import refresh_catalogue
+from worker.engine.omero import ServiceAccess
+from worker.engine.service import Service
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+log = structlog.get_logger(__name__)
+
+
+def serve(
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Runs that are driven at the same time.")] = 8,
+    refresh_every: Annotated[float, typer.Option(min=10, help="Seconds between looks at workflows.")] = 300.0,
+) -> None:
+    """Drive all runs to their end, until this process is told to stop (SIGTERM or Ctrl-C)."""
+    with open_record() as record:
+        for warning in record.settings.warnings:
+            log.warning("settings", problem=warning)
+        access = ServiceAccess(record.environment)
+        with open_resources(record, access) as resources:
+            service = Service(
+                resources,
+                record.database,
+                record.reader,
+                refresh=lambda: refresh_catalogue(
+                    record.settings, resources.transport, state_dir=record.environment.state_dir
+                ),
+                threads=threads,
+                refresh_interval_s=refresh_every,
+            )
+
+            def stop(_signal: int, _frame: FrameType | None) -> None:
+                service.stop()
+
+            signal.signal(signal.SIGTERM, stop)
+            signal.signal(signal.SIGINT, stop)
+            service.run()
+
+
+def refresh() -> None:
+    """Look at workflows, versions and descriptors once, and write what the dialogs show."""
+    settings, environment = open_settings()
+    transport = open_transport(settings)
+    try:
+        catalogue = refresh_catalogue(settings, transport, state_dir=environment.state_dir)
+    finally:
+        transport.close()
+    for entry in catalogue.entries:
+        versions = ", ".join(entry.versions) or "no image on the cluster"
+        typer.echo(f"{entry.name}: {versions}{'; ' + entry.problem if entry.problem else ''}")
+    if catalogue.note:
+        typer.echo(catalogue.note)

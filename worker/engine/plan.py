@@ -1,0 +1,161 @@
+"""What a run does next: a pure function from its picture to a step, a wait or an end.
+
+=====================================  ==============================================
+the run ...                            next
+=====================================  ==============================================
+has completed or failed                `Finished`
+is to be cancelled                     `Step` cancel, then `End` (failed: cancelled)
+is paused                              `Wait` until somebody resumes it
+is not exported yet                    `Step` export
+could not be exported                  `End` (failed)
+has a branch not submitted             `Step` submit/i
+has a branch with results to fetch     `Step` fetch/i, then import/i
+has a branch with a running job        `Step` watch/i
+has a branch that failed               ... goes on with the other branches
+has only branches that have ended      `Step` tidy, then `End`
+=====================================  ==============================================
+
+A step whose last attempt failed is not taken before its retry time: `Wait`. Submissions come before everything else
+so that the cluster is busy while we fetch and import. Steps that have just said "not yet" (a job that still runs) are
+left out until their time comes, so that one analysis never holds up another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.engine.view import BRANCH_STEPS, Branch, Progress, RunView
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+URGENCY = {"submit": 0, "import": 1, "fetch": 2, "watch": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Take this step now."""
+
+    name: str
+    kind: str
+    branch: Branch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before `until`; None: not before somebody changes the run."""
+
+    until: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Close the run."""
+
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run is closed already."""
+
+
+Decision = Step | Wait | End | Finished
+
+
+def branch_failed(view: RunView, branch: Branch) -> str | None:
+    """Why an analysis of a run has failed, or None while it has not."""
+    for kind in BRANCH_STEPS:
+        step = view.step(branch.step(kind))
+        if step.progress is Progress.FAILED:
+            return step.message
+    job = view.step(branch.step("watch"))
+    if job.progress is Progress.DONE and not job.data.get("ok", False):
+        return str(job.data.get("message", "The job failed."))
+    return None
+
+
+def next_branch_step(view: RunView, branch: Branch) -> Step | None:
+    """The first step of a branch that is not done, or None when nothing is left to do for it."""
+    for kind in BRANCH_STEPS:
+        name = branch.step(kind)
+        progress = view.step(name).progress
+        if progress is Progress.FAILED:
+            return None
+        if progress is not Progress.DONE:
+            return Step(name, kind, branch)
+    return None
+
+
+def plan(view: RunView, now: datetime, not_yet: Mapping[str, datetime | None] | None = None) -> Decision:
+    """Decide what a run does next.
+
+    Parameters
+    ----------
+    view : RunView
+        The run's picture.
+    now : datetime
+        The time, with time zone.
+    not_yet : mapping of str to datetime or None, optional
+        Steps that said "not yet" a moment ago, with the time at which to look again (None: when there is news).
+
+    Returns
+    -------
+    Step, Wait, End or Finished
+        See the table above.
+    """
+    if view.status in ("COMPLETED", "FAILED"):
+        return Finished()
+    waiting = not_yet or {}
+    if view.cancelled_by is not None:
+        cancel = view.step("cancel")
+        if cancel.progress is Progress.DONE:
+            return End(ok=False, message=f"Cancelled by {view.cancelled_by}.")
+        if cancel.progress is Progress.FAILED:
+            return End(ok=False, message=f"Cancelled by {view.cancelled_by}, but not on the cluster: {cancel.message}")
+        return _when_due(view, [Step("cancel", "cancel")], now, waiting)
+    if view.paused is not None:
+        return Wait(None, view.paused)
+
+    export = view.step("export")
+    if export.progress is Progress.FAILED:
+        return End(ok=False, message=export.message)
+    if export.progress is not Progress.DONE:
+        return _when_due(view, [Step("export", "export")], now, waiting)
+
+    open_steps = [step for branch in view.branches if (step := next_branch_step(view, branch))]
+    if open_steps:
+        return _when_due(view, sorted(open_steps, key=lambda step: URGENCY[step.kind]), now, waiting)
+
+    failures = {branch.index: reason for branch in view.branches if (reason := branch_failed(view, branch))}
+    if not failures and view.cleanup and view.step("tidy").progress not in (Progress.DONE, Progress.FAILED):
+        return _when_due(view, [Step("tidy", "tidy")], now, waiting)
+    if not failures:
+        return End(ok=True, message="")
+    if len(view.branches) == 1:
+        return End(ok=False, message=next(iter(failures.values())))
+    reasons = " ".join(failures[index] for index in sorted(failures))
+    return End(ok=False, message=f"{len(failures)} of {len(view.branches)} analyses failed: {reasons}")
+
+
+def _when_due(view: RunView, steps: list[Step], now: datetime, not_yet: Mapping[str, datetime | None]) -> Step | Wait:
+    """Take the first step that may be taken now, or wait for the one that may be taken first."""
+    waits: list[tuple[datetime, str]] = []
+    for step in steps:
+        state = view.step(step.name)
+        if step.name in not_yet:
+            look_again = not_yet[step.name]
+            if look_again is not None:
+                waits.append((look_again, f"{step.name} goes on"))
+        elif state.retry_at is None or state.retry_at <= now:
+            return step
+        else:
+            waits.append((state.retry_at, state.message))
+    if not waits:
+        return Wait(None, "jobs are running")
+    until, reason = min(waits)
+    return Wait(until, reason)

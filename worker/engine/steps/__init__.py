@@ -1,0 +1,50 @@
+"""The steps of a run, each an idempotent function from its context to an outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker.engine.steps.bring_in import bring_in
+from worker.engine.steps.cancel import cancel
+from worker.engine.steps.export import export_pixels
+from worker.engine.steps.fetch import fetch
+from worker.engine.steps.submit import submit
+from worker.engine.steps.tidy import tidy
+from worker.engine.steps.watch import watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from worker.engine.context import Outcome, StepContext
+    from worker.engine.plan import Step
+
+STEPS: Mapping[str, Callable[[StepContext], Outcome]] = {
+    "export": export_pixels,
+    "submit": submit,
+    "watch": watch,
+    "fetch": fetch,
+    "import": bring_in,
+    "tidy": tidy,
+    "cancel": cancel,
+}
+"""Step functions by kind."""
+
+
+def close_tasks(context: StepContext, step: Step, message: str) -> None:
+    """Mark the task that a step belongs to as failed, for the dashboards.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+    step : Step
+        The step that has failed for good.
+    message : str
+        Why.
+    """
+    if step.kind == "export":
+        context.tracker.fail_task(context.run.tasks[0], message)
+    elif step.kind in ("submit", "watch"):
+        context.tracker.fail_task(context.own_branch.task_id, message)
+    elif step.kind in ("fetch", "import"):
+        context.tracker.fail_task(context.own_branch.import_task_id, message)

@@ -1,0 +1,81 @@
+"""Step ``submit``: one Slurm job per analysis, exactly once."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from worker.cluster import slurm
+from worker.engine.context import Done, Outcome
+from worker.engine.jobs import job_of
+
+if TYPE_CHECKING:
+    from worker.engine.context import StepContext
+
+log = structlog.get_logger(__name__)
+
+
+def submit(context: StepContext) -> Outcome:
+    """Submit the job of this branch, or adopt the one that was submitted before us.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+
+    Returns
+    -------
+    Done
+        With ``job_id`` and whether the job was ``adopted``.
+
+    Raises
+    ------
+    SubmissionRefused
+        If Slurm does not take the job.
+    OutcomeUnknown
+        If the reply was lost. The next attempt looks the job up by its key before it submits again.
+    """
+    branch = context.own_branch
+    task = context.tracker.task(branch.task_id)
+    if task.job_ids:
+        return Done({"job_id": task.job_ids[-1], "adopted": False})
+    key = str(branch.task_id)
+    if task.submission_key is not None:
+        job_id = _look_up(context, key)
+        if job_id is not None:
+            log.info("job_adopted", job=job_id, task=key)
+            context.tracker.add_job_id(branch.task_id, job_id)
+            return Done({"job_id": job_id, "adopted": True})
+    job = job_of(context)
+    context.tracker.start_task(branch.task_id)
+    if task.submission_key is None:
+        context.tracker.intend_submission(branch.task_id, key)
+    context.guard()
+    context.report(f"Submitting {job.workflow} to the cluster.")
+    job_id = slurm.submit(context.resources.transport, context.layout, job)
+    context.tracker.add_job_id(branch.task_id, job_id)
+    context.tracker.update_task_status(branch.task_id, "PENDING")
+    context.report(f"Slurm job {job_id} ({job.workflow}) is waiting for its turn.")
+    return Done({"job_id": job_id, "adopted": False})
+
+
+def _look_up(context: StepContext, key: str) -> int | None:
+    """Find the job with this key; None only after two clean, spaced answers that there is none.
+
+    A job can be visible a moment later than its submission was taken (accounting lags by up to some seconds), so that
+    a single negative proves nothing.
+    """
+    for attempt in range(2):
+        if attempt:
+            time.sleep(context.resources.lookup_spacing_s)
+        context.guard()
+        found = slurm.find_by_key(context.resources.transport, key)
+        if found:
+            if len(found) > 1:
+                # Cannot happen by our own doing; the oldest is the one that was intended.
+                log.error("jobs_with_one_key", jobs=found, task=key)
+                slurm.cancel(context.resources.transport, sorted(found)[1:])
+            return min(found)
+    return None

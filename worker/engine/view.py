@@ -1,0 +1,105 @@
+"""A run as the plan sees it: a small frozen picture, taken from the run's aggregate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from worker.history.domain import WorkflowRun
+
+BRANCH_STEPS = ("submit", "watch", "fetch", "import")
+"""Steps of one analysis, in their order."""
+
+
+class Progress(StrEnum):
+    """How far a step is."""
+
+    OPEN = "open"
+    INTENDED = "intended"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """How far one step is."""
+
+    progress: Progress = Progress.OPEN
+    data: Mapping[str, Any] = field(default_factory=dict)
+    attempts: int = 0
+    message: str = ""
+    """Why the last attempt failed."""
+    retry_at: datetime | None = None
+    """When the next attempt may be made; None: at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One analysis of a run: its two tasks and the names of its steps."""
+
+    index: int
+    task_id: UUID
+    import_task_id: UUID
+
+    def step(self, kind: str) -> str:
+        """Name of this branch's step of that kind, such as ``submit/0``."""
+        return f"{kind}/{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as the plan sees it."""
+
+    status: str
+    """INITIALIZED, STARTED, COMPLETED or FAILED."""
+    branches: tuple[Branch, ...]
+    steps: Mapping[str, StepView]
+    paused: str | None = None
+    cancelled_by: str | None = None
+    cleanup: bool = True
+
+    def step(self, name: str) -> StepView:
+        """How far the step of that name is; one that nobody has begun is open."""
+        return self.steps.get(name, StepView())
+
+
+def view_of(run: WorkflowRun) -> RunView:
+    """Take the picture of a run.
+
+    Parameters
+    ----------
+    run : WorkflowRun
+        The run's aggregate.
+
+    Returns
+    -------
+    RunView
+        Its picture. The order of the tasks is that in which `worker.engine.accept` adds them: the export, then two
+        (analysis, import) for each workflow.
+    """
+    tasks = list(run.tasks)
+    branches = tuple(
+        Branch(index, tasks[1 + 2 * index], tasks[2 + 2 * index]) for index in range((len(tasks) - 1) // 2)
+    )
+    steps: dict[str, StepView] = {}
+    for name, state in run.steps.items():
+        progress = Progress(state.state)
+        retry_at = datetime.fromisoformat(state.retry_at) if state.retry_at else None
+        if progress is Progress.INTENDED and state.last_error and retry_at is None:
+            progress = Progress.FAILED
+        steps[name] = StepView(progress, state.data, state.attempts, state.last_error, retry_at)
+    request = run.request or {}
+    return RunView(
+        status=run.status,
+        branches=branches,
+        steps=steps,
+        paused=run.paused_reason,
+        cancelled_by=run.cancel_requested_by,
+        cleanup=bool(request.get("cleanup", True)),
+    )
