@@ -1,0 +1,415 @@
+"""Sessions with OMERO: opening, joining, acting for a person, closing; and the border for OMERO's exceptions.
+
+Who opens a session owns it, and closing it ends it on the server. A session that was joined belongs to somebody else
+(the Processor, OMERO.web): leaving it never ends it, whoever calls ``close`` and however hard.
+
+Connections are encrypted (``omero.client`` speaks TLS unless it is told otherwise, and nothing here tells it).
+Neither a password nor a session key is kept in any value of this module, and exceptions lose the keys that the server
+puts into their texts before they are chained into ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import Glacier2
+import Ice
+import omero
+import omero.all  # makes the generated services and exceptions known
+import omero.model
+import omero.sys
+from omero.gateway import BlitzGateway
+
+from worker.errors import NotPermitted, OmeroRefused, OmeroUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+KEEP_ALIVE_S: Final = 60
+"""How often a session tells the server that it is in use; OMERO closes idle ones after 10 minutes by default."""
+
+SUDO_LIFETIME_S: Final = 24 * 3600
+"""How long a session that the service opened for a person lives at most."""
+
+SUDO_IDLE_S: Final = 600
+"""How long such a session lives when nothing keeps it alive, for instance because its process was killed."""
+
+_UUID: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+_HIDDEN: Final = "<session>"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """Where a session is and whose it is; never how to get in.
+
+    Parameters
+    ----------
+    host : str
+        Name or address of the OMERO server.
+    port : int
+        Its router port (4064 by default).
+    user : str or None
+        Login name of the person who acts, if known.
+    group : int or None
+        Id of the group in which they act, if known.
+    """
+
+    host: str
+    port: int
+    user: str | None = None
+    group: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who acts in a session.
+
+    Parameters
+    ----------
+    user_id : int
+        Id of the Experimenter.
+    user_name : str
+        Their login name.
+    group_id : int
+        Id of the group in which they act.
+    group_name : str
+        Name of that group.
+    email : str or None
+        Their e-mail address, as OMERO knows it.
+    """
+
+    user_id: int
+    user_name: str
+    group_id: int
+    group_name: str
+    email: str | None
+
+
+class WorkerGateway(BlitzGateway):  # type: ignore[misc]  # omero-py has no type information
+    """A gateway that knows whether its session is its own.
+
+    Parameters
+    ----------
+    client : omero.client
+        A client that has a session.
+    owns_session : bool
+        Whether closing this gateway ends the session on the server.
+    """
+
+    def __init__(self, client: Any, *, owns_session: bool) -> None:
+        super().__init__(client_obj=client)
+        self.owns_session = owns_session
+
+    def close(self, hard: bool = True) -> None:
+        """Disconnect, and end the session if it is our own.
+
+        Parameters
+        ----------
+        hard : bool
+            False leaves even a session of our own on the server.
+        """
+        super().close(hard=hard and self.owns_session)
+
+    def __reduce__(self) -> NoReturn:
+        message = "a live OMERO session cannot be pickled; send a SessionSpec and open a session of its own there"
+        raise TypeError(message)
+
+
+class Session:
+    """Context manager around a gateway: keeps its session alive inside, leaves or ends it at the end.
+
+    Parameters
+    ----------
+    gateway : omero.gateway.BlitzGateway
+        A connected gateway. One that does not come from this module counts as joined, and is left open on the server.
+    """
+
+    def __init__(self, gateway: BlitzGateway) -> None:
+        self.gateway = gateway
+
+    @property
+    def spec(self) -> SessionSpec:
+        """Where this session is and whose it is; safe to log, pickle and keep."""
+        identity = who(self.gateway)
+        return SessionSpec(str(self.gateway.host), int(self.gateway.port), identity.user_name, identity.group_id)
+
+    def __enter__(self) -> BlitzGateway:
+        self.gateway.c.enableKeepAlive(KEEP_ALIVE_S)
+        return self.gateway
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session if it is our own, else leave it."""
+        if self.gateway.c is not None:
+            self.gateway.close(hard=getattr(self.gateway, "owns_session", False))
+
+    def __reduce__(self) -> NoReturn:
+        message = "a live OMERO session cannot be pickled; pickle its spec"
+        raise TypeError(message)
+
+
+def open_session(host: str, port: int, *, user: str, password: str) -> WorkerGateway:
+    """Log in with a password; the session is ours.
+
+    Parameters
+    ----------
+    host : str
+        Name or address of the OMERO server.
+    port : int
+        Its router port.
+    user : str
+        Login name.
+    password : str
+        Password; not kept.
+
+    Returns
+    -------
+    WorkerGateway
+        A connected gateway that ends its session when it is closed.
+
+    Raises
+    ------
+    OmeroRefused
+        OMERO does not know this user, or the password is wrong.
+    OmeroUnavailable
+        OMERO does not answer.
+    """
+    client = _client(host, port)
+    with _closing_on_error(client):
+        try:
+            with translated(f"log in to OMERO at {host}:{port}"):
+                client.createSession(user, password)
+        except OmeroUnavailable as error:
+            if isinstance(error.__cause__, Glacier2.PermissionDeniedException):
+                raise OmeroRefused(
+                    f"OMERO at {host}:{port} does not let {user!r} in: wrong password, or no such user.",
+                    remedy="Check the user name and the password.",
+                ) from error.__cause__
+            raise
+        client.enableKeepAlive(KEEP_ALIVE_S)
+        return WorkerGateway(client, owns_session=True)
+
+
+def join(host: str, port: int, *, session_key: str) -> WorkerGateway:
+    """Join a session that somebody else opened, and never end it.
+
+    Parameters
+    ----------
+    host : str
+        Name or address of the OMERO server.
+    port : int
+        Its router port.
+    session_key : str
+        The key of the session; not kept by us.
+
+    Returns
+    -------
+    WorkerGateway
+        A connected gateway that only leaves when it is closed.
+
+    Raises
+    ------
+    OmeroUnavailable
+        OMERO does not answer, or the session has ended.
+    """
+    return _join(host, port, session_key, owns_session=False)
+
+
+def as_user(service_gateway: BlitzGateway, user_name: str, group_id: int) -> WorkerGateway:
+    """Act as a person in one of their groups, as a service account with the privilege ``Sudo``.
+
+    Parameters
+    ----------
+    service_gateway : omero.gateway.BlitzGateway
+        Session of the service account.
+    user_name : str
+        Login name of the person.
+    group_id : int
+        Id of the group in which to act.
+
+    Returns
+    -------
+    WorkerGateway
+        A session of that person, ended when it is closed.
+
+    Raises
+    ------
+    NotPermitted
+        The service account may not do so, or the person is not in that group.
+    OmeroRefused
+        There is no such person or group.
+    OmeroUnavailable
+        OMERO does not answer, or the service's session has ended.
+    """
+    factory = service_gateway.c.sf
+    with translated(f"act as {user_name!r} in group {group_id}"):
+        group = factory.getAdminService().getGroup(group_id)
+        principal = omero.sys.Principal()
+        principal.name = user_name
+        principal.group = group.getName().getValue()
+        principal.eventType = "User"
+        session = factory.getSessionService().createSessionWithTimeouts(
+            principal, SUDO_LIFETIME_S * 1000, SUDO_IDLE_S * 1000
+        )
+    gateway = _join(
+        str(service_gateway.host), int(service_gateway.port), session.getUuid().getValue(), owns_session=True
+    )
+    identity = who(gateway)
+    if identity.user_name != user_name or identity.group_id != group_id:
+        gateway.close()
+        raise NotPermitted(
+            f"OMERO opened a session for {identity.user_name!r} in group {identity.group_id} instead of for"
+            f" {user_name!r} in group {group_id}.",
+            remedy="Check that this person is still a member of that group.",
+        )
+    return gateway
+
+
+def who(gateway: BlitzGateway) -> Identity:
+    """Say who acts in a session.
+
+    Parameters
+    ----------
+    gateway : omero.gateway.BlitzGateway
+        A connected gateway.
+
+    Returns
+    -------
+    Identity
+        The person and the group in which they act.
+
+    Raises
+    ------
+    OmeroUnavailable
+        OMERO does not answer, or the session has ended.
+    """
+    with translated("ask OMERO who we are"):
+        admin = gateway.c.sf.getAdminService()
+        context = admin.getEventContext(call_context(gateway))
+        email = admin.getExperimenter(context.userId).getEmail()
+    return Identity(
+        user_id=context.userId,
+        user_name=context.userName,
+        group_id=context.groupId,
+        group_name=context.groupName,
+        email=(email.getValue() or None) if email is not None else None,
+    )
+
+
+def call_context(gateway: BlitzGateway) -> dict[str, str]:
+    """Give the request context (group, user) in which this gateway makes its calls.
+
+    Parameters
+    ----------
+    gateway : omero.gateway.BlitzGateway
+        A connected gateway.
+
+    Returns
+    -------
+    dict of str to str
+        To be passed as the last argument of a raw service call.
+    """
+    return {str(key): str(value) for key, value in gateway.SERVICE_OPTS.items()}
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Translate what Ice and OMERO raise inside into our own errors.
+
+    Parameters
+    ----------
+    doing : str
+        What is being done, to follow "cannot": ``"read plane 3 of image 12"``.
+
+    Raises
+    ------
+    OmeroUnavailable
+        The connection or the session is gone, or OMERO asks to try again later.
+    NotPermitted
+        OMERO does not let this person do it.
+    OmeroRefused
+        OMERO said no for another reason.
+    """
+    try:
+        yield
+    except omero.SecurityViolation as error:
+        raise NotPermitted(
+            f"Cannot {doing}: OMERO does not permit it{_reason(error)}.",
+            remedy="Ask the owner of the data or an OMERO admin.",
+        ) from _redacted(error)
+    except (omero.SessionException, Glacier2.PermissionDeniedException, Glacier2.SessionNotExistException) as error:
+        raise OmeroUnavailable(
+            f"Cannot {doing}: the OMERO session has ended.", remedy="A new session is needed."
+        ) from _redacted(error)
+    except (omero.ConcurrencyException, Glacier2.CannotCreateSessionException) as error:
+        raise OmeroUnavailable(
+            f"Cannot {doing}: OMERO is busy or not ready yet ({type(error).__name__})."
+        ) from _redacted(error)
+    except omero.ServerError as error:
+        raise OmeroRefused(f"Cannot {doing}: {type(error).__name__}{_reason(error)}.") from _redacted(error)
+    except (Ice.MarshalException, Ice.UnknownException, Ice.OperationNotExistException) as error:
+        # The two sides do not understand each other, or the server failed inside: the same call would fail again.
+        raise OmeroRefused(
+            f"Cannot {doing}: OMERO failed ({type(error).__name__}).", remedy="The server's Blitz log says why."
+        ) from _redacted(error)
+    except (Ice.LocalException, omero.ClientError) as error:
+        raise OmeroUnavailable(
+            f"Cannot {doing}: no connection to OMERO ({type(error).__name__}).",
+            remedy="Check that the OMERO server is running and can be reached.",
+        ) from _redacted(error)
+
+
+def _client(host: str, port: int) -> Any:
+    with translated(f"prepare a connection to OMERO at {host}:{port}"):
+        client = omero.client(host=host, port=port)
+        client.setAgent("OMERO.worker")
+        return client
+
+
+def _join(host: str, port: int, session_key: str, *, owns_session: bool) -> WorkerGateway:
+    client = _client(host, port)
+    with _closing_on_error(client), translated(f"join a session at OMERO {host}:{port}"):
+        factory = client.joinSession(session_key)
+        # Ending the connection must not end the session; its owner does that, in so many words.
+        factory.detachOnDestroy()
+        client.enableKeepAlive(KEEP_ALIVE_S)
+        return WorkerGateway(client, owns_session=owns_session)
+
+
+@contextlib.contextmanager
+def _closing_on_error(client: Any) -> Iterator[None]:
+    """Destroy the communicator and its threads when no session comes of it."""
+    try:
+        yield
+    except BaseException:
+        client.__del__()  # closes, and only logs what goes wrong on the way
+        raise
+
+
+def _reason(error: Any) -> str:
+    """Give the first line of what the server says, without session keys, ready to be put before a full stop."""
+    lines = (getattr(error, "message", "") or "").strip().splitlines()
+    return ": " + _UUID.sub(_HIDDEN, lines[0]).rstrip(".") if lines else ""
+
+
+def _redacted(error: Any) -> Any:
+    """Take session keys out of a foreign exception, because its text ends in logs with ours.
+
+    Proxies of a session are named after its key, so that the text of nearly every Ice exception may contain it.
+    """
+    for name in ("message", "serverStackTrace", "reason", "unknown"):
+        value = getattr(error, name, None)
+        if isinstance(value, str):
+            setattr(error, name, _UUID.sub(_HIDDEN, value))
+    identity = getattr(error, "id", None)
+    if isinstance(identity, Ice.Identity):
+        error.id = Ice.Identity(_UUID.sub(_HIDDEN, identity.name), _UUID.sub(_HIDDEN, identity.category))
+    return error
