@@ -1,0 +1,243 @@
+"""Finding and reading slurm-config.ini: `load_settings` once, `SettingsSource` for processes that go on.
+
+The web plugin rewrites a file in place, with nothing that would mark the end: whoever reads meanwhile sees an empty
+file or the first part of it. So a file that has just changed is read until it stays the same.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.errors import SettingsError
+from worker.settings import locations
+from worker.settings.build import build, unknown_sections
+from worker.settings.ini import decode, parse
+from worker.settings.layers import merge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from worker.settings.models import Settings
+
+DEFAULT_PATHS = locations.DEFAULT_PATHS
+_ROUNDS = 3
+_ATTEMPTS = 4
+_PAUSE_S = 0.05
+_SETTLED_S = 2.0
+"""A file whose time stamp is older than this is not being written; time stamps may be coarse and clocks differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """One file as it was found; ``fresh`` if it has been written to just now."""
+
+    path: Path
+    data: bytes
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """All files as they were found."""
+
+    contents: tuple[_Content, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def fresh(self) -> bool:
+        return any(content.fresh for content in self.contents)
+
+    @property
+    def data(self) -> dict[Path, bytes]:
+        return {content.path: content.data for content in self.contents}
+
+    def same_as(self, other: _Found) -> bool:
+        return self.data == other.data and self.warnings == other.warnings
+
+
+def load_settings(
+    explicit: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    default_paths: Sequence[Path] = DEFAULT_PATHS,
+) -> Settings:
+    """Read the settings.
+
+    Parameters
+    ----------
+    explicit : Path | None
+        A file that must exist, and wins over the others.
+    environ : Mapping[str, str] | None
+        The environment, which wins over all files; None is that of this process.
+    default_paths : Sequence[Path]
+        Files that are read where they exist; a later one wins key by key.
+
+    Returns
+    -------
+    Settings
+        The settings. Whatever is odd but could be used is in their ``warnings``.
+
+    Raises
+    ------
+    SettingsError
+        A file cannot be read, or a value is not allowed; the message names file, line, section, key and value.
+    """
+    return SettingsSource(explicit, environ=environ, default_paths=default_paths).current()
+
+
+class SettingsSource:
+    """The settings of a process that goes on: read again whenever a file has changed.
+
+    Once they could be read, `current` never raises: as long as the files are damaged, half-written or emptied, the
+    last good settings stay, with a warning. Threads may share it.
+
+    Parameters
+    ----------
+    explicit : Path | None
+        A file that must exist, and wins over the others.
+    environ : Mapping[str, str] | None
+        The environment, which wins over all files; None is that of this process, as it is now.
+    default_paths : Sequence[Path]
+        Files that are read where they exist; a later one wins key by key.
+    pause_s : float
+        The first pause before a file is read again, in seconds; each next one is twice as long.
+    """
+
+    def __init__(
+        self,
+        explicit: Path | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        default_paths: Sequence[Path] = DEFAULT_PATHS,
+        pause_s: float = _PAUSE_S,
+    ) -> None:
+        self._environ = dict(os.environ if environ is None else environ)
+        self._paths = tuple(locations.expand(path, self._environ) for path in default_paths)
+        self._explicit = None if explicit is None else locations.expand(explicit, self._environ)
+        self._pause_s = pause_s
+        self._lock = threading.Lock()
+        self._good: tuple[_Found, Settings] | None = None
+        self._current: Settings | None = None
+        self._seen: tuple[object, ...] | None = None
+
+    def current(self) -> Settings:
+        """Give the settings as they are now.
+
+        Returns
+        -------
+        Settings
+            Read again if a file has changed, and else the same object as before.
+
+        Raises
+        ------
+        SettingsError
+            They cannot be read, and never could.
+        """
+        with self._lock:
+            seen = tuple(_signature(path) for path in self._all_paths())
+            if self._current is None or seen != self._seen:
+                self._current, fresh = self._read()
+                # A file that is still warm may change again within one tick of its time stamp.
+                self._seen = None if fresh else seen
+            return self._current
+
+    def _all_paths(self) -> tuple[Path, ...]:
+        return self._paths if self._explicit is None else (*self._paths, self._explicit)
+
+    def _read(self) -> tuple[Settings, bool]:
+        """Read, more than once while a file is being written; else fall back on the last good settings.
+
+        Returns the settings, and whether a file has been written to just now.
+        """
+        fresh = False
+        for round_ in range(_ROUNDS):
+            pause_s = self._pause_s * 2**round_
+            try:
+                found = self._settle(pause_s)
+                fresh = found.fresh
+                self._refuse_emptied(found)
+                return self._build(found), fresh
+            except SettingsError as error:
+                problem = error
+            if not fresh:
+                break
+            time.sleep(pause_s)
+        if self._good is None:
+            raise problem
+        settings = self._good[1]
+        warning = f"The settings could not be read again, and the last good ones stay: {problem}"
+        return settings.model_copy(update={"warnings": (*settings.warnings, warning)}), fresh
+
+    def _settle(self, pause_s: float) -> _Found:
+        """Read all files until they stay the same, unless none has been written to or taken away just now."""
+        known = {} if self._good is None else self._good[0].data
+        found = self._find()
+        for _ in range(_ATTEMPTS):
+            if not found.fresh and known.keys() <= found.data.keys():
+                return found
+            time.sleep(pause_s)
+            again = self._find()
+            if again.data == found.data:
+                return again
+            found = again
+        raise SettingsError("The files keep changing while they are read.")
+
+    def _refuse_emptied(self, found: _Found) -> None:
+        """Refuse a file that held something and is empty now: somebody began to write it, and never ended."""
+        data = found.data
+        for path, old in ({} if self._good is None else self._good[0].data).items():
+            if old.strip() and path in data and not data[path].strip():
+                raise SettingsError(
+                    f"{path} is empty, and was not before.",
+                    remedy="If that is meant, delete the file, or leave a comment in it.",
+                )
+
+    def _build(self, found: _Found) -> Settings:
+        if self._good is not None and self._good[0].same_as(found):
+            return self._good[1]
+        files = [parse(decode(content.data, content.path), content.path) for content in found.contents]
+        settings = build(merge(files), self._environ)
+        warnings = (*found.warnings, *unknown_sections(files), *settings.warnings)
+        settings = settings.model_copy(update={"warnings": warnings})
+        self._good = (found, settings)
+        return settings
+
+    def _find(self) -> _Found:
+        contents: list[_Content] = []
+        warnings: list[str] = []
+        for path in dict.fromkeys(self._all_paths()):
+            try:
+                content = _read_file(path)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if path == self._explicit:
+                    raise SettingsError(f"There is no file {path}.", remedy="Check the path.") from error
+            except (PermissionError, IsADirectoryError) as error:
+                message = f"{path} cannot be read: {error.strerror or error}."
+                if path == self._explicit:
+                    raise SettingsError(message) from error
+                warnings.append(f"{message} It is left out.")
+            except OSError as error:
+                raise SettingsError(f"{path} cannot be read: {error.strerror or error}.") from error
+            else:
+                contents.append(content)
+        return _Found(tuple(contents), tuple(warnings))
+
+
+def _read_file(path: Path) -> _Content:
+    with path.open("rb") as stream:
+        data = stream.read()
+        changed = os.fstat(stream.fileno()).st_mtime
+    return _Content(path, data, fresh=abs(time.time() - changed) < _SETTLED_S)
+
+
+def _signature(path: Path) -> object:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return error.errno
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode)

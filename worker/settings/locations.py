@@ -1,0 +1,59 @@
+"""Where things lie on this machine. Only the standard library, so that script dialogs can ask at no cost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_PATHS: tuple[Path, ...] = (
+    Path("/etc/slurm-config.ini"),
+    Path("/OMERO/slurm-config.ini"),
+    Path("~/slurm-config.ini"),
+)
+"""The files that are read where they exist; a later one wins key by key."""
+
+
+def expand(path: str | Path, environ: Mapping[str, str] | None = None) -> Path:
+    """Expand a leading ``~`` to the home folder.
+
+    Parameters
+    ----------
+    path : str | Path
+        A path on this machine.
+    environ : Mapping[str, str] | None
+        The environment whose ``HOME`` counts; None is that of this process.
+
+    Returns
+    -------
+    Path
+        The path without ``~``; left as it is where no home folder is known.
+    """
+    path = Path(path)
+    home = (environ or {}).get("HOME")
+    if home and path.parts[:1] == ("~",):
+        return Path(home, *path.parts[1:])
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def state_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """Say where this worker keeps what it must remember: its catalogue, caches, and SQLite history if it has one.
+
+    Parameters
+    ----------
+    environ : Mapping[str, str] | None
+        The environment; None is that of this process.
+
+    Returns
+    -------
+    Path
+        ``OMERO_WORKER_STATE_DIR``, or ``~/.local/state/omero-worker``. It need not exist.
+    """
+    environ = os.environ if environ is None else environ
+    return expand(environ.get("OMERO_WORKER_STATE_DIR", "").strip() or "~/.local/state/omero-worker", environ)

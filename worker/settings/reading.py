@@ -1,0 +1,162 @@
+"""Reading one value of slurm-config.ini or of a variable: from the text that a person wrote to a typed value."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TRUE_WORDS = ("true", "1", "yes", "y", "on")
+FALSE_WORDS = ("false", "0", "no", "n", "off")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_COMMENT = re.compile(r"\s[#;]")
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the text of a value becomes a value.
+
+    Parameters
+    ----------
+    allowed : str
+        What may be written, in words, for messages.
+    read : Callable[[str], object]
+        Gives the value, or raises ValueError.
+    one_word : bool
+        The value never contains white space, so that a comment written after it can be told from it.
+    """
+
+    allowed: str
+    read: Callable[[str], object]
+    one_word: bool = False
+
+    def __call__(self, text: str) -> object:
+        """Read a text.
+
+        Parameters
+        ----------
+        text : str
+            What was written; never blank.
+
+        Returns
+        -------
+        object
+            The typed value.
+
+        Raises
+        ------
+        ValueError
+            The text is not allowed here.
+        """
+        if self.one_word:
+            text = without_comment(text)
+        return self.read(text.strip())
+
+
+def without_comment(text: str) -> str:
+    """Cut off what looks like a comment behind a value (white space, then ``#`` or ``;``).
+
+    Parameters
+    ----------
+    text : str
+        A value as written.
+
+    Returns
+    -------
+    str
+        The part before the comment.
+    """
+    return _COMMENT.split(text, maxsplit=1)[0].rstrip()
+
+
+def _boolean(text: str) -> bool:
+    word = text.lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ValueError(text)
+
+
+def _one_word(text: str) -> str:
+    if not text or any(character.isspace() for character in text):
+        raise ValueError(text)
+    return text
+
+
+def integer(minimum: int) -> Reader:
+    """Make a reader of whole numbers.
+
+    Parameters
+    ----------
+    minimum : int
+        The smallest number allowed.
+
+    Returns
+    -------
+    Reader
+        The reader.
+    """
+
+    def read(text: str) -> int:
+        if not _INTEGER.fullmatch(text) or int(text) < minimum:
+            raise ValueError(text)
+        return int(text)
+
+    return Reader(f"a whole number of at least {minimum}", read, one_word=True)
+
+
+def seconds(minimum_s: float) -> Reader:
+    """Make a reader of durations.
+
+    Parameters
+    ----------
+    minimum_s : float
+        The shortest duration allowed, in seconds.
+
+    Returns
+    -------
+    Reader
+        The reader; its values are seconds as float.
+    """
+
+    def read(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value) or value < minimum_s:
+            raise ValueError(text)
+        return value
+
+    return Reader(f"a number of seconds, at least {minimum_s:g}", read, one_word=True)
+
+
+def one_of(*choices: str) -> Reader:
+    """Make a reader of a fixed set of words.
+
+    Parameters
+    ----------
+    *choices : str
+        The words allowed.
+
+    Returns
+    -------
+    Reader
+        The reader.
+    """
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(text)
+        return text
+
+    return Reader("one of " + ", ".join(choices), read, one_word=True)
+
+
+TEXT = Reader("any text", str)
+WORD = Reader("one word", _one_word, one_word=True)
+BOOLEAN = Reader("one of " + ", ".join(TRUE_WORDS + FALSE_WORDS), _boolean, one_word=True)
+LOCAL_PATH = Reader("a path on this machine", Path)

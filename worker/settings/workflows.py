@@ -1,0 +1,171 @@
+"""Which keys of ``[MODELS]`` and ``[WORKFLOWS]`` are workflows, and which belong to one.
+
+=====================================  ==============================================================
+key                                    meaning
+=====================================  ==============================================================
+``<wf>``                               folder of its images; blank hides a workflow of an earlier file
+``<wf>_repo``                          repository of its descriptor
+``<wf>_job``                           its job script
+``<wf>_job_<flag>``                    ``--<flag>=<value>`` for sbatch; without ``=``: ``--<flag>``
+``<wf>_use_gpu``                       whether it runs on a GPU
+=====================================  ==============================================================
+
+Names may themselves end in ``_repo`` or hold ``_job_``, so a key belongs to the longest workflow that it fits, and
+is a workflow only if it fits none. Shorter keys are settled first, which makes the order of the file irrelevant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from worker.settings import models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from worker.settings.ini import Entry
+
+_OWN = ("_repo", "_job", "_use_gpu")
+_FLAG = "_job_"
+_ORPHAN = re.compile(r"(?P<name>.+?)(?P<rest>_repo|_use_gpu|_job|_job_.+)")
+_FLAG_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(slots=True)
+class _Draft:
+    entry: Entry
+    own: dict[str, Entry] = field(default_factory=dict)
+    flags: dict[str, Entry] = field(default_factory=dict)
+
+
+def read_workflows(
+    entries: Mapping[str, Entry],
+    read_switch: Callable[[Entry], bool],
+) -> tuple[dict[str, models.WorkflowSettings], list[str]]:
+    """Read the merged section of workflows.
+
+    Parameters
+    ----------
+    entries : Mapping[str, Entry]
+        The entries by lower-case key.
+    read_switch : Callable[[Entry], bool]
+        Reads a value that is not blank as true or false.
+
+    Returns
+    -------
+    tuple[dict[str, WorkflowSettings], list[str]]
+        The workflows by lower-case name, sorted, and warnings.
+    """
+    drafts, warnings = _assign(entries)
+    workflows: dict[str, models.WorkflowSettings] = {}
+    for name, draft in sorted(drafts.items()):
+        if draft.entry.blank:
+            continue
+        gpu = draft.own.get("_use_gpu")
+        workflows[name] = models.WorkflowSettings(
+            name=name,
+            display_name=draft.entry.spelling,
+            image_folder=draft.entry.value or "",
+            repo=_text(draft.own.get("_repo")),
+            job=_text(draft.own.get("_job")),
+            job_flags=read_flags(draft.flags, warnings),
+            use_gpu=gpu is not None and not gpu.blank and read_switch(gpu),
+        )
+    return workflows, warnings
+
+
+def read_flags(entries: Mapping[str, Entry], warnings: list[str]) -> dict[str, str | None]:
+    """Read options of sbatch.
+
+    Parameters
+    ----------
+    entries : Mapping[str, Entry]
+        From the name of the option, without ``--``, to its entry.
+    warnings : list[str]
+        Takes a warning for each that is left out or looks wrong.
+
+    Returns
+    -------
+    dict[str, str | None]
+        The options, sorted; None is an option without a value. ``flag =`` with nothing after it is no option: it
+        takes back what an earlier file set.
+    """
+    flags: dict[str, str | None] = {}
+    for flag, entry in sorted(entries.items()):
+        if not _FLAG_NAME.fullmatch(flag):
+            warnings.append(f"{entry.where}: {entry.spelling} is ignored: {flag!r} cannot be an option of sbatch.")
+            continue
+        if "_" in flag:
+            warnings.append(
+                f"{entry.where}: {entry.spelling}: options of sbatch are written with '-', "
+                f"and this one gives --{flag}. Did you mean {flag.replace('_', '-')}?"
+            )
+        if entry.value is None:
+            flags[flag] = None
+        elif not entry.blank:
+            flags[flag] = entry.value
+    return flags
+
+
+def _assign(entries: Mapping[str, Entry]) -> tuple[dict[str, _Draft], list[str]]:
+    drafts: dict[str, _Draft] = {}
+    warnings: list[str] = []
+    elsewhere = {key: section for section, model in models.SECTIONS.items() for key in models.written_fields(model)}
+    for key in sorted(entries, key=lambda key: (len(key), key)):
+        entry = entries[key]
+        if _belongs(key, entry, drafts):
+            continue
+        if f"{key}_repo" in entries or f"{key}_job" in entries:
+            drafts[key] = _Draft(entry)
+        elif key in elsewhere:
+            warnings.append(f"{entry.where}: {entry.spelling} is ignored here: it belongs in [{elsewhere[key]}].")
+        elif (owner := _owner(key, drafts)) is not None:
+            warnings.append(_unknown(entry, owner))
+        elif orphan := _ORPHAN.fullmatch(key):
+            warnings.append(_orphan(entry, orphan["name"], orphan["rest"], entries))
+        else:
+            drafts[key] = _Draft(entry)
+    return drafts, warnings
+
+
+def _belongs(key: str, entry: Entry, drafts: dict[str, _Draft]) -> bool:
+    """Give a key to the longest workflow that it fits."""
+    for end in range(len(key) - 1, 0, -1):
+        draft, rest = drafts.get(key[:end]), key[end:]
+        if draft is None:
+            continue
+        if rest in _OWN:
+            draft.own[rest] = entry
+            return True
+        if rest.startswith(_FLAG) and rest != _FLAG:
+            draft.flags[rest.removeprefix(_FLAG)] = entry
+            return True
+    return False
+
+
+def _owner(key: str, drafts: dict[str, _Draft]) -> str | None:
+    names = [name for name in drafts if key.startswith(f"{name}_")]
+    return max(names, key=len, default=None)
+
+
+def _unknown(entry: Entry, owner: str) -> str:
+    known = [f"{owner}{rest}" for rest in _OWN]
+    near = difflib.get_close_matches(entry.key, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)} and {owner}{_FLAG}<flag>."
+    return (
+        f"{entry.where}: {entry.spelling} is not known and ignored; {hint} "
+        f"If it is a workflow of its own, give it a {entry.key}_repo."
+    )
+
+
+def _orphan(entry: Entry, name: str, rest: str, entries: Mapping[str, Entry]) -> str:
+    near = difflib.get_close_matches(entry.key, [f"{key}{rest}" for key in entries], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"add a line {name} = <folder of its images>."
+    return f"{entry.where}: {entry.spelling} is ignored: there is no workflow {name}; {hint}"
+
+
+def _text(entry: Entry | None) -> str | None:
+    return None if entry is None or entry.blank else entry.value
