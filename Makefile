@@ -1,0 +1,41 @@
+# Run the targets in a checkout on Debian 12; `install` as root, once. See README.md.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+python := .venv/bin/python
+
+.PHONY: help install lab-up lab-down lab-status lint test demo bench lock
+
+help:  ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install:  ## Debian packages, .venv, apptainer, container images of the lab
+	@tests/lab/install/install.sh
+
+lab-up:  ## start the lab: Slurm, sshd, PostgreSQL, OMERO, OMERO.web
+	@$(python) -m tests.lab up
+
+lab-down:  ## stop the lab
+	@$(python) -m tests.lab down
+
+lab-status:  ## show how each part of the lab is
+	@$(python) -m tests.lab status
+
+lint:  ## style, types, floors, docstrings
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(python) -m numpydoc.hooks.validate_docstrings $$(git ls-files 'worker/*.py')
+	shellcheck $$(git ls-files '*.sh' .ci/run)
+
+test: install lint  ## everything: install, lint, and all tests against the lab
+	.venv/bin/pytest
+
+demo:  ## one analysis from the dialog to the results, as a person sees it
+	@$(python) -m tests.demo
+
+bench:  ## measure
+	@$(python) -m tests.bench
+
+lock:  ## regenerate requirements.lock (the container's) and requirements-dev.lock
+	@tests/lab/install/lock.sh

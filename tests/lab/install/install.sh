@@ -1,0 +1,9 @@
+#!/bin/bash
+# Install everything that the tests and their lab need, on Debian 12. Quick when there is nothing to do.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+"$here/apt.sh"
+"$here/apptainer.sh"
+"$here/venv.sh"
+cd "$here/../../.."
+exec .venv/bin/python -m tests.lab prepare

@@ -1,0 +1,1 @@
+"""The cluster: munge, MariaDB, slurmdbd, slurmctld and three slurmd on one machine."""
