@@ -15,9 +15,10 @@
     │   ├── NotSent                it never left us: try again freely               (transient)
     │   │   └── HostUnreachable    no connection could be made                      (transient)
     │   ├── Refused                the far side said no
-    │   │   ├── HostKeyRejected    the server's key is unknown, or not the known one
-    │   │   ├── KeyFileRejected    our private key is missing or readable by others
-    │   │   ├── LoginRejected      the server does not take our key
+    │   │   ├── AccessRefused      we do not get in: an admin has to mend that, no run is to blame
+    │   │   │   ├── HostKeyRejected    the server's key is unknown, or not the known one
+    │   │   │   ├── KeyFileRejected    our private key is missing or readable by others
+    │   │   │   └── LoginRejected      the server does not take our key
     │   │   ├── CommandFailed      a command ended with a status other than 0
     │   │   └── SubmissionRefused  sbatch said no
     │   └── OutcomeUnknown         sent, but the reply was lost: look it up first   (transient)
@@ -129,15 +130,19 @@ class Refused(TransportError):
     """The far side answered, and said no."""
 
 
-class HostKeyRejected(Refused):
+class AccessRefused(Refused):
+    """We do not get into the cluster; an admin has to mend that, and runs wait for it."""
+
+
+class HostKeyRejected(AccessRefused):
     """The key of the server is not in known_hosts, or is not the one that stands there."""
 
 
-class KeyFileRejected(Refused):
+class KeyFileRejected(AccessRefused):
     """Our private key is missing, unreadable, or readable by others."""
 
 
-class LoginRejected(Refused):
+class LoginRejected(AccessRefused):
     """The server does not take our key."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -20,6 +19,8 @@ from worker.errors import CommandFailed, WorkerError
 from worker.pixels import session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from worker.cluster.transport import Transport
     from worker.settings.environment import WorkerEnvironment
     from worker.settings.models import Settings

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from worker.cluster.layout import RunLayout
-from worker.engine.request import RunRequest
 from worker.errors import RequestError
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from worker.cluster.transport import Transport
     from worker.engine.lease import Leases
+    from worker.engine.request import RunRequest
     from worker.engine.retry import Budget
     from worker.engine.view import Branch, RunView
     from worker.engine.watcher import Watcher

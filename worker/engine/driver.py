@@ -18,7 +18,7 @@ from worker.engine.plan import End, Finished, Step, Wait, plan
 from worker.engine.request import RunRequest
 from worker.engine.retry import describe
 from worker.engine.view import Progress, view_of
-from worker.errors import HistoryConflict, HistoryUnavailable, LeaseLost, WorkerError
+from worker.errors import AccessRefused, HistoryConflict, HistoryUnavailable, LeaseLost, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,16 +146,26 @@ def _take(context: StepContext, step: Step, not_yet: dict[str, datetime | None])
 
 
 def _record_failure(context: StepContext, step: Step, error: Exception) -> Later | None:
-    """Record that an attempt failed, and what follows: another attempt, a pause, or the end of the step."""
+    """Record that an attempt failed, and what follows.
+
+    A transient error is tried again, until the budget is used up: then the run is paused. So is one that an admin has
+    to mend, and one that is a defect of ours. Every other error ends the step, and with it the analysis.
+    """
     resources, run_id = context.resources, context.run_id
     attempt = context.view.step(step.name).attempts + 1
     message = describe(error)
-    known = isinstance(error, WorkerError)
-    transient = known and error.transient  # type: ignore[attr-defined]  # known means WorkerError
-    retry_at = resources.budget.retry_at(attempt, datetime.now(UTC)) if transient else None
-    log.warning("step_failed", step=step.name, attempt=attempt, problem=message, retry_at=str(retry_at))
-    give_up = not transient and known
-    if give_up:
+    now = datetime.now(UTC)
+    retry_at: datetime | None = now
+    pause = True
+    if isinstance(error, WorkerError):
+        if error.transient:
+            retry_at = resources.budget.retry_at(attempt, now)
+            pause = retry_at is None
+        elif not isinstance(error, AccessRefused):
+            retry_at, pause = None, False
+    log.warning("step_failed", step=step.name, attempt=attempt, problem=message, retry_at=str(retry_at), pause=pause)
+    ended = retry_at is None and not pause
+    if ended:
         steps.close_tasks(context, step, message)
     resources.tracker.fail_attempt(
         run_id,
@@ -163,15 +173,14 @@ def _record_failure(context: StepContext, step: Step, error: Exception) -> Later
         attempt=attempt,
         error=type(error).__name__,
         message=message,
-        # A pause is followed by a resume, after which the step may be tried at once.
-        retry_at=(retry_at or datetime.now(UTC)).isoformat() if not give_up else None,
+        # After a pause and its resumption, the step may be tried at once; one that has ended is never tried again.
+        retry_at=None if ended else (retry_at or now).isoformat(),
     )
     context.report(message)
-    if give_up:
-        return None
-    if retry_at is None:
+    if pause:
         resources.tracker.pause_run(
-            run_id, f"{message} Paused after {attempt} attempts at '{step.name}'; resume the run once this is mended."
+            run_id,
+            f"{message} (step '{step.name}', attempt {attempt}). The run goes on once this is mended and resumed.",
         )
         return Later(None)
     return None

@@ -1,0 +1,89 @@
+"""Step ``import``: results and log into OMERO, exactly once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker.engine.context import Done, Outcome
+from worker.engine.steps.fetch import log_file, stage
+from worker.results import importer
+from worker.results.model import ImportOptions, Provenance, SourceFile
+
+if TYPE_CHECKING:
+    from worker.engine.context import StepContext
+
+
+def bring_in(context: StepContext) -> Outcome:
+    """Import the staged results of this branch; of a job that failed, attach the log to what it was run on.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+
+    Returns
+    -------
+    Done
+        With the ``objects`` in OMERO (kind, object_id, name) and ``notes`` for the person.
+    """
+    branch, request, tracker = context.own_branch, context.request, context.tracker
+    job = context.view.step(branch.step("watch")).data
+    fetched = context.view.step(branch.step("fetch")).data
+    paths = [file["path"] for file in fetched["files"]]
+    # Staged by a process on another machine, or lost with its disk: fetch again, the record says what.
+    if any(not (context.staging / "out" / path).exists() for path in paths) or not context.staging.exists():
+        stage(context)
+    log = log_file(context, job["job_id"])
+    sources = [SourceFile(**source) for source in context.view.step("export").data["sources"]]
+    tracker.start_task(branch.import_task_id)
+    context.report("Bringing the results into OMERO.")
+    with context.resources.limits.imports, context.omero() as gateway:
+        context.guard()
+        if job["ok"]:
+            report = importer.import_results(
+                gateway,
+                context.staging / "out",
+                paths,
+                sources,
+                ImportOptions.from_json(request.output),
+                _provenance(context),
+                log if log.exists() else None,
+                lambda done, total: _progress(context, done, total),
+            )
+        else:
+            report = importer.attach_log(gateway, sources, _provenance(context), log if log.exists() else None)
+    if job["ok"]:
+        tracker.complete_task(branch.import_task_id, f"{len(report.objects)} objects in OMERO")
+    else:
+        tracker.fail_task(branch.import_task_id, "The job failed; only its log was brought into OMERO.")
+    return Done(report.to_json())
+
+
+def _progress(context: StepContext, done: int, total: int) -> None:
+    context.guard()
+    context.report(f"Bringing the results into OMERO: {done} of {total}.")
+
+
+def _provenance(context: StepContext) -> Provenance:
+    """Where the results come from, for their annotations."""
+    branch, request = context.own_branch, context.request
+    choice = request.workflows[branch.index]
+    job = context.view.step(branch.step("watch")).data
+    return Provenance(
+        run_id=str(context.run_id),
+        task_id=str(branch.task_id),
+        job_id=job["job_id"],
+        workflow=choice.name,
+        version=choice.version,
+        parameters=dict(choice.parameters),
+        run_name=context.run.name,
+        run_description=context.run.description,
+        user_name=request.user_name,
+        group_name=request.group_name,
+        started=context.run.created_on.isoformat(),
+        modified=context.run.modified_on.isoformat(),
+        task_ids=tuple(str(task_id) for task_id in context.run.tasks),
+        input_data=", ".join(map(str, request.ids)),
+        status=job["state"],
+        settings_digest=context.resources.settings.digest(),
+    )

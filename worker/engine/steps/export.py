@@ -1,0 +1,129 @@
+"""Step ``export``: the chosen pixels, streamed from OMERO into the run's directory on the cluster."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from worker.cluster.streams import TarUpload
+from worker.engine.context import Done, Outcome
+from worker.pixels import cli_zarr, exporter
+from worker.pixels.selection import read_selection
+from worker.results.importer import check_permissions
+from worker.results.model import ImportOptions, SourceFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from worker.engine.context import StepContext
+    from worker.pixels.manifest import ExportManifest
+
+EXPORTERS = {"own": exporter.export, "omero-cli-zarr": cli_zarr.export}
+PROGRESS_STEP_PERCENT = 10
+"""Progress is recorded in steps of so many percent: an event per plane would drown the record."""
+
+
+class GuardedSink:
+    """Hands exported files on to the cluster, as long as the run is ours.
+
+    Parameters
+    ----------
+    upload : TarUpload
+        The stream to the cluster.
+    guard : callable
+        Raises `LeaseLost` when the run is another's.
+    """
+
+    def __init__(self, upload: TarUpload, guard: Callable[[], None]) -> None:
+        self._upload = upload
+        self._guard = guard
+
+    def add(self, path: str, data: bytes | memoryview) -> None:
+        """Send one file."""
+        self._guard()
+        self._upload.add(path, data)
+
+
+def export_pixels(context: StepContext) -> Outcome:
+    """Export the selection of a run.
+
+    A repeated export starts anew: what a broken one left in the run's input directory is replaced.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+
+    Returns
+    -------
+    Done
+        With ``sources`` (which file holds which image), ``files``, ``size_bytes`` and ``seconds``.
+    """
+    request, tracker = context.request, context.tracker
+    task_id = context.run.tasks[0]
+    started = time.monotonic()
+    tracker.start_task(task_id)
+    context.report(f"Reading the selection ({request.data_type} {', '.join(map(str, request.ids))}).")
+    with context.resources.limits.exports, context.omero() as gateway:
+        # Whoever may not write the results is told before the cluster has spent an hour on them.
+        check_permissions(gateway, ImportOptions.from_json(request.output))
+        selection = read_selection(gateway, request.data_type, request.ids)
+        context.guard()
+        with TarUpload(context.resources.transport, context.layout.input) as upload:
+            manifest = EXPORTERS[request.exporter](
+                gateway,
+                selection,
+                format=request.export_format,
+                sink=GuardedSink(upload, context.guard),
+                progress=_progress(context, task_id),
+            )
+            uploaded = upload.close()
+    tracker.complete_task(task_id, f"{uploaded.files} files, {uploaded.size_bytes} bytes")
+    return Done(
+        {
+            "sources": [asdict(source) for source in sources_of(manifest)],
+            "files": uploaded.files,
+            "size_bytes": uploaded.size_bytes,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+    )
+
+
+def sources_of(manifest: ExportManifest) -> list[SourceFile]:
+    """Which exported file holds which image.
+
+    Parameters
+    ----------
+    manifest : ExportManifest
+        What the exporter wrote.
+
+    Returns
+    -------
+    list of SourceFile
+        One for each image.
+    """
+    return [
+        SourceFile(path, entry.object_type, entry.object_id, image_id, entry.name)
+        for entry in manifest.entries
+        for image_id, path in entry.images
+    ]
+
+
+def _progress(context: StepContext, task_id: UUID) -> Callable[[int, int], None]:
+    """Tell how far the export is: each plane to the person, each tenth to the record."""
+    recorded = 0
+    said_at = 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal recorded, said_at
+        percent = 100 * done // max(total, 1)
+        if percent >= recorded + PROGRESS_STEP_PERCENT:
+            recorded = percent
+            context.tracker.update_task_progress(task_id, f"{percent}%")
+        if time.monotonic() - said_at > 1.0:
+            said_at = time.monotonic()
+            context.report(f"Exporting: {done} of {total} planes ({percent}%).")
+
+    return progress
