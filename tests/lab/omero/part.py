@@ -1,0 +1,104 @@
+"""The OMERO side of the lab: the server's stand-in with Processor-0, and OMERO.web."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from tests.lab.ports import answers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.lab.parts import LabContext
+
+HOST = "127.0.0.1"
+SERVICE_USER = "omero-worker"
+PASSWORDS = {"root": "omero", "alice": "alicepw", "bob": "bobpw"}
+"""Passwords of the people of a fresh lab; that of the service user is generated."""
+
+
+class OmeroPart:
+    """The stand-in for OMERO.server, and a real Processor-0 that runs its scripts."""
+
+    name = "omero"
+
+    def start(self, ctx: LabContext) -> Mapping[str, object]:
+        data = ctx.directory("omero", mode=0o700)
+        port, insecure = ctx.port("omero"), ctx.port("omero_insecure")
+        ctx.spawn(
+            "omero",
+            [
+                *(sys.executable, "-m", "tests.lab.omero", "--base", str(ctx.base)),
+                *("--port", str(port), "--insecure", str(insecure), "--scripts", str(ctx.checkout / "scripts")),
+            ],
+            cwd=ctx.checkout,
+        )
+        ctx.wait_for("OMERO", lambda: answers(insecure) and (data / "service-password").exists(), daemon="omero")
+        self._start_processor(ctx, data)
+        service_password = (data / "service-password").read_text(encoding="ascii").strip()
+        return {
+            "omero_host": HOST,
+            "omero_port": port,
+            "omero_insecure_port": insecure,
+            "omero_users": PASSWORDS | {SERVICE_USER: service_password},
+            "omero_service_user": SERVICE_USER,
+            "omero_data": str(data),
+        }
+
+    def _start_processor(self, ctx: LabContext, data: Path) -> None:
+        password_file = data / "root-password"
+        password_file.touch(mode=0o600)
+        password_file.write_text(PASSWORDS["root"], encoding="ascii")
+        directory = ctx.directory("omero/processor", mode=0o700)
+        for name in ("tmp", "home", "omerodir/var/log"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+        ready = directory / "ready"
+        ready.unlink(missing_ok=True)
+        ctx.spawn(
+            "processor",
+            [
+                *(sys.executable, "-m", "tests.lab.omero.processor", str(directory)),
+                *(HOST, str(ctx.port("omero")), "root", str(password_file)),
+            ],
+            env=processor_environment(ctx, directory),
+            cwd=ctx.checkout,
+        )
+        ctx.wait_for("Processor-0", ready.exists, daemon="processor")
+
+    def stop(self, ctx: LabContext) -> None:
+        ctx.end("processor", grace_s=3)
+        ctx.end("omero", grace_s=3)
+
+    def status(self, ctx: LabContext) -> str:
+        return ctx.statuses("omero", "processor")
+
+
+def processor_environment(ctx: LabContext, directory: Path) -> dict[str, str]:
+    """Return the environment of Processor-0, which it hands on to scripts in parts.
+
+    The lines of ``omero/processor.env`` below the base (``NAME=value``), if there is such a file, come on top.
+    """
+    environment = {
+        "PATH": f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": str(ctx.checkout),
+        "HOME": str(directory / "home"),
+        "OMERODIR": str(directory / "omerodir"),
+        "OMERO_TMPDIR": str(directory / "tmp"),
+        "OMERO_HOST": HOST,
+        "OMERO_PORT": str(ctx.port("omero")),
+        "OMERO_SERVICE_USER": SERVICE_USER,
+        "OMERO_SERVICE_PASSWORD_FILE": str(ctx.base / "omero" / "service-password"),
+    }
+    if ctx.facts.get("postgres_url"):
+        environment["SQLALCHEMY_URL"] = str(ctx.facts["postgres_url"])
+        environment["PERSISTENCE_MODULE"] = "eventsourcing_sqlalchemy"
+    extra = ctx.base / "omero" / "processor.env"
+    if extra.exists():
+        for line in extra.read_text(encoding="utf-8").splitlines():
+            name, equals, value = line.strip().partition("=")
+            if equals and not name.startswith("#"):
+                environment[name] = value
+    return environment
