@@ -1,0 +1,128 @@
+"""What the rest of this room needs from a way to the cluster: run a program, feed it, read it.
+
+A transport has one contract, whether the far side is reached by SSH or is this machine: arguments arrive exactly as
+given, bytes are not changed, the exit status is the program's own, and a failure says whether the program may have
+run (`worker.errors.OutcomeUnknown`) or cannot have (`worker.errors.NotSent`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from worker.cluster.quoting import quote
+from worker.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+CHUNK_BYTES = 256 * 1024
+"""Largest piece in which a stream is handed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A program that has ended.
+
+    Parameters
+    ----------
+    argv : tuple[str, ...]
+        Program and arguments.
+    exit_status : int
+        Its own exit status, in the way of a shell: 127 if there is no such program, 128 + n if signal n ended it.
+    stdout, stderr : bytes
+        What it wrote.
+    """
+
+    argv: tuple[str, ...]
+    exit_status: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text; bytes that are not UTF-8 (file names may have some) survive as surrogates."""
+        return self.stdout.decode("utf-8", "surrogateescape")
+
+    @property
+    def error_text(self) -> str:
+        """Standard error as text for persons."""
+        return self.stderr.decode("utf-8", "replace").strip()
+
+    def check(self) -> Completed:
+        """Insist on success.
+
+        Returns
+        -------
+        Completed
+            This.
+
+        Raises
+        ------
+        CommandFailed
+            If the exit status is not 0.
+        """
+        if self.exit_status != 0:
+            raise CommandFailed(quote(self.argv), self.exit_status, self.error_text)
+        return self
+
+
+class Transport(Protocol):
+    """A way to run programs on the cluster."""
+
+    def run(
+        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
+    ) -> Completed:
+        """Run a program to its end.
+
+        Parameters
+        ----------
+        argv : Sequence[str]
+            Program and arguments; no shell looks at them.
+        stdin : Iterable[bytes], optional
+            Pieces of its standard input, taken as it reads them; by default it is empty. The program may end
+            without reading all of it.
+        timeout_s : float, optional
+            For how long the far side may be silent, neither sending nor taking a byte. A transfer that goes on may
+            last for hours. By default the transport's own patience.
+
+        Returns
+        -------
+        Completed
+            Whatever its exit status.
+
+        Raises
+        ------
+        NotSent
+            The program has not run.
+        Refused
+            The far side does not let us in.
+        OutcomeUnknown
+            The program may have run, or may still.
+        """
+
+    def stream(
+        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Run a program and read its standard output while it runs.
+
+        Parameters
+        ----------
+        argv, stdin, timeout_s
+            As for `run`.
+
+        Returns
+        -------
+        AbstractContextManager[Iterator[bytes]]
+            Gives pieces of standard output. The iterator raises `CommandFailed` at the end if the exit status is
+            not 0; whoever leaves earlier ends the program.
+
+        Raises
+        ------
+        NotSent, Refused, OutcomeUnknown, CommandFailed
+            As for `run`.
+        """
+
+    def close(self) -> None:
+        """End all connections. The transport can be used again; it will connect again."""
