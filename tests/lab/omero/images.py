@@ -167,9 +167,7 @@ def make_plate(
                     continue
                 field_name = f"{name} [Well {chr(ord('A') + row)}{column + 1}, Field {field + 1}]"
                 image_ids.append(
-                    import_image(
-                        gateway, array, field_name, pixel_size_um=pixel_size_um, channel_names=channel_names
-                    )
+                    import_image(gateway, array, field_name, pixel_size_um=pixel_size_um, channel_names=channel_names)
                 )
             if image_ids:
                 update.saveObject(_well(plate_id, acquisition_id, row, column, image_ids), gateway.SERVICE_OPTS)

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from tests.lab.omero import web
 from tests.lab.ports import answers
 
 if TYPE_CHECKING:
@@ -74,6 +75,28 @@ class OmeroPart:
 
     def status(self, ctx: LabContext) -> str:
         return ctx.statuses("omero", "processor")
+
+
+class WebPart:
+    """OMERO.web on the stand-in."""
+
+    name = "web"
+
+    def start(self, ctx: LabContext) -> Mapping[str, object]:
+        omerodir, port = ctx.directory("web", mode=0o700), ctx.port("web")
+        properties = web.settings(HOST, ctx.port("omero"), port, {})
+        environment = web.environment(omerodir, [ctx.checkout])
+        web.configure(omerodir, properties)
+        web.collect_statics(omerodir, environment, properties)
+        ctx.spawn("web", web.command(port, omerodir), env=environment, cwd=omerodir)
+        ctx.wait_for("OMERO.web", lambda: answers(port), daemon="web")
+        return {"web_host": HOST, "web_port": port}
+
+    def stop(self, ctx: LabContext) -> None:
+        ctx.end("web", grace_s=3)
+
+    def status(self, ctx: LabContext) -> str:
+        return ctx.statuses("web")
 
 
 def processor_environment(ctx: LabContext, directory: Path) -> dict[str, str]:
