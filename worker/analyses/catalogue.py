@@ -1,0 +1,200 @@
+"""What can be run at this moment, kept in one JSON file: the engine writes it, script dialogs read it.
+
+So that a dialog opens while the cluster and the web are away, and at once. Only the standard library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from worker.analyses.model import Analysis, read_list, read_record, read_text, read_texts
+from worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMAT = 1
+"""Raised when older programs could no longer read the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """One workflow of slurm-config.ini.
+
+    Parameters
+    ----------
+    name : str
+        Its name, in lower case.
+    versions : tuple[str, ...]
+        The versions whose images are on the cluster, newest first.
+    analysis : Analysis | None
+        What its descriptor says; None if that could not be read.
+    problem : str
+        Why it cannot be run, or runs from old data; empty if all is well.
+    """
+
+    name: str
+    versions: tuple[str, ...]
+    analysis: Analysis | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Every workflow, as of some moment.
+
+    Parameters
+    ----------
+    entries : tuple[CatalogueEntry, ...]
+        The workflows, in the order in which they are shown.
+    refreshed_at : str
+        When this was true: ISO 8601 in UTC; empty if never.
+    note : str
+        What a person should know about the whole, such as that the cluster does not answer.
+    """
+
+    entries: tuple[CatalogueEntry, ...] = ()
+    refreshed_at: str = ""
+    note: str = ""
+
+    def entry(self, name: str) -> CatalogueEntry | None:
+        """Find a workflow by its name, in whatever case.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+
+        Returns
+        -------
+        CatalogueEntry | None
+            Its entry, or None if there is none.
+        """
+        return next((entry for entry in self.entries if entry.name.lower() == name.lower()), None)
+
+
+def load(path: Path) -> Catalogue:
+    """Read a catalogue; this never fails, as a dialog must open whatever happens.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Catalogue
+        The catalogue; without entries, and with a note that says why, if the file is missing or damaged.
+    """
+    try:
+        return _read_catalogue(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return Catalogue(note=f"The list of workflows has not been made yet: there is no file {path}.")
+    except (OSError, ValueError, RecursionError) as error:
+        return Catalogue(note=f"The list of workflows in {path} cannot be read: {error}.")
+
+
+def save(path: Path, catalogue: Catalogue) -> None:
+    """Write a catalogue so that a reader sees the old one or the new one, even across a power cut.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made if need be.
+    catalogue : Catalogue
+        What to write.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be written.
+    """
+    record = {
+        "format": FORMAT,
+        "refreshed_at": catalogue.refreshed_at,
+        "note": catalogue.note,
+        "entries": [
+            {
+                "name": entry.name,
+                "versions": list(entry.versions),
+                "analysis": None if entry.analysis is None else entry.analysis.to_json(),
+                "problem": entry.problem,
+            }
+            for entry in catalogue.entries
+        ],
+    }
+    replace_file(path, json.dumps(record, indent=1, allow_nan=False).encode())
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put a new content in the place of a file: written beside it, flushed to the disk, and renamed.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made if need be.
+    data : bytes
+        The content.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _beside(path) as (descriptor, name):
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fchmod(stream.fileno(), 0o644)
+                os.fsync(stream.fileno())
+            name.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            remedy="OMERO_WORKER_STATE_DIR must name a folder that this process may write to.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[tuple[int, Path]]:
+    """Open a new file in the same folder, and remove it if it has not been renamed in the end."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        yield descriptor, Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _read_catalogue(data: object) -> Catalogue:
+    record = read_record(data)
+    if record.get("format") != FORMAT:
+        raise ValueError(f"its format is {record.get('format')!r}, and this program reads {FORMAT}")
+    return Catalogue(
+        entries=tuple(_read_entry(item) for item in read_list(record, "entries")),
+        refreshed_at=read_text(record, "refreshed_at"),
+        note=read_text(record, "note"),
+    )
+
+
+def _read_entry(data: object) -> CatalogueEntry:
+    record = read_record(data)
+    analysis = record.get("analysis")
+    return CatalogueEntry(
+        name=read_text(record, "name"),
+        versions=read_texts(record, "versions"),
+        analysis=None if analysis is None else Analysis.from_json(analysis),
+        problem=read_text(record, "problem"),
+    )
