@@ -1,0 +1,142 @@
+"""Exports a selection: reads planes from OMERO in parallel and writes them, in order, into a sink.
+
+Nothing is written to OMERO, no rendering engine is opened, and nothing is kept on our own disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+from typing import TYPE_CHECKING, Literal
+
+from worker.errors import ExportError, RequestError
+from worker.pixels.manifest import ExportEntry, ExportManifest
+from worker.pixels.omezarr import OmeZarr
+from worker.pixels.planes import DEFAULT_AHEAD_BYTES, DEFAULT_STORES, read_planes
+from worker.pixels.sink import ArchiveSink
+from worker.pixels.tiff import OmeTiff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from omero.gateway import BlitzGateway
+
+    from worker.pixels.formats import ExportFormat, PreparedPlane, Target
+    from worker.pixels.selection import Selection
+
+__all__ = ["FORMATS", "ArchiveSink", "FormatName", "export"]
+
+FormatName = Literal["zarr-0.4", "zarr-0.5", "tiff"]
+FORMATS: tuple[FormatName, ...] = ("zarr-0.4", "zarr-0.5", "tiff")
+
+
+def export(
+    gateway: BlitzGateway,
+    selection: Selection,
+    *,
+    format: FormatName,  # noqa: A002  # the word that people use for it
+    sink: ArchiveSink,
+    progress: Callable[[int, int], None],
+    stores: int = DEFAULT_STORES,
+    ahead_bytes: int = DEFAULT_AHEAD_BYTES,
+) -> ExportManifest:
+    """Export all images and plates of a selection.
+
+    Parameters
+    ----------
+    gateway : omero.gateway.BlitzGateway
+        Session of a person who can read them.
+    selection : Selection
+        What to export.
+    format : str
+        ``zarr-0.4``, ``zarr-0.5`` or ``tiff``.
+    sink : ArchiveSink
+        Where to; it is called from this thread only, and left open.
+    progress : callable
+        Called after each plane with the number of planes done, and of all.
+    stores : int
+        How many planes are read at a time.
+    ahead_bytes : int
+        How many bytes of pixels may be under way or waiting.
+
+    Returns
+    -------
+    ExportManifest
+        What was written, and what it came from.
+
+    Raises
+    ------
+    RequestError
+        There is no such format.
+    ExportError
+        A pixel type has no place in these formats, or OMERO sent damaged data.
+    OmeroError
+        OMERO does not answer, or refuses.
+    """
+    how = _format(format)
+    targets = how.targets(selection)
+    _require_exportable(targets)
+    how.write_containers(selection, sink)
+    total = selection.plane_count
+    done = itertools.count(1)
+    digests = [hashlib.sha256() for _ in targets]
+
+    def followed(planes: Iterable[PreparedPlane]) -> Iterator[PreparedPlane]:
+        for plane in planes:
+            digests[plane.number].update(plane.pixels.data)
+            yield plane
+            progress(next(done), total)
+
+    planes = read_planes(
+        gateway, (target.image for target in targets), how.prepare, stores=stores, ahead_bytes=ahead_bytes
+    )
+    with contextlib.closing(planes):
+        for number, group in itertools.groupby(planes, key=lambda plane: plane.number):
+            how.write_image(targets[number], followed(group), sink)
+    return ExportManifest(_entries(targets, [digest.hexdigest() for digest in digests]))
+
+
+def _format(name: str) -> ExportFormat:
+    if name == "zarr-0.4":
+        return OmeZarr("0.4")
+    if name == "zarr-0.5":
+        return OmeZarr("0.5")
+    if name == "tiff":
+        return OmeTiff()
+    raise RequestError(f"{name!r} is not an export format.", remedy=f"Choose one of: {', '.join(FORMATS)}.")
+
+
+def _require_exportable(targets: Sequence[Target]) -> None:
+    """Find out before the first byte is sent whether all can be."""
+    if not targets:
+        raise ExportError("There is nothing to export.", remedy="Choose at least one image.")
+    for target in targets:
+        # Raises for pixel types that have no place in an array.
+        _ = target.image.dtype
+
+
+def _entries(targets: Sequence[Target], digests: Sequence[str]) -> tuple[ExportEntry, ...]:
+    entries = []
+    both = zip(targets, digests, strict=True)
+    for path, group in itertools.groupby(both, key=lambda pair: pair[0].entry_path):
+        parts = list(group)
+        first = parts[0][0]
+        shapes = {target.image.shape for target, _ in parts}
+        if first.path == path:
+            sha256 = parts[0][1]
+        else:
+            lines = "".join(f"{digest}  {target.path}\n" for target, digest in parts)
+            sha256 = hashlib.sha256(lines.encode()).hexdigest()
+        entries.append(
+            ExportEntry(
+                path=path,
+                object_type=first.object_type,
+                object_id=first.object_id,
+                name=first.object_name,
+                images=tuple((target.image.image_id, target.path) for target, _ in parts),
+                shape=first.image.shape if len(shapes) == 1 else (),
+                sha256=sha256,
+            )
+        )
+    return tuple(entries)
