@@ -1,0 +1,105 @@
+"""Map annotations that say where results come from: the workflow, its task, its job.
+
+Namespaces and keys are those that existing dashboards, searches and people's habits know. The three annotations are
+written once for a run and linked to every image and dataset that it created.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import omero.model
+from omero.rtypes import rstring
+
+from worker.results.ledger import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worker.results.ledger import Ledger
+    from worker.results.model import Provenance
+
+NS_WORKFLOW: Final = "biomero/workflow"
+"""Namespace of the annotation that describes a run; those of task and job begin with it."""
+
+
+def provenance_maps(provenance: Provenance) -> dict[str, dict[str, str]]:
+    """Say where results come from, as key-value pairs.
+
+    Parameters
+    ----------
+    provenance : Provenance
+        Where they come from.
+
+    Returns
+    -------
+    dict
+        Namespace to pairs, for workflow, task and job.
+    """
+    task_namespace = f"{NS_WORKFLOW}/task/{provenance.workflow}"
+    modified = provenance.modified or provenance.started
+    run_name = provenance.run_name or provenance.workflow
+    return {
+        NS_WORKFLOW: {
+            "Workflow_ID": provenance.run_id,
+            "Name": run_name,
+            "Version": provenance.version,
+            "Created_On": provenance.started,
+            "Modified_On": modified,
+            "Task_IDs": ", ".join(provenance.task_ids or (provenance.task_id,)),
+        },
+        task_namespace: {
+            "Task_ID": provenance.task_id,
+            "Workflow_ID": provenance.run_id,
+            "Workflow_Name": run_name,
+            "Name": provenance.workflow,
+            "Version": provenance.version,
+            "Created_On": provenance.started,
+            "Modified_On": modified,
+            "Status": provenance.status,
+            "Input_Data": provenance.input_data,
+            "Job_IDs": str(provenance.job_id),
+            **{f"Param_{name}": str(value) for name, value in provenance.parameters.items()},
+        },
+        f"{task_namespace}/job": {
+            "Job_ID": str(provenance.job_id),
+            "Task_ID": provenance.task_id,
+            "Workflow_ID": provenance.run_id,
+            "Result_Message": provenance.result_message,
+            "Command": provenance.command,
+            **{f"Env_{name}": value for name, value in provenance.environment.items()},
+        },
+    }
+
+
+def write_provenance(ledger: Ledger, provenance: Provenance) -> tuple[int, ...]:
+    """Write the annotations of a run, once.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The run's ledger.
+    provenance : Provenance
+        Where the results come from.
+
+    Returns
+    -------
+    tuple of int
+        Ids of the map annotations, to be linked to whatever is created.
+    """
+    ids = []
+    for namespace, pairs in provenance_maps(provenance).items():
+        # Not the content: a status or a time that was read a little later is still the same annotation.
+        key = Key("-", f"provenance:{provenance.task_id}:{provenance.job_id}:{namespace}", "")
+        entry = ledger.find(key)
+        if entry is None:
+            _, entry = ledger.create(_map_annotation(namespace, pairs), key)
+        ids.append(entry.object_id)
+    return tuple(ids)
+
+
+def _map_annotation(namespace: str, pairs: Mapping[str, str]) -> Any:
+    annotation = omero.model.MapAnnotationI()
+    annotation.setNs(rstring(namespace))
+    annotation.setMapValue([omero.model.NamedValue(name, value) for name, value in pairs.items()])
+    return annotation

@@ -1,0 +1,107 @@
+"""The dataset that result images go into: an existing one, or a new one beside the analysed images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import omero.model
+import omero.sys
+from omero.rtypes import rstring, unwrap
+
+from worker.pixels.session import call_context, who
+from worker.results.ledger import Key
+from worker.results.surroundings import Place, read_place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.results.ledger import Ledger
+    from worker.results.model import ImportOptions
+    from worker.results.surroundings import Surroundings
+
+_OWN_DATASETS = """
+select d.id, p.id from Dataset d left outer join d.projectLinks l left outer join l.parent p
+where d.name = :name and d.details.owner.id = :user
+"""
+
+
+def target_dataset(
+    ledger: Ledger, options: ImportOptions, surroundings: Surroundings, annotation_ids: Sequence[int]
+) -> tuple[Place, tuple[str, ...]]:
+    """Find or create the dataset for result images.
+
+    The id beats the name. A dataset that this run created is used again. Otherwise a dataset with this name that
+    belongs to this person, in this group, is used unless duplicates were allowed: one in the project of the analysed
+    images first, then the oldest. A new one is linked to the project of the analysed images where there is just one
+    that this person may put things into.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The run's ledger.
+    options : ImportOptions
+        What the person chose; it must import images.
+    surroundings : Surroundings
+        Where the analysed images lie.
+    annotation_ids : Sequence of int
+        Annotations to link to a dataset that is created.
+
+    Returns
+    -------
+    dataset : Place
+        The dataset.
+    notes : tuple of str
+        What a person should know about it.
+
+    Raises
+    ------
+    RequestError
+        If the chosen id is not that of a dataset that this person can see.
+    """
+    if options.dataset_id is not None:
+        return read_place(ledger.gateway, "Dataset", options.dataset_id), ()
+    name = options.new_dataset or ""
+    key = Key("-", f"dataset:{name}", "")
+    entry = ledger.find(key)
+    if entry is not None:
+        return read_place(ledger.gateway, "Dataset", entry.object_id), ()
+    if not options.allow_duplicate_dataset:
+        found = _own_datasets(ledger, name, surroundings)
+        if found:
+            several = f"You have {len(found)} datasets named {name!r}; used {found[0]}."
+            return read_place(ledger.gateway, "Dataset", found[0]), (several,) if len(found) > 1 else ()
+    item, notes = _new_dataset(name, surroundings, annotation_ids)
+    saved, _ = ledger.create(item, key)
+    return Place("Dataset", saved.getId().val, name, may_annotate=True, may_link=True), notes
+
+
+def _own_datasets(ledger: Ledger, name: str, surroundings: Surroundings) -> list[int]:
+    context = call_context(ledger.gateway)
+    parameters = omero.sys.ParametersI()
+    parameters.addString("name", name)
+    parameters.addLong("user", who(ledger.gateway).user_id)
+    rows = [unwrap(row) for row in ledger.gateway.c.sf.getQueryService().projection(_OWN_DATASETS, parameters, context)]
+    near = {place.object_id for place in surroundings.projects}
+    best: dict[int, bool] = {}
+    for dataset_id, project_id in rows:
+        best[dataset_id] = best.get(dataset_id, False) or project_id in near
+    return sorted(best, key=lambda dataset_id: (not best[dataset_id], dataset_id))
+
+
+def _new_dataset(name: str, surroundings: Surroundings, annotation_ids: Sequence[int]) -> tuple[Any, tuple[str, ...]]:
+    dataset = omero.model.DatasetI()
+    dataset.setName(rstring(name))
+    for annotation_id in annotation_ids:
+        dataset.linkAnnotation(omero.model.MapAnnotationI(annotation_id, False))
+    open_projects = [place for place in surroundings.projects if place.may_link]
+    if len(open_projects) == 1:
+        link = omero.model.ProjectDatasetLinkI()
+        link.setParent(omero.model.ProjectI(open_projects[0].object_id, False))
+        link.setChild(dataset)
+        dataset.addProjectDatasetLink(link)
+        return dataset, ()
+    if open_projects:
+        return dataset, (f"Dataset {name!r} is in no project: the analysed images are in {len(open_projects)}.",)
+    if surroundings.projects:
+        return dataset, (f"Dataset {name!r} is in no project: {surroundings.projects[0]} is not open to you.",)
+    return dataset, ()

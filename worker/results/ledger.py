@@ -1,0 +1,273 @@
+"""What a run has already written to OMERO, so that no repetition writes it twice.
+
+Each object that an import creates carries a map annotation (namespace :data:`NS_KEY`) with its idempotency key: run
+uuid, source object, role and sha256 of the content. The annotation is part of the same object graph as the object and
+is saved in the same call, which OMERO runs in one transaction: an object without its key cannot come to be, at
+whatever instant we are killed. One query at the start of an import reads all keys of the run.
+
+What takes more than one call (an image and its planes) is written with the state ``writing`` first, and becomes
+``complete`` in the one transaction that also makes it visible (its links to dataset and provenance). A repetition
+that finds something in state ``writing`` finishes *that* object.
+
+Only keys that belong to the person whose session this is are believed: in a group where members may annotate each
+other's data, nobody can slip an object into another person's run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import omero.model
+import omero.sys
+from omero.rtypes import rstring, unwrap
+
+from worker.errors import ResultsError
+from worker.pixels.session import call_context, who
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from omero.gateway import BlitzGateway
+
+NS_KEY = "biomero/worker/key"
+"""Namespace of the map annotations that hold idempotency keys."""
+
+COMPLETE = "complete"
+WRITING = "writing"
+
+_KEYS_OF_RUN = """
+select a.id, pair.name, pair.value,
+       (select max(il.parent.id) from ImageAnnotationLink il where il.child.id = a.id),
+       (select max(dl.parent.id) from DatasetAnnotationLink dl where dl.child.id = a.id),
+       (select max(al.parent.id) from AnnotationAnnotationLink al where al.child.id = a.id)
+from MapAnnotation a join a.mapValue run join a.mapValue pair
+where a.ns = :ns and run.name = 'Run' and run.value = :run and a.details.owner.id = :user
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Idempotency key of one write.
+
+    Parameters
+    ----------
+    source : str
+        What it was made from: ``Image:12``, ``Plate:3``, or ``-`` if that is not one object.
+    role : str
+        What it is to the run: ``image:out/cells_mask.tif#0``, ``zip``, ``dataset:Results``.
+    sha256 : str
+        Digest of its content, hexadecimal.
+    """
+
+    source: str
+    role: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something that the run has written.
+
+    Parameters
+    ----------
+    kind : str
+        ``Image``, ``Dataset`` or ``Annotation``.
+    object_id : int
+        Its id in OMERO.
+    key_id : int
+        Id of the map annotation that holds its key.
+    complete : bool
+        Whether it is finished.
+    """
+
+    kind: str
+    object_id: int
+    key_id: int
+    complete: bool
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The keys of one run, and the door through which everything of it is written.
+
+    Parameters
+    ----------
+    gateway : BlitzGateway
+        The person's session, in the group that the results go to.
+    run_id : str
+        UUID of the run.
+    """
+
+    gateway: BlitzGateway
+    run_id: str
+    _entries: dict[Key, Entry] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, gateway: BlitzGateway, run_id: str) -> Ledger:
+        """Read what a run has written so far, in one query.
+
+        Parameters
+        ----------
+        gateway : BlitzGateway
+            The person's session.
+        run_id : str
+            UUID of the run.
+
+        Returns
+        -------
+        Ledger
+            Its entries. Keys whose object was deleted since are left out, so that it is written again.
+        """
+        parameters = omero.sys.ParametersI()
+        parameters.addString("ns", NS_KEY)
+        parameters.addString("run", run_id)
+        parameters.addLong("user", who(gateway).user_id)
+        rows = gateway.c.sf.getQueryService().projection(_KEYS_OF_RUN, parameters, call_context(gateway))
+        pairs: dict[int, dict[str, str]] = {}
+        owners: dict[int, tuple[str, int]] = {}
+        for key_id, name, value, *ids in unwrap(rows):
+            pairs.setdefault(key_id, {})[name] = value
+            for kind, object_id in zip(("Image", "Dataset", "Annotation"), ids, strict=True):
+                if object_id is not None:
+                    owners[key_id] = (kind, object_id)
+        ledger = cls(gateway, run_id)
+        for key_id in sorted(owners):
+            said = pairs[key_id]
+            key = Key(said.get("Source", ""), said.get("Role", ""), said.get("SHA-256", ""))
+            entry = Entry(*owners[key_id], key_id, said.get("State") == COMPLETE)
+            known = ledger._entries.get(key)
+            if known is None or (entry.complete and not known.complete):
+                ledger._entries[key] = entry
+        return ledger
+
+    def find(self, key: Key) -> Entry | None:
+        """Look a write up.
+
+        Parameters
+        ----------
+        key : Key
+            Its key.
+
+        Returns
+        -------
+        Entry or None
+            What was written, if it was.
+        """
+        return self._entries.get(key)
+
+    def create(self, item: Any, key: Key, *, complete: bool = True) -> tuple[Any, Entry]:
+        """Create an object together with its key, in one transaction.
+
+        Parameters
+        ----------
+        item : omero.model.IObject
+            An image, dataset or annotation, with everything that shall be saved along with it.
+        key : Key
+            Its key.
+        complete : bool
+            Whether nothing more needs to be written for it.
+
+        Returns
+        -------
+        item : omero.model.IObject
+            The object as saved.
+        entry : Entry
+            Its entry in the ledger.
+        """
+        note = omero.model.MapAnnotationI()
+        note.setNs(rstring(NS_KEY))
+        note.setMapValue(self._pairs(key, COMPLETE if complete else WRITING))
+        item.linkAnnotation(note)
+        saved = self.save(item)
+        key_id = next(
+            child.getId().val
+            for child in saved.linkedAnnotationList()
+            if child.isLoaded() and unwrap(child.getNs()) == NS_KEY
+        )
+        entry = Entry(_kind(saved), saved.getId().val, key_id, complete)
+        self._entries[key] = entry
+        return saved, entry
+
+    def finish(self, key: Key, links: Sequence[Any]) -> Entry:
+        """Mark an object as complete and save its last links, all in one transaction.
+
+        Parameters
+        ----------
+        key : Key
+            Its key.
+        links : Sequence of omero.model.IObject
+            What makes it visible: dataset links, annotation links.
+
+        Returns
+        -------
+        Entry
+            Its new entry.
+        """
+        entry = self._entries[key]
+        note = self.gateway.c.sf.getQueryService().get("MapAnnotation", entry.key_id, call_context(self.gateway))
+        note.setMapValue(self._pairs(key, COMPLETE))
+        self.save_all([note, *links])
+        done = Entry(entry.kind, entry.object_id, entry.key_id, complete=True)
+        self._entries[key] = done
+        return done
+
+    def discard(self, key: Key) -> None:
+        """Delete an object that could not be finished.
+
+        Parameters
+        ----------
+        key : Key
+            Its key.
+        """
+        entry = self._entries.pop(key)
+        self.gateway.deleteObjects(entry.kind, [entry.object_id], wait=True)
+
+    def save(self, item: Any) -> Any:
+        """Save one graph of objects in one transaction.
+
+        Parameters
+        ----------
+        item : omero.model.IObject
+            Its root.
+
+        Returns
+        -------
+        omero.model.IObject
+            The root as saved.
+        """
+        return self.gateway.c.sf.getUpdateService().saveAndReturnObject(item, call_context(self.gateway))
+
+    def save_all(self, items: Sequence[Any]) -> list[Any]:
+        """Save several graphs in one transaction.
+
+        Parameters
+        ----------
+        items : Sequence of omero.model.IObject
+            Their roots.
+
+        Returns
+        -------
+        list of omero.model.IObject
+            The roots as saved.
+        """
+        service = self.gateway.c.sf.getUpdateService()
+        saved: list[Any] = service.saveAndReturnArray(list(items), call_context(self.gateway))
+        return saved
+
+    def _pairs(self, key: Key, state: str) -> list[Any]:
+        values = (
+            ("Run", self.run_id),
+            ("Source", key.source),
+            ("Role", key.role),
+            ("SHA-256", key.sha256),
+            ("State", state),
+        )
+        return [omero.model.NamedValue(name, value) for name, value in values]
+
+
+def _kind(item: Any) -> str:
+    for kind in ("Image", "Dataset", "Annotation"):
+        if isinstance(item, getattr(omero.model, kind)):
+            return kind
+    raise ResultsError(f"{type(item).__name__} cannot carry an idempotency key.")

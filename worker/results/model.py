@@ -1,0 +1,252 @@
+"""What goes into an import of results and what comes out of it: plain, frozen values.
+
+Standard library only, so that the dialogs of OMERO scripts can read the defaults of :class:`ImportOptions` at no cost.
+Every value goes to JSON and back unchanged, because steps of a run hand them over through the record of the run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from worker.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class _Json:
+    """JSON round trip of a frozen dataclass whose fields are scalars, mappings of strings or tuples of these."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the value as what :mod:`json` can write.
+
+        Returns
+        -------
+        dict
+            Field names to plain values; tuples become lists.
+        """
+        return {
+            each.name: _plain(getattr(self, each.name))
+            for each in dataclasses.fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Build the value from what :meth:`to_json` gave.
+
+        Parameters
+        ----------
+        data : Mapping
+            Field names to plain values; missing ones take their default.
+
+        Returns
+        -------
+        Self
+            The value.
+
+        Raises
+        ------
+        RequestError
+            If a field is unknown, missing, or of another type than it must be.
+        """
+        hints = typing.get_type_hints(cls)
+        unknown = sorted(set(data) - set(hints))
+        if unknown:
+            raise RequestError(
+                f"{cls.__name__} has no field {', '.join(unknown)}.", remedy=f"It has: {', '.join(hints)}."
+            )
+        values = {name: _typed(f"{cls.__name__}.{name}", hints[name], value) for name, value in data.items()}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise RequestError(f"{cls.__name__} is incomplete: {error}.") from error
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, _Json):
+        return value.to_json()
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return dict(value)
+    return value
+
+
+def _typed(name: str, hint: Any, value: Any) -> Any:
+    """Check ``value`` against a field's type, and turn lists back into tuples."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        if value is None and type(None) in arguments:
+            return None
+        return _typed(name, next(each for each in arguments if each is not type(None)), value)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_typed(name, arguments[0], each) for each in value)
+    if origin is not None and isinstance(value, dict):
+        return dict(value)
+    if isinstance(hint, type) and issubclass(hint, _Json) and isinstance(value, dict):
+        return hint.from_json(value)
+    if origin is None and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    raise RequestError(f"{name} is {value!r}.", remedy=f"It must be of type {getattr(hint, '__name__', hint)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile(_Json):
+    """One file (or folder) of the export and the OMERO image that it came from.
+
+    Parameters
+    ----------
+    path : str
+        Path below the input folder of the run, with ``/``: ``cells.tif``, ``plate.zarr/A/1/0``.
+    object_type : str
+        What was exported: ``Image`` or ``Plate``.
+    object_id : int
+        Its id in OMERO.
+    image_id : int
+        The image in OMERO whose pixels are in ``path``.
+    name : str
+        Name of that image in OMERO.
+    """
+
+    path: str
+    object_type: str
+    object_id: int
+    image_id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions(_Json):
+    """What a person chose to happen with the results; the defaults are those of the dialog.
+
+    Parameters
+    ----------
+    zip_to_parent : bool
+        Attach everything that the analysis wrote as one zip to the project (else dataset, else image) or plate.
+    attach_to_images : bool
+        Attach result images, as files, to the images that they were made from.
+    new_dataset : str or None
+        Import result images into the dataset with this name, created if there is none; None: do not import them.
+    allow_duplicate_dataset : bool
+        Create that dataset even if the person has one with this name already.
+    dataset_id : int or None
+        Import result images into this existing dataset; beats ``new_dataset``.
+    rename : str or None
+        Pattern for the names of imported images; see :mod:`worker.results.naming`.
+    csv_tables : bool
+        Turn CSV and TSV files into OMERO.tables.
+    attach_files : bool
+        Attach every other file (not an image; not a CSV that became a table) by itself.
+    """
+
+    zip_to_parent: bool = True
+    attach_to_images: bool = False
+    new_dataset: str | None = None
+    allow_duplicate_dataset: bool = False
+    dataset_id: int | None = None
+    rename: str | None = None
+    csv_tables: bool = True
+    attach_files: bool = False
+
+    @property
+    def imports_images(self) -> bool:
+        """Whether result images become OMERO images."""
+        return self.dataset_id is not None or bool(self.new_dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance(_Json):
+    """Where results come from: the run, its task, the job.
+
+    Parameters
+    ----------
+    run_id, task_id : str
+        UUIDs of the run and of its analysis task.
+    job_id : int
+        Slurm's id of the job.
+    workflow, version : str
+        Name and version of the analysis.
+    parameters : Mapping
+        Its parameters as they were used.
+    run_name, run_description : str
+        What the run is called; the name defaults to ``workflow``.
+    user_name, group_name : str
+        Who asked for the run, in which OMERO group.
+    started, modified : str
+        When the run was asked for and last changed, ISO 8601.
+    task_ids : tuple of str
+        UUIDs of all tasks of the run; ``task_id`` alone if empty.
+    input_data : str
+        The ids of what was analysed, as recorded with the task.
+    status : str
+        Status of the task.
+    result_message : str
+        What the job said when it ended.
+    command : str
+        The command that submitted the job.
+    environment : Mapping
+        Environment variables that the job was given; never secrets.
+    settings_digest : str
+        sha256 of the settings that the run was made with.
+    """
+
+    run_id: str
+    task_id: str
+    job_id: int
+    workflow: str
+    version: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    run_name: str = ""
+    run_description: str = ""
+    user_name: str = ""
+    group_name: str = ""
+    started: str = ""
+    modified: str = ""
+    task_ids: tuple[str, ...] = ()
+    input_data: str = ""
+    status: str = "COMPLETED"
+    result_message: str = ""
+    command: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    settings_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedObject(_Json):
+    """An object in OMERO that holds something of the results.
+
+    Parameters
+    ----------
+    kind : str
+        ``Image``, ``Dataset``, ``FileAnnotation`` or ``MapAnnotation``.
+    object_id : int
+        Its id.
+    name : str
+        Its name; for annotations without one, their namespace.
+    """
+
+    kind: str
+    object_id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport(_Json):
+    """What an import left in OMERO; the same after each repetition.
+
+    Parameters
+    ----------
+    objects : tuple of CreatedObject
+        Every object that holds something of the results, in the order in which they were written.
+    notes : tuple of str
+        What a person should know: what could not be matched, what was done another way than asked.
+    """
+
+    objects: tuple[CreatedObject, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,123 @@
+"""Names of imported images: the pattern that a person may give, and what its variables stand for.
+
+===================  =======================================================================
+``{original_file}``  name of the image that was analysed, without its extension
+``{original_ext}``   extension of that name, without the dot
+``{file}``           name of the result file, without its extension
+``{ext}``            extension of the result file, without the dot (``tif``, ``ome.tiff``)
+===================  =======================================================================
+
+For a result whose image is not known, ``{original_file}`` and ``{original_ext}`` are those of the result itself.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from worker.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VARIABLES = ("original_file", "original_ext", "file", "ext")
+
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+_COMPOUND = re.compile(r"\.(ome\.(?:tiff?|zarr)|tar\.gz|nii\.gz)$", re.IGNORECASE)
+
+
+def check_pattern(pattern: str) -> None:
+    """Check a pattern before anything is computed with it.
+
+    Parameters
+    ----------
+    pattern : str
+        What the person gave.
+
+    Raises
+    ------
+    RequestError
+        If it is blank or has a variable that does not exist.
+    """
+    unknown = [name for name in _VARIABLE.findall(pattern) if name not in VARIABLES]
+    if unknown or not pattern.strip():
+        what = f"has the unknown variable {{{unknown[0]}}}" if unknown else "is empty"
+        known = ", ".join(f"{{{name}}}" for name in VARIABLES)
+        raise RequestError(
+            f"The pattern {pattern!r} for the names of images {what}.", remedy=f"Variables are: {known}."
+        )
+
+
+def rename(pattern: str | None, path: str, original: str | None) -> str:
+    """Name one imported image.
+
+    Parameters
+    ----------
+    pattern : str or None
+        The pattern; None keeps the name of the file.
+    path : str
+        Path of the result file.
+    original : str or None
+        Name, in OMERO, of the image that it was made from, if known.
+
+    Returns
+    -------
+    str
+        The name.
+    """
+    name = PurePosixPath(path).name
+    if pattern is None:
+        return name
+    stem, ext = split_name(name)
+    original_stem, original_ext = split_name(original) if original is not None else (stem, ext)
+    values: Mapping[str, str] = dict(zip(VARIABLES, (original_stem, original_ext, stem, ext), strict=True))
+    # Not str.format: a pattern is a person's text, and format would let it reach into objects.
+    return _VARIABLE.sub(lambda found: values[found[1]], pattern).strip()
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split a file name into stem and extension, keeping extensions like ``ome.tiff`` whole.
+
+    Parameters
+    ----------
+    name : str
+        A file name without folders.
+
+    Returns
+    -------
+    tuple of str
+        Stem and extension (without its dot; empty if there is none).
+    """
+    compound = _COMPOUND.search(name)
+    if compound and compound.start():
+        return name[: compound.start()], compound[1]
+    stem, dot, ext = name.rpartition(".")
+    # "Exp. 12 final" has a dot but no extension.
+    if not dot or not stem or not ext.isalnum() or len(ext) > 5:
+        return name, ""
+    return stem, ext
+
+
+def distinct(name: str, taken: set[str]) -> str:
+    """Make a name differ from those taken, and take it.
+
+    Parameters
+    ----------
+    name : str
+        The name wanted.
+    taken : set of str
+        Names in use; the answer is added.
+
+    Returns
+    -------
+    str
+        ``name``, or ``name_2`` and so on, the number before the extension.
+    """
+    stem, ext = split_name(name)
+    count, answer = 1, name
+    while answer in taken:
+        count += 1
+        answer = f"{stem}_{count}.{ext}" if ext else f"{stem}_{count}"
+    taken.add(answer)
+    return answer
