@@ -99,7 +99,7 @@ def up(
                 part.stop(ctx)
                 began = time.monotonic()
                 ctx.facts.update(part.start(ctx))
-                ctx.facts["parts"] = tuple({*ctx.facts["parts"], part.name})
+                ctx.facts["parts"] = (*ctx.facts["parts"], part.name)
                 started.append((part.name, time.monotonic() - began))
         except BaseException:
             for part in reversed(parts):

@@ -3,14 +3,14 @@
 setuptools compiles the files of one extension one after the other; zeroc-ice is one extension of 224 files.
 """
 
+import importlib
 import os
 import runpy
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from distutils import ccompiler
 from typing import Any
 
-import setuptools  # noqa: F401 - puts its distutils in place of the one that Python no longer has
+ccompiler: Any = importlib.import_module("setuptools._distutils.ccompiler")
 
 
 def compile_in_parallel(
@@ -40,6 +40,6 @@ def compile_in_parallel(
     return list(objects)
 
 
-setattr(ccompiler.CCompiler, "compile", compile_in_parallel)
+ccompiler.CCompiler.compile = compile_in_parallel
 sys.argv[0] = "setup.py"
 runpy.run_path("setup.py", run_name="__main__")
