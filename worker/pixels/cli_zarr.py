@@ -1,9 +1,9 @@
 """The other exporter: omero-cli-zarr, called in this process, for who wants exactly what it writes.
 
-It is slower; it opens a rendering engine for each image, through which OMERO may store default rendering settings; and
-it leaves out axes of length 1. It writes to a folder, from which the files then go into the sink. As it names trees after
-ids, so that image 1 and plate 1 would meet, each object gets a folder of its own, and its tree is named as our own
-exporter names it. No session key leaves this process: the library works with the gateway it is given.
+It is slower; it opens a rendering engine for each image, through which OMERO may store default rendering settings;
+and it leaves out axes of length 1. It writes to a folder, from which the files then go into the sink. As it names trees
+after ids, so that image 1 and plate 1 would meet, each object gets a folder of its own, and its tree is named as our
+own exporter names it. No session key leaves this process: the library works with the gateway it is given.
 """
 
 from __future__ import annotations
