@@ -1,1 +1,1 @@
-"""What happened: aggregates, tracker, projections, tables and migrations."""
+"""What happened: the events of runs and tasks, the views on them, and the tables in which both are kept."""

@@ -1,0 +1,211 @@
+"""What can happen to a task of a run: the aggregate `Task` and its events.
+
+See `worker.history.workflow_run` for what must not change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from eventsourcing.domain import Aggregate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+TaskState = Literal["CREATED", "STARTED", "COMPLETED", "FAILED"]
+
+
+def job_number(value: object) -> int | None:
+    """Read a Slurm job id as other tools recorded it.
+
+    Parameters
+    ----------
+    value : object
+        A number or its digits. Existing histories hold -1 where the id could not be read.
+
+    Returns
+    -------
+    int or None
+        The id, or None if there is none.
+    """
+    text = str(value).strip()
+    return int(text) if text.isdigit() and int(text) > 0 else None
+
+
+class Task(Aggregate, created_event_name="TaskCreated"):
+    """One task of a run: an export, an analysis on the cluster, an import."""
+
+    TOPIC = "biomero.eventsourcing:Task"
+    INITIAL_VERSION = 0
+
+    class Created(Aggregate.Created):
+        """Base of `TaskCreated`; never recorded itself."""
+
+        TOPIC = "biomero.eventsourcing:Task.Created"
+
+    class TaskCreated(Created):
+        """A task was made."""
+
+        TOPIC = "biomero.eventsourcing:Task.TaskCreated"
+        workflow_id: UUID
+        task_name: str
+        task_version: str
+        input_data: dict[str, Any]
+        params: dict[str, Any]
+
+    class JobIdAdded(Aggregate.Event):
+        """Slurm took a job of the task under this id."""
+
+        TOPIC = "biomero.eventsourcing:Task.JobIdAdded"
+        job_id: int
+
+        def apply(self, aggregate: Task) -> None:
+            """Append the id; a new job has not got anywhere yet."""
+            number = job_number(self.job_id)
+            if number is not None:
+                aggregate.job_ids.append(number)
+                aggregate.status = "CREATED"
+                aggregate.progress = None
+
+    class StatusUpdated(Aggregate.Event):
+        """The task or its job has a new status."""
+
+        TOPIC = "biomero.eventsourcing:Task.StatusUpdated"
+        status: str
+
+        def apply(self, aggregate: Task) -> None:
+            """Keep the status."""
+            aggregate.status = self.status
+
+    class ProgressUpdated(Aggregate.Event):
+        """The task or its job got further."""
+
+        TOPIC = "biomero.eventsourcing:Task.ProgressUpdated"
+        progress: str | None
+
+        def apply(self, aggregate: Task) -> None:
+            """Keep the progress."""
+            aggregate.progress = self.progress
+
+    class ResultAdded(Aggregate.Event):
+        """A command of the task ended: ``command``, ``env``, ``stdout``, ``stderr``."""
+
+        TOPIC = "biomero.eventsourcing:Task.ResultAdded"
+        result: dict[str, Any]
+
+        def apply(self, aggregate: Task) -> None:
+            """Append the result."""
+            aggregate.results.append(self.result)
+
+    class TaskStarted(Aggregate.Event):
+        """Work on the task has begun."""
+
+        TOPIC = "biomero.eventsourcing:Task.TaskStarted"
+
+        def apply(self, aggregate: Task) -> None:
+            """Mark the task as started."""
+            aggregate.state = "STARTED"
+
+    class TaskCompleted(Aggregate.Event):
+        """The task has ended well."""
+
+        TOPIC = "biomero.eventsourcing:Task.TaskCompleted"
+        result: str
+
+        def apply(self, aggregate: Task) -> None:
+            """Keep the task's last word."""
+            aggregate.state = "COMPLETED"
+            aggregate.result_message = self.result
+
+    class TaskFailed(Aggregate.Event):
+        """The task has ended, but not well."""
+
+        TOPIC = "biomero.eventsourcing:Task.TaskFailed"
+        error_message: str
+
+        def apply(self, aggregate: Task) -> None:
+            """Keep the reason."""
+            aggregate.state = "FAILED"
+            aggregate.result_message = self.error_message
+
+    # --- our own ---
+
+    class SubmissionIntended(Aggregate.Event):
+        """The task's job is about to be submitted; `key` finds it again in Slurm."""
+
+        TOPIC = "biomero.eventsourcing:Task.SubmissionIntended"
+        key: str
+
+        def apply(self, aggregate: Task) -> None:
+            """Keep the key."""
+            aggregate.submission_key = self.key
+
+    def __init__(
+        self,
+        workflow_id: UUID,
+        task_name: str,
+        task_version: str,
+        input_data: dict[str, Any],
+        params: dict[str, Any],
+    ) -> None:
+        self.workflow_id = workflow_id
+        self.task_name = task_name
+        self.task_version = task_version
+        self.input_data = input_data
+        self.params = params
+        self.state: TaskState = "CREATED"
+        self.job_ids: list[int] = []
+        self.status = "CREATED"
+        self.progress: str | None = None
+        self.result_message: str | None = None
+        self.results: list[dict[str, Any]] = []
+        self.submission_key: str | None = None
+
+    def start_task(self) -> None:
+        """Record that work on the task has begun."""
+        if self.state == "CREATED":
+            self.trigger_event(self.TaskStarted)
+
+    def complete_task(self, result: str) -> None:
+        """Record that the task has ended well."""
+        if (self.state, self.result_message) != ("COMPLETED", result):
+            self.trigger_event(self.TaskCompleted, result=result)
+
+    def fail_task(self, error_message: str) -> None:
+        """Record that the task has failed."""
+        if (self.state, self.result_message) != ("FAILED", error_message):
+            self.trigger_event(self.TaskFailed, error_message=error_message)
+
+    def intend_submission(self, key: str) -> None:
+        """Record that the task's job is about to be submitted."""
+        if self.submission_key != key:
+            self.trigger_event(self.SubmissionIntended, key=key)
+
+    def add_job_id(self, job_id: int | str) -> None:
+        """Record the id under which Slurm took the task's job.
+
+        Raises
+        ------
+        ValueError
+            If it is not the id of a job.
+        """
+        number = job_number(job_id)
+        if number is None:
+            raise ValueError(f"{job_id!r} is not the id of a Slurm job")
+        if number not in self.job_ids:
+            self.trigger_event(self.JobIdAdded, job_id=number)
+
+    def add_result(self, result: Mapping[str, Any]) -> None:
+        """Record how a command of the task ended."""
+        self.trigger_event(self.ResultAdded, result=dict(result))
+
+    def update_task_status(self, status: str) -> None:
+        """Record the status of the task or its job, if it is a new one."""
+        if self.status != status:
+            self.trigger_event(self.StatusUpdated, status=status)
+
+    def update_task_progress(self, progress: str | None) -> None:
+        """Record the progress of the task or its job, if it is a new one."""
+        if self.progress != progress:
+            self.trigger_event(self.ProgressUpdated, progress=progress)

@@ -1,0 +1,303 @@
+"""What can happen to a run: the aggregate `WorkflowRun` and its events.
+
+The topics ``biomero.eventsourcing:…`` and the field names of all events are stored in databases and must never
+change; a test freezes them. The first group of events is the one that existing histories hold, the second is ours.
+
+A command records an event only if it changes something, so that it can be repeated safely: after a crash, or when
+the reply of the database was lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from eventsourcing.domain import Aggregate
+
+from worker.errors import HistoryConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+RunStatus = Literal["INITIALIZED", "STARTED", "COMPLETED", "FAILED"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """How far one step of a run is."""
+
+    state: Literal["intended", "done"] = "intended"
+    key: str = ""
+    """Idempotency key of the step's outside effect."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """What the step produced."""
+    attempts: int = 0
+    """Failed attempts so far."""
+    last_error: str = ""
+    """Why the last attempt failed, for a person to read."""
+    retry_at: str | None = None
+    """When the next attempt may be made (ISO 8601, UTC); None after an error: never."""
+
+
+def _iso(moment: datetime | str | None) -> str | None:
+    if moment is None:
+        return None
+    parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    if parsed.tzinfo is None:
+        raise ValueError(f"the time {moment} has no time zone")
+    return parsed.astimezone(UTC).isoformat()
+
+
+class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
+    """One run: what somebody asked for, its tasks, and how far it is."""
+
+    TOPIC = "biomero.eventsourcing:WorkflowRun"
+    INITIAL_VERSION = 0
+
+    class Created(Aggregate.Created):
+        """Base of `WorkflowInitiated`; never recorded itself."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.Created"
+
+    class WorkflowInitiated(Created):
+        """Somebody started a run."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.WorkflowInitiated"
+        name: str
+        description: str
+        user: int
+        group: int
+
+    class TaskAdded(Aggregate.Event):
+        """A task was added to the run."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.TaskAdded"
+        task_id: UUID
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Append the task."""
+            aggregate.tasks.append(self.task_id)
+
+    class WorkflowStarted(Aggregate.Event):
+        """Work on the run has begun."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.WorkflowStarted"
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Mark the run as started."""
+            aggregate.status = "STARTED"
+
+    class WorkflowCompleted(Aggregate.Event):
+        """The run has ended well."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.WorkflowCompleted"
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Mark the run as completed."""
+            aggregate.status = "COMPLETED"
+            aggregate.error_message = ""
+
+    class WorkflowFailed(Aggregate.Event):
+        """The run has ended, but not well."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.WorkflowFailed"
+        error_message: str
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Mark the run as failed."""
+            aggregate.status = "FAILED"
+            aggregate.error_message = self.error_message
+
+    # --- our own ---
+
+    class RequestRecorded(Aggregate.Event):
+        """What was asked for, in full: the only input of the run."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.RequestRecorded"
+        request: dict[str, Any]
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Keep the request."""
+            aggregate.request = self.request
+
+    class StepIntended(Aggregate.Event):
+        """A step is about to have its effect; `key` finds that effect again."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.StepIntended"
+        step: str
+        key: str
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Open the step, or begin it anew under another key."""
+            before = aggregate.steps.get(self.step, StepState())
+            aggregate.steps[self.step] = StepState(key=self.key, attempts=before.attempts)
+
+    class StepCompleted(Aggregate.Event):
+        """A step has had its effect."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.StepCompleted"
+        step: str
+        data: dict[str, Any]
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Close the step."""
+            before = aggregate.steps.get(self.step, StepState())
+            aggregate.steps[self.step] = replace(before, state="done", data=self.data, last_error="", retry_at=None)
+
+    class AttemptFailed(Aggregate.Event):
+        """An attempt at a step failed; it may be repeated at `retry_at`, or never if that is None."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.AttemptFailed"
+        step: str
+        attempt: int
+        error: str
+        message: str
+        retry_at: str | None
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Remember why, and when to try again."""
+            before = aggregate.steps.get(self.step, StepState())
+            aggregate.steps[self.step] = replace(
+                before, attempts=self.attempt, last_error=self.message or self.error, retry_at=self.retry_at
+            )
+
+    class RunPaused(Aggregate.Event):
+        """The run waits until a person resumes it."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.RunPaused"
+        reason: str
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Keep the reason."""
+            aggregate.paused_reason = self.reason
+
+    class RunResumed(Aggregate.Event):
+        """The run goes on; the steps that waited for another attempt get a fresh budget of attempts."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.RunResumed"
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Forget the pause and the attempts that led to it."""
+            aggregate.paused_reason = None
+            for name, step in aggregate.steps.items():
+                if step.state == "intended" and step.retry_at is not None:
+                    aggregate.steps[name] = replace(step, attempts=0, last_error="", retry_at=None)
+
+    class CancelRequested(Aggregate.Event):
+        """Somebody wants the run to stop."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.CancelRequested"
+        by: str
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Remember who."""
+            aggregate.cancel_requested_by = self.by
+
+    def __init__(self, name: str, description: str, user: int, group: int) -> None:
+        self.name = name
+        self.description = description
+        self.user = user
+        self.group = group
+        self.tasks: list[UUID] = []
+        self.status: RunStatus = "INITIALIZED"
+        self.error_message = ""
+        self.request: dict[str, Any] | None = None
+        self.steps: dict[str, StepState] = {}
+        self.paused_reason: str | None = None
+        self.cancel_requested_by: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has completed or failed."""
+        return self.status in ("COMPLETED", "FAILED")
+
+    def add_task(self, task_id: UUID) -> None:
+        """Add a task to the run, once."""
+        if task_id not in self.tasks:
+            self.trigger_event(self.TaskAdded, task_id=task_id)
+
+    def start_workflow(self) -> None:
+        """Record that work on the run has begun."""
+        if self.status == "INITIALIZED":
+            self.trigger_event(self.WorkflowStarted)
+
+    def complete_workflow(self) -> None:
+        """Record that the run has ended well."""
+        if self.status != "COMPLETED":
+            self.trigger_event(self.WorkflowCompleted)
+
+    def fail_workflow(self, error_message: str) -> None:
+        """Record that the run has failed."""
+        if (self.status, self.error_message) != ("FAILED", error_message):
+            self.trigger_event(self.WorkflowFailed, error_message=error_message)
+
+    def record_request(self, request: Mapping[str, Any]) -> None:
+        """Record what was asked for."""
+        if self.request != dict(request):
+            self.trigger_event(self.RequestRecorded, request=dict(request))
+
+    def intend_step(self, step: str, key: str) -> None:
+        """Record that a step is about to have its effect.
+
+        Raises
+        ------
+        HistoryConflict
+            If somebody has done the step already.
+        """
+        before = self._open_step(step)
+        if before is None or before.key != key:
+            self.trigger_event(self.StepIntended, step=step, key=key)
+
+    def complete_step(self, step: str, data: Mapping[str, Any]) -> None:
+        """Record what a step has produced.
+
+        Raises
+        ------
+        HistoryConflict
+            If somebody has done the step already, with another outcome.
+        """
+        before = self.steps.get(step)
+        if before is not None and before.state == "done" and before.data == dict(data):
+            return
+        self._open_step(step)
+        self.trigger_event(self.StepCompleted, step=step, data=dict(data))
+
+    def fail_attempt(
+        self, step: str, *, attempt: int, error: str, message: str, retry_at: datetime | str | None
+    ) -> None:
+        """Record that an attempt at a step failed.
+
+        Raises
+        ------
+        HistoryConflict
+            If somebody has done the step already.
+        """
+        before = self._open_step(step)
+        when = _iso(retry_at)
+        if before is None or (before.attempts, before.last_error, before.retry_at) != (attempt, message or error, when):
+            self.trigger_event(
+                self.AttemptFailed, step=step, attempt=attempt, error=error, message=message, retry_at=when
+            )
+
+    def pause(self, reason: str) -> None:
+        """Stop the run until a person resumes it."""
+        if self.paused_reason != reason:
+            self.trigger_event(self.RunPaused, reason=reason)
+
+    def resume(self) -> None:
+        """Let a paused run go on."""
+        if self.paused_reason is not None:
+            self.trigger_event(self.RunResumed)
+
+    def request_cancel(self, by: str) -> None:
+        """Ask for the run to be stopped; the first to ask is remembered."""
+        if self.cancel_requested_by is None and not self.ended:
+            self.trigger_event(self.CancelRequested, by=by)
+
+    def _open_step(self, step: str) -> StepState | None:
+        state = self.steps.get(step)
+        if state is not None and state.state == "done":
+            raise HistoryConflict(f"The step {step!r} of run {self.id} is done already.", remedy="Read the run again.")
+        return state
