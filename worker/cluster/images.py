@@ -1,0 +1,176 @@
+"""Container images on the cluster: what their files are called, and which versions there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from worker.cluster.scripts import script
+from worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worker.cluster.transport import Transport
+
+_SUFFIXES = (".sif", ".simg")
+
+
+def sif_name(image: str, version: str) -> str:
+    """Name the file that holds a version of an image; the one place where that is decided.
+
+    Parameters
+    ----------
+    image : str
+        As a registry calls it: ``org/name``, ``name``, ``ghcr.io/org/name``, with or without ``:tag``,
+        ``@sha256:...`` or ``docker://``.
+    version : str
+        The version.
+
+    Returns
+    -------
+    str
+        ``<name>_<version>.sif``, whatever the tag of `image` is.
+
+    Raises
+    ------
+    SettingsError
+        If there is no name in `image`, or the version could leave the folder.
+    """
+    name = repository_name(image)
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", version):
+        raise SettingsError(
+            f"{version!r} is not the version of an image.", remedy="Use letters, digits, '.', '-', '_' and '+'."
+        )
+    return f"{name}_{version}.sif"
+
+
+def repository_name(image: str) -> str:
+    """Name an image without its registry, organisation, tag and digest.
+
+    Parameters
+    ----------
+    image : str
+        As for `sif_name`.
+
+    Returns
+    -------
+    str
+        Its last part: ``w_nuclei`` of ``ghcr.io:5000/org/w_nuclei:v1``.
+
+    Raises
+    ------
+    SettingsError
+        If there is none.
+    """
+    path = image.strip().partition("://")[2] or image.strip()
+    last = path.partition("@")[0].rstrip("/").rpartition("/")[2].partition(":")[0]
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", last):
+        raise SettingsError(
+            f"{image!r} is not the name of a container image.", remedy="Write it like org/name or ghcr.io/org/name."
+        )
+    return last
+
+
+def image_file(images_path: str, folder: str, image: str, version: str) -> PurePosixPath:
+    """Locate the file that holds a version of an image.
+
+    Parameters
+    ----------
+    images_path : str
+        ``slurm_images_path`` of the settings.
+    folder : str
+        The workflow's folder below it.
+    image : str
+        The image.
+    version : str
+        The version.
+
+    Returns
+    -------
+    PurePosixPath
+        Its path on the cluster.
+    """
+    return PurePosixPath(images_path.removeprefix("~/")) / folder / sif_name(image, version)
+
+
+def list_versions(transport: Transport, images_path: str, workflows: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Find out which versions of all workflows are on the cluster, with one command.
+
+    Parameters
+    ----------
+    transport : Transport
+        The way to the cluster.
+    images_path : str
+        ``slurm_images_path`` of the settings.
+    workflows : Mapping[str, str]
+        From the name of a workflow to its folder below `images_path`.
+
+    Returns
+    -------
+    dict[str, tuple[str, ...]]
+        Versions of each workflow, the newest first; none for a folder that is not there.
+
+    Raises
+    ------
+    TransportError
+        If the cluster cannot be asked.
+    """
+    folders = sorted(set(workflows.values()))
+    answer = transport.run(
+        script("list_images", images_path.removeprefix("~/")), stdin=["".join(f"{f}\n" for f in folders).encode()]
+    ).check()
+    files: dict[str, list[str]] = {folder: [] for folder in folders}
+    for line in answer.text.splitlines():
+        folder, _, name = line.partition("\t")
+        if folder in files:
+            files[folder].append(name)
+    return {name: newest_first(versions_of(files[folder])) for name, folder in workflows.items()}
+
+
+def versions_of(files: list[str]) -> list[str]:
+    """Read versions from names of files.
+
+    Parameters
+    ----------
+    files : list[str]
+        Names like ``w_nuclei-viewer_v1.0.sif``; others are passed over.
+
+    Returns
+    -------
+    list[str]
+        What follows the last ``_v`` or ``-v`` before a digit; in names without, what follows the last ``_``.
+    """
+    found: list[str] = []
+    for file in files:
+        stem = next((file[: -len(suffix)] for suffix in _SUFFIXES if file.endswith(suffix)), "")
+        match = re.fullmatch(r".+[_-](v\d.*|latest)", stem) or re.fullmatch(r".+_([^_]+)", stem)
+        if match:
+            found.append(match[1])
+    return found
+
+
+def newest_first(versions: list[str]) -> tuple[str, ...]:
+    """Sort versions as a person would: v1.10 is newer than v1.9, a release newer than its candidates.
+
+    Parameters
+    ----------
+    versions : list[str]
+        Versions, some perhaps more than once.
+
+    Returns
+    -------
+    tuple[str, ...]
+        Each once; numbers first, words such as ``latest`` after them.
+    """
+    return tuple(sorted(set(versions), key=_age, reverse=True))
+
+
+def _age(version: str) -> tuple[bool, list[tuple[int, int, str]], str]:
+    parts: list[tuple[int, int, str]] = []
+    for number, word in re.findall(r"(\d+)|([^\W\d_]+)", version.removeprefix("v").removeprefix("V")):
+        # A word after numbers makes a candidate (1.0-rc1), older than the end of the name (1.0) and than a number.
+        parts.append((2, int(number), "") if number else (0, 0, word.lower()))
+    parts.append((1, 0, ""))
+    return bool(re.match(r"[vV]?\d", version)), parts, version

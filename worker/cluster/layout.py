@@ -1,0 +1,163 @@
+"""Where the files of a run are on the cluster; the one place that knows remote paths."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RUN_FOLDER = re.compile(r"biomero_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What the folder of a run is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLayout:
+    """Paths of one run.
+
+    ::
+
+        <data_path>/biomero_<uuid>/
+            data/in  data/out  data/gt     what the analysis reads and writes
+            status/<job>[_<task>].json     exit files, written by the job script itself
+            job_<task uuid>.sh             job scripts
+            omero-<job>.log                logs; omero-<array>_<task>.log for arrays
+
+    Parameters
+    ----------
+    data_path : PurePosixPath or str
+        ``slurm_data_path`` of the settings; a relative one starts at the login's home.
+    run_id : UUID
+        The run.
+    """
+
+    data_path: PurePosixPath
+    run_id: UUID
+
+    def __init__(self, data_path: PurePosixPath | str, run_id: UUID | str) -> None:
+        text = str(data_path)
+        path = PurePosixPath(text.removeprefix("~/"))
+        if text in ("", ".", "/", "~") or ".." in path.parts or not text.isprintable() or text.startswith("-"):
+            raise SettingsError(
+                f"slurm_data_path {text!r} is not a folder for data.",
+                remedy="Name one below a home or scratch directory, without '..'.",
+            )
+        object.__setattr__(self, "data_path", path)
+        object.__setattr__(self, "run_id", UUID(str(run_id)))
+
+    @property
+    def root(self) -> PurePosixPath:
+        """Everything of this run, and nothing else."""
+        return self.data_path / f"biomero_{self.run_id}"
+
+    @property
+    def input(self) -> PurePosixPath:
+        """What the analysis reads."""
+        return self.root / "data" / "in"
+
+    @property
+    def output(self) -> PurePosixPath:
+        """What the analysis writes."""
+        return self.root / "data" / "out"
+
+    @property
+    def ground_truth(self) -> PurePosixPath:
+        """What the analysis compares its results with."""
+        return self.root / "data" / "gt"
+
+    @property
+    def status(self) -> PurePosixPath:
+        """Exit files."""
+        return self.root / "status"
+
+    @property
+    def folders(self) -> tuple[PurePosixPath, ...]:
+        """The folders that must be there before a job starts."""
+        return (self.input, self.output, self.ground_truth, self.status)
+
+    def script(self, task_id: UUID | str) -> PurePosixPath:
+        """Job script of a task."""
+        return self.root / f"job_{UUID(str(task_id))}.sh"
+
+    def log(self, job_id: int, array_task: int | None = None) -> PurePosixPath:
+        """Log of a job."""
+        return self.root / f"omero-{_job(job_id, array_task)}.log"
+
+    def exit_file(self, job_id: int, array_task: int | None = None) -> PurePosixPath:
+        """Exit file of a job."""
+        return self.status / f"{_job(job_id, array_task)}.json"
+
+
+def log_beside(exit_file: PurePosixPath) -> PurePosixPath:
+    """Find the log of a job by its exit file.
+
+    Parameters
+    ----------
+    exit_file : PurePosixPath
+        As `RunLayout.exit_file` gives it.
+
+    Returns
+    -------
+    PurePosixPath
+        As `RunLayout.log` gives it.
+    """
+    return exit_file.parent.parent / f"omero-{exit_file.stem}.log"
+
+
+def confined(path: str) -> str:
+    """Insist that a path from elsewhere stays below the folder that it is joined to.
+
+    Parameters
+    ----------
+    path : str
+        A relative POSIX path.
+
+    Returns
+    -------
+    str
+        The path, without needless parts such as ``./``.
+
+    Raises
+    ------
+    ValueError
+        If it is absolute, empty, has a part ``..`` or a NUL.
+    """
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or not pure.parts or ".." in pure.parts or "\0" in path:
+        raise ValueError(f"{path!r} is not a path below a folder.")
+    return str(pure)
+
+
+def lines_of(paths: Iterable[PurePosixPath]) -> list[str]:
+    """Write paths for a script that reads one in each line.
+
+    Parameters
+    ----------
+    paths : Iterable[PurePosixPath]
+        The paths.
+
+    Returns
+    -------
+    list[str]
+        The paths as text.
+
+    Raises
+    ------
+    ValueError
+        If a path contains a new line or a tab.
+    """
+    lines = [str(path) for path in paths]
+    for line in lines:
+        if "\n" in line or "\t" in line:
+            raise ValueError(f"{line!r} has a new line or a tab in it.")
+    return lines
+
+
+def _job(job_id: int, array_task: int | None) -> str:
+    return f"{job_id:d}" if array_task is None else f"{job_id:d}_{array_task:d}"

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Finds jobs of ours by the key in their name or comment.
+# $1: the key; $2: since when accounting is asked, as sacct -S takes it; $3: folder of exit files, or empty.
+# Output: sections "== <name>" with lines "<job id>|..." or messages, and "== <name>-status <n>" at the end of each.
+set -u
+export LC_ALL=C
+key=$1 since=$2 folder=$3
+user=$(id -un)
+
+ours() { # of the jobs, those with the key; and all messages
+    awk -v key="$key" '/^[0-9][^|]*[|]/ { if (index($0, key)) print; next } { print }'
+}
+
+echo "== squeue"
+answer=$(timeout 30 squeue -h -t all -u "$user" -o '%i|%k|%j' 2>&1)
+rc=$?
+printf '%s\n' "$answer" | ours
+echo "== squeue-status $rc"
+
+echo "== sacct"
+answer=$(timeout 30 sacct -n -P -X -u "$user" -S "$since" -o JobID,Comment,JobName 2>&1)
+rc=$?
+printf '%s\n' "$answer" | ours
+echo "== sacct-status $rc"
+
+echo "== exit_file"
+if [ -n "$folder" ] && [ -d "$folder" ]; then
+    find "$folder" -maxdepth 1 -type f -name '*.json' -exec grep -lF -e "$key" {} + |
+        sed -n 's:.*/\([0-9_]*\)[.]json$:\1|:p'
+fi
+echo "== exit_file-status 0"

@@ -1,0 +1,383 @@
+"""Files to and from the cluster, as tar streams: no copy on the way, constant memory, every byte verified.
+
+An upload appears under its final name only when the far side has computed the same checksums; a download file by file,
+likewise. Compression is left off, as chunks of images are compressed already. The far side needs GNU tar, findutils
+and coreutils.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Self
+
+from worker.cluster.layout import confined
+from worker.cluster.pipes import Pipe, Reader
+from worker.cluster.scripts import script
+from worker.errors import CommandFailed, OutcomeUnknown, TransferDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from worker.cluster.transport import Transport
+
+BUFFER_BYTES = 32 * 1024 * 1024
+"""What may wait in memory for a slow network; a single larger file waits alone."""
+
+SLOWEST_HASH_BYTES_PER_S = 10 * 1024 * 1024
+"""How slow the file system of a cluster may be: a single file is hashed in silence."""
+
+COPY_BYTES = 1024 * 1024
+"""What is held of a file while it is written."""
+
+INCOMPLETE = 65
+"""How ``put_in_place.sh`` ends when files are missing (EX_DATAERR of sysexits.h)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadReport:
+    """What was uploaded.
+
+    Parameters
+    ----------
+    files : int
+        How many files.
+    size_bytes : int
+        Their size together.
+    """
+
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file on the cluster.
+
+    Parameters
+    ----------
+    path : str
+        Its path, relative to the folder that was listed.
+    size_bytes : int
+        Its size.
+    sha256 : str
+        Its checksum, in hexadecimal.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class TarUpload:
+    """Streams files into a folder on the cluster, while they are being made.
+
+    The folder is replaced as a whole by `close`, after verification; until then the files are in ``<folder>.part``. An
+    upload that was broken off leaves only that, which the next one removes. A thread of its own feeds the transport,
+    of which it holds one connection from the first file to the last.
+
+    Parameters
+    ----------
+    transport : Transport
+        The way to the cluster.
+    destination : PurePosixPath
+        The folder; those above it are made as well.
+    """
+
+    def __init__(self, transport: Transport, destination: PurePosixPath) -> None:
+        self._transport = transport
+        self._destination = str(destination)
+        self._pipe = Pipe(BUFFER_BYTES)
+        self._checksums: dict[str, str] = {}
+        self._size_bytes = 0
+        self._largest_bytes = 0
+        self._report: UploadReport | None = None
+        self._failure: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def add(self, path: str, data: bytes | bytearray | memoryview) -> None:
+        """Send a file.
+
+        Parameters
+        ----------
+        path : str
+            Where to, relative to the folder; parts are separated by ``/``.
+        data : bytes or memoryview
+            Its content; the caller may reuse the buffer.
+
+        Raises
+        ------
+        ValueError
+            If the path leaves the folder, or was sent before.
+        TransportError
+            If the transfer has failed meanwhile.
+        """
+        name = confined(path)
+        if name in self._checksums:
+            raise ValueError(f"{name!r} has been sent already.")
+        if self._report is not None:
+            raise ValueError("The upload has been closed.")
+        self._start()
+        content = data if isinstance(data, bytes) else bytes(data)
+        header = tarfile.TarInfo(name)
+        header.size, header.mode, header.mtime = len(content), 0o640, int(time.time())
+        self._checksums[name] = hashlib.sha256(content).hexdigest()
+        self._size_bytes += len(content)
+        self._largest_bytes = max(self._largest_bytes, len(content))
+        for piece in (
+            header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"),
+            content,
+            b"\0" * (-len(content) % tarfile.BLOCKSIZE),
+        ):
+            if piece:
+                self._pipe.put(piece)
+        self._raise_failure()
+
+    def close(self) -> UploadReport:
+        """Finish the transfer, verify all files on the cluster and put the folder in its place.
+
+        Returns
+        -------
+        UploadReport
+            What was uploaded; a second call gives the same.
+
+        Raises
+        ------
+        TransferDamaged
+            If a file did not arrive as it was sent; the folder has not changed.
+        CommandFailed
+            If the cluster cannot store the files: no space, no permission.
+        TransportError
+            If the cluster cannot be reached any more.
+        """
+        if self._report is None:
+            self._start()
+            self._pipe.put(b"\0" * (2 * tarfile.BLOCKSIZE))
+            self._pipe.end()
+            self._join()
+            self._raise_failure()
+            self._verify()
+            self._put_in_place()
+            self._report = UploadReport(len(self._checksums), self._size_bytes)
+        return self._report
+
+    def abort(self) -> None:
+        """Break the transfer off; the folder has not changed."""
+        self._pipe.break_off(TransferDamaged("The upload was broken off."))
+        self._join()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._feed, name="cluster-upload", daemon=True)
+            self._thread.start()
+
+    def _feed(self) -> None:
+        try:
+            self._transport.run(script("unpack", self._destination), stdin=self._pipe).check()
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+            self._failure = error
+        finally:
+            self._pipe.discard()
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def _raise_failure(self) -> None:
+        if isinstance(self._failure, OutcomeUnknown):
+            # Whatever arrived lies in the part folder, so that to repeat an upload does no harm.
+            raise TransferDamaged(f"The upload was interrupted: {self._failure.message}") from self._failure
+        if self._failure is not None:
+            raise self._failure
+
+    def _verify(self) -> None:
+        if not self._checksums:
+            return
+        completed = self._transport.run(
+            script("verify", self._destination + ".part"),
+            stdin=(_check_line(digest, name) for name, digest in self._checksums.items()),
+            timeout_s=_hashing_s(self._largest_bytes),
+        )
+        good = len(re.findall(rb": OK$", completed.stdout, re.MULTILINE))
+        if completed.exit_status != 0 or good != len(self._checksums):
+            bad = [line for line in completed.text.splitlines() if not line.endswith(": OK")]
+            raise TransferDamaged(
+                f"{len(self._checksums) - good} of {len(self._checksums)} files did not arrive in "
+                f"{self._destination} as they were sent: {'; '.join(bad[:3]) or completed.error_text}.",
+                remedy="The upload is repeated; if it always fails, look at the file system of the cluster.",
+            )
+
+    def _put_in_place(self) -> None:
+        command = script("put_in_place", self._destination, str(len(self._checksums)))
+        try:
+            self._transport.run(command).check()
+        except CommandFailed as error:
+            if error.exit_status != INCOMPLETE:
+                raise
+            raise TransferDamaged(f"The upload to {self._destination} is not complete: {error.stderr}.") from error
+
+
+def list_tree(transport: Transport, root: PurePosixPath) -> tuple[RemoteFile, ...]:
+    """List all files below a folder, with their checksums.
+
+    Parameters
+    ----------
+    transport : Transport
+        The way to the cluster.
+    root : PurePosixPath
+        The folder.
+
+    Returns
+    -------
+    tuple[RemoteFile, ...]
+        The regular files, by path. Links are left out: what they point to may be anybody's.
+
+    Raises
+    ------
+    CommandFailed
+        If the folder is not there, or a file cannot be read.
+    TransferDamaged
+        If files change meanwhile.
+    """
+    sizes: dict[str, int] = {}
+    for entry in _entries(transport, script("list_sizes", str(root)), None, None):
+        size, _, path = entry.partition("\t")
+        sizes[path] = int(size)
+    listing = (f"{path}\0".encode("utf-8", "surrogateescape") for path in sizes)
+    digests: dict[str, str] = {}
+    command = script("list_checksums", str(root))
+    # Checksums come in blocks when the far side's buffer is full: its silence is bounded by all bytes, not by one file.
+    for entry in _entries(transport, command, listing, _hashing_s(sum(sizes.values()))):
+        digest, _, path = entry.partition("  ./")
+        digests[path] = digest
+    if digests.keys() != sizes.keys():
+        raise TransferDamaged(f"The files in {root} change while they are listed.", remedy="It is tried again.")
+    return tuple(RemoteFile(path, sizes[path], digests[path]) for path in sorted(sizes))
+
+
+def download_tree(transport: Transport, root: PurePosixPath, files: Sequence[RemoteFile], destination: Path) -> None:
+    """Fetch files as one stream, verify each, and only then give it its name.
+
+    Files that are there already with the right content are not fetched again, so that a broken download continues.
+
+    Parameters
+    ----------
+    transport : Transport
+        The way to the cluster.
+    root : PurePosixPath
+        The folder on the cluster.
+    files : Sequence[RemoteFile]
+        The files, as `list_tree` gave them.
+    destination : Path
+        The local folder; nothing is written anywhere else, whatever the stream says.
+
+    Raises
+    ------
+    TransferDamaged
+        If a file is missing, or is not what was listed.
+    CommandFailed
+        If the folder is not there, or a file cannot be read.
+    """
+    wanted: dict[str, RemoteFile] = {}
+    for file in files:
+        try:
+            wanted[confined(file.path)] = file
+        except ValueError as error:
+            raise TransferDamaged(f"The list of files in {root} names one outside: {file.path!r}.") from error
+    destination.mkdir(parents=True, exist_ok=True)
+    missing = {name: file for name, file in wanted.items() if not _is_there(destination / name, file)}
+    if not missing:
+        return
+    listing = (f"{name}\0".encode("utf-8", "surrogateescape") for name in missing)
+    with transport.stream(script("pack", str(root)), stdin=listing) as pieces:
+        try:
+            # An error here beats what the far side's tar says at the end of the stream.
+            with tarfile.open(fileobj=Reader(pieces), mode="r|", errorlevel=2) as archive:
+                for member in archive:
+                    _take(archive, member, missing, destination)
+            for _ in pieces:  # to the end, where a failure of the far side is told
+                pass
+        except tarfile.TarError as error:
+            raise TransferDamaged(f"The stream of files from {root} is damaged: {error}.") from error
+    if missing:
+        raise TransferDamaged(
+            f"{len(missing)} files of {root} did not arrive, {next(iter(missing))!r} among them.",
+            remedy="The download is repeated.",
+        )
+
+
+def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, missing: dict[str, RemoteFile], destination: Path) -> None:
+    """Write a member of the stream, if it is one of the files that were asked for and nothing else."""
+    file = missing.get(str(PurePosixPath(member.name)))
+    source = archive.extractfile(member) if member.isreg() else None
+    if file is None or source is None or PurePosixPath(member.name).is_absolute():
+        raise TransferDamaged(f"The cluster sent {member.name!r}, which was not asked for.")
+    target = destination / file.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.parent.resolve().is_relative_to(destination.resolve()):
+        raise TransferDamaged(f"{target} leads out of {destination}.")
+    part = target.with_name(f".{hashlib.sha256(target.name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.part")
+    try:
+        digest, size_bytes = hashlib.sha256(), 0
+        with part.open("wb") as sink:
+            while piece := source.read(COPY_BYTES):
+                digest.update(piece)
+                sink.write(piece)
+                size_bytes += len(piece)
+        if (size_bytes, digest.hexdigest()) != (file.size_bytes, file.sha256):
+            raise TransferDamaged(
+                f"{file.path} is not what was listed: {size_bytes} bytes instead of {file.size_bytes}, or another "
+                "content.",
+                remedy="The download is repeated.",
+            )
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    del missing[str(PurePosixPath(member.name))]
+
+
+def _is_there(path: Path, file: RemoteFile) -> bool:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != file.size_bytes:
+        return False
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest() == file.sha256
+
+
+def _entries(
+    transport: Transport, command: list[str], stdin: Iterable[bytes] | None, timeout_s: float | None
+) -> Iterator[str]:
+    """Read NUL-terminated entries."""
+    rest = b""
+    with transport.stream(command, stdin=stdin, timeout_s=timeout_s) as pieces:
+        for piece in pieces:
+            *entries, rest = (rest + piece).split(b"\0")
+            for entry in entries:
+                yield entry.decode("utf-8", "surrogateescape")
+
+
+def _check_line(digest: str, name: str) -> bytes:
+    """Write a line for ``sha256sum -c``, which escapes new lines and backslashes in names."""
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    mark = "\\" if escaped != name else ""
+    return f"{mark}{digest}  ./{escaped}\n".encode("utf-8", "surrogateescape")
+
+
+def _hashing_s(size_bytes: int) -> float:
+    return 120.0 + size_bytes / SLOWEST_HASH_BYTES_PER_S
