@@ -79,6 +79,22 @@ class Catalogue:
         return next((entry for entry in self.entries if entry.name.lower() == name.lower()), None)
 
 
+def catalogue_path(state_dir: Path) -> Path:
+    """Say where the catalogue is kept.
+
+    Parameters
+    ----------
+    state_dir : Path
+        Folder in which the worker keeps what it must remember.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    return state_dir / "catalogue.json"
+
+
 def load(path: Path) -> Catalogue:
     """Read a catalogue; this never fails, as a dialog must open whatever happens.
 

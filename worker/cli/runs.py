@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import getpass
 import json
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
@@ -33,13 +34,19 @@ def list_runs(
     with open_record() as record:
         rows = record.reader.list_runs(user=user, limit=limit)
     if as_json:
-        _print_json([row.to_json() for row in rows])
+        _print_json([asdict(row) for row in rows])
         return
     table = Table("Run", "Workflow", "User", "Status", "Progress", "Started", "Message")
     for row in rows:
         started = row.created_at.strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(
-            str(row.run_id), row.main_task_name, str(row.user), row.status, row.progress, started, row.message
+            str(row.run_id),
+            row.main_task_name or row.name,
+            str(row.user),
+            row.status,
+            row.progress,
+            started,
+            row.message,
         )
     Console().print(table)
 
@@ -73,7 +80,7 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
     console.print(table)
 
 
-def describe_run(record: Record, run_id: UUID) -> dict[str, object]:
+def describe_run(record: Record, run_id: UUID) -> dict[str, Any]:
     """Everything that is worth telling about a run, as plain data.
 
     Parameters
@@ -133,7 +140,7 @@ def events(run_id: RunId, as_json: AsJson = False) -> None:
     with open_record() as record:
         rows = record.reader.events(run_id)
     if as_json:
-        _print_json([row.to_json() for row in rows])
+        _print_json([asdict(row) for row in rows])
         return
     console = Console(soft_wrap=True)
     for row in rows:

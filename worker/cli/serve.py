@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import structlog
@@ -33,8 +34,8 @@ def serve(
                 resources,
                 record.database,
                 record.reader,
-                refresh=lambda: refresh_catalogue(
-                    record.settings, resources.transport, state_dir=record.environment.state_dir
+                refresh=partial(
+                    refresh_catalogue, record.settings, resources.transport, state_dir=record.environment.state_dir
                 ),
                 threads=threads,
                 refresh_interval_s=refresh_every,

@@ -43,11 +43,11 @@ def accept(tracker: WorkflowTracker, request: RunRequest, *, importer_enabled: b
     """
     release = version("omero-worker")
     chosen = {"Data_Type": request.data_type, "IDs": list(request.ids)}
-    tasks = [TaskSpec(EXPORT_TASK, release, list(request.ids), {**chosen, "Format": request.export_format})]
+    tasks = [TaskSpec(EXPORT_TASK, release, chosen, {"Format": request.export_format, "Exporter": request.exporter})]
     for workflow in request.workflows:
-        tasks.append(TaskSpec(workflow.name, workflow.version, list(request.ids), dict(workflow.parameters)))
+        tasks.append(TaskSpec(workflow.name, workflow.version, chosen, dict(workflow.parameters)))
         import_task = IMPORT_IN_PLACE_TASK if importer_enabled else IMPORT_TASK
-        tasks.append(TaskSpec(import_task, release, {"IDs": list(request.ids)}, dict(request.output)))
+        tasks.append(TaskSpec(import_task, release, chosen, dict(request.output)))
     names = ", ".join(workflow.name for workflow in request.workflows)
     return tracker.accept(
         name=RUN_NAME,

@@ -87,10 +87,9 @@ def open_record(environ: Mapping[str, str] | None = None) -> Iterator[Record]:
         If the database does not answer.
     """
     settings, environment = open_settings(environ)
-    url = environment.sqlalchemy_url.get_secret_value() if environment.sqlalchemy_url else None
-    url = url or settings.analytics.sqlalchemy_url_text
+    url = environment.sqlalchemy_url or settings.analytics.sqlalchemy_url
     environment.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = Database(url, sqlite_path=environment.state_dir / "history.sqlite")
+    database = Database(url.get_secret_value() if url else None, sqlite_path=environment.state_dir / "history.sqlite")
     try:
         database.migrate()
         tracker = WorkflowTracker(database)

@@ -102,7 +102,7 @@ def progress_of(run_id: UUID, resources: Resources) -> str:
     lines = []
     for task_id in run.tasks:
         task = resources.tracker.task(task_id)
-        if task.status in ("CREATED", None) or task.closed:
+        if task.state != "STARTED":
             continue
         job = f" (Slurm job {task.job_ids[-1]})" if task.job_ids else ""
         progress = f" {task.progress}" if task.progress else ""

@@ -13,7 +13,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from sqlalchemy import delete, func, insert, select, update
@@ -25,6 +25,8 @@ from worker.history import tables
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
+
+    from sqlalchemy import CursorResult, Result
 
     from worker.history.database import Database
 
@@ -89,7 +91,7 @@ class Leases:
                     )
                     .values(holder=self.holder, token=token, expires_at=expiry)
                 )
-                if taken.rowcount != 1:
+                if _changed(taken) != 1:
                     return None
             session.commit()
         with self._lock:
@@ -115,7 +117,7 @@ class Leases:
             with self._lock:
                 if self._tokens.get(run_id) != token:
                     continue
-                if renewed.rowcount == 1:
+                if _changed(renewed) == 1:
                     self._valid_until[run_id] = asked_at + self.duration_s
                 else:
                     log.warning("lease_lost", run=str(run_id))
@@ -187,6 +189,11 @@ class Leases:
             thread.join()
 
 
+def _changed(result: Result[Any]) -> int:
+    """How many rows a statement has changed."""
+    return cast("CursorResult[Any]", result).rowcount
+
+
 class EngineBeat:
     """Tells scripts whether an engine service is alive, so that they need not drive their runs themselves.
 
@@ -208,7 +215,7 @@ class EngineBeat:
         with self._database.session() as session:
             now = self._database.now(session)
             changed = session.execute(update(table).where(table.c.holder == self.holder).values(beat_at=now))
-            if changed.rowcount == 0:
+            if _changed(changed) == 0:
                 session.execute(insert(table).values(holder=self.holder, beat_at=now))
             session.commit()
 

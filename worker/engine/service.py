@@ -56,7 +56,7 @@ class Service:
         database: Database,
         reader: RunReader,
         *,
-        refresh: Callable[[], None],
+        refresh: Callable[[], object],
         threads: int = 8,
         tick_s: float = 0.5,
         refresh_interval_s: float = 300.0,
@@ -163,12 +163,12 @@ class Service:
             self._watched[task_id] = self._resources.tracker.task(task_id).workflow_id
         return {self._watched[task_id] for task_id in task_ids}
 
-    def _every(self, interval_s: float, work: Callable[[], None]) -> None:
+    def _every(self, interval_s: float, work: Callable[[], object]) -> None:
         """Do something again and again; a failure is logged and never ends the loop."""
         while True:
             try:
                 work()
             except Exception:
-                log.exception("background_work_failed", work=getattr(work, "__name__", str(work)))
+                log.exception("background_work_failed", work=str(work))
             if self._stopping.wait(interval_s):
                 return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from worker.engine.context import Done, Outcome
 from worker.engine.steps.fetch import log_file, stage
 from worker.results import importer
-from worker.results.model import ImportOptions, Provenance, SourceFile
+from worker.results.model import CreatedObject, ImportOptions, Provenance, SourceFile
 
 if TYPE_CHECKING:
     from worker.engine.context import StepContext
@@ -39,6 +39,8 @@ def bring_in(context: StepContext) -> Outcome:
     context.report("Bringing the results into OMERO.")
     with context.resources.limits.imports, context.omero() as gateway:
         context.guard()
+        objects: list[CreatedObject]
+        notes: tuple[str, ...] = ()
         if job["ok"]:
             report = importer.import_results(
                 gateway,
@@ -50,13 +52,15 @@ def bring_in(context: StepContext) -> Outcome:
                 log if log.exists() else None,
                 lambda done, total: _progress(context, done, total),
             )
+            objects, notes = list(report.objects), report.notes
         else:
-            report = importer.attach_log(gateway, sources, _provenance(context), log if log.exists() else None)
+            attached = importer.attach_log(gateway, log, sources, _provenance(context)) if log.exists() else None
+            objects = [attached] if attached else []
     if job["ok"]:
-        tracker.complete_task(branch.import_task_id, f"{len(report.objects)} objects in OMERO")
+        tracker.complete_task(branch.import_task_id, f"{len(objects)} objects in OMERO")
     else:
         tracker.fail_task(branch.import_task_id, "The job failed; only its log was brought into OMERO.")
-    return Done(report.to_json())
+    return Done({"objects": [item.to_json() for item in objects], "notes": list(notes)})
 
 
 def _progress(context: StepContext, done: int, total: int) -> None:

@@ -31,7 +31,7 @@ def cancel(context: StepContext) -> Outcome:
         if task.job_ids:
             job_ids.extend(task.job_ids)
         elif task.submission_key is not None:
-            job_ids.extend(slurm.find_by_key(transport, task.submission_key))
+            job_ids.extend(slurm.find_by_key(transport, task.submission_key, layout=context.layout))
         context.resources.watcher.remove(branch.task_id)
     context.guard()
     if job_ids:

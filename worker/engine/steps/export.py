@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from worker.cluster.streams import TarUpload
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from worker.engine.context import StepContext
     from worker.pixels.manifest import ExportManifest
+    from worker.pixels.selection import Selection
 
 EXPORTERS = {"own": exporter.export, "omero-cli-zarr": cli_zarr.export}
 PROGRESS_STEP_PERCENT = 10
@@ -67,9 +68,9 @@ def export_pixels(context: StepContext) -> Outcome:
     tracker.start_task(task_id)
     context.report(f"Reading the selection ({request.data_type} {', '.join(map(str, request.ids))}).")
     with context.resources.limits.exports, context.omero() as gateway:
-        # Whoever may not write the results is told before the cluster has spent an hour on them.
-        check_permissions(gateway, ImportOptions.from_json(request.output))
         selection = read_selection(gateway, request.data_type, request.ids)
+        # Whoever may not write the results is told before the cluster has spent an hour on them.
+        check_permissions(gateway, selected_sources(selection), ImportOptions.from_json(request.output))
         context.guard()
         with TarUpload(context.resources.transport, context.layout.input) as upload:
             manifest = EXPORTERS[request.exporter](
@@ -83,7 +84,7 @@ def export_pixels(context: StepContext) -> Outcome:
     tracker.complete_task(task_id, f"{uploaded.files} files, {uploaded.size_bytes} bytes")
     return Done(
         {
-            "sources": [asdict(source) for source in sources_of(manifest)],
+            "sources": [asdict(source) for source in exported_sources(selection, manifest)],
             "files": uploaded.files,
             "size_bytes": uploaded.size_bytes,
             "seconds": round(time.monotonic() - started, 3),
@@ -91,24 +92,46 @@ def export_pixels(context: StepContext) -> Outcome:
     )
 
 
-def sources_of(manifest: ExportManifest) -> list[SourceFile]:
+def selected_sources(selection: Selection) -> list[SourceFile]:
+    """What is going to be analysed, before it has been written anywhere.
+
+    Parameters
+    ----------
+    selection : Selection
+        The selection.
+
+    Returns
+    -------
+    list of SourceFile
+        One for each image, with its name in the place of a path.
+    """
+    plates = [
+        SourceFile(field.image.name, "Plate", plate.plate_id, field.image.image_id, field.image.name)
+        for plate in selection.plates
+        for well in plate.wells
+        for field in well.fields
+    ]
+    images = [SourceFile(image.name, "Image", image.image_id, image.image_id, image.name) for image in selection.images]
+    return images + plates
+
+
+def exported_sources(selection: Selection, manifest: ExportManifest) -> list[SourceFile]:
     """Which exported file holds which image.
 
     Parameters
     ----------
+    selection : Selection
+        What was exported.
     manifest : ExportManifest
-        What the exporter wrote.
+        Where it was written.
 
     Returns
     -------
     list of SourceFile
         One for each image.
     """
-    return [
-        SourceFile(path, entry.object_type, entry.object_id, image_id, entry.name)
-        for entry in manifest.entries
-        for image_id, path in entry.images
-    ]
+    paths = {image_id: path for entry in manifest.entries for image_id, path in entry.images}
+    return [replace(source, path=paths[source.image_id]) for source in selected_sources(selection)]
 
 
 def _progress(context: StepContext, task_id: UUID) -> Callable[[int, int], None]:

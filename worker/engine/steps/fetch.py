@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from worker.cluster import slurm, streams
 from worker.engine.context import Done, Outcome
+from worker.engine.jobs import output_of
 from worker.errors import CommandFailed
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def stage(context: StepContext) -> tuple[streams.RemoteFile, ...]:
     context.guard()
     listed: tuple[streams.RemoteFile, ...] = ()
     if job["ok"]:
-        root = layout.output_of(branch.task_id)
+        root = output_of(context)
         listed = streams.list_tree(transport, root)
         size_mib = sum(file.size_bytes for file in listed) / 2**20
         context.report(f"Fetching {len(listed)} result files ({size_mib:.1f} MiB).")

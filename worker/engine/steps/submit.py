@@ -71,7 +71,7 @@ def _look_up(context: StepContext, key: str) -> int | None:
         if attempt:
             time.sleep(context.resources.lookup_spacing_s)
         context.guard()
-        found = slurm.find_by_key(context.resources.transport, key)
+        found = slurm.find_by_key(context.resources.transport, key, layout=context.layout)
         if found:
             if len(found) > 1:
                 # Cannot happen by our own doing; the oldest is the one that was intended.

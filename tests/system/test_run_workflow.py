@@ -1,0 +1,178 @@
+"""The main job: from a selection in OMERO to label images and measurements beside it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.lab import samples
+from tests.lab.omero.images import import_image
+from tests.lab.person import logged_in, start_script
+from tests.system.deployment import Deployment
+from tests.system.direct import DirectScript
+from worker.engine.assembly import open_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from uuid import UUID
+
+    from tests.lab.description import Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+
+USER = "alice"
+
+
+@pytest.fixture
+def deployment(lab: Lab, tmp_path: Path, database_url: str) -> Deployment:
+    return Deployment.create(lab, tmp_path, database_url)
+
+
+@pytest.fixture
+def image_id(lab: Lab) -> int:
+    """A corner of the real micrograph, so that tests are quick."""
+    with logged_in(lab, USER) as gateway:
+        return import_image(gateway, samples.nuclei_image()[:128, :128], "corner.tif")
+
+
+def dialog(lab: Lab, *image_ids: int, **changes: object) -> dict[str, object]:
+    """What a person fills in."""
+    inputs: dict[str, object] = {
+        "Data_Type": "Image",
+        "IDs": list(image_ids),
+        "E-mail": False,
+        "Use_ZARR_Format": False,
+        "Select how to import your results (one or more)": True,
+        "1) Zip attachment to parent": False,
+        "3a) Import into NEW Dataset": "labels",
+        "4) Upload result CSVs as OMERO tables": True,
+        "nuclei": True,
+        "nuclei_Version": lab.nuclei_version,
+    }
+    return inputs | changes
+
+
+def only_run(deployment: Deployment) -> Any:
+    with deployment.record() as record:
+        rows = record.reader.list_runs()
+        assert len(rows) == 1
+        return rows[0]
+
+
+def run_directly(deployment: Deployment, directory: Path, inputs: dict[str, object]) -> Any:
+    where = directory / "script"
+    where.mkdir()
+    return DirectScript(deployment.lab, USER, inputs, deployment.environ, where)
+
+
+def results_of(deployment: Deployment, run_id: UUID) -> list[dict[str, Any]]:
+    with deployment.record() as record:
+        return list(record.tracker.run(run_id).steps["import/0"].data["objects"])
+
+
+def jobs_of(deployment: Deployment, run_id: UUID) -> list[int]:
+    with deployment.record() as record:
+        run = record.tracker.run(run_id)
+        return [job for task_id in run.tasks for job in record.tracker.task(task_id).job_ids]
+
+
+@pytest.mark.parametrize("zarr", [None, "0.4", "0.5"], ids=["tiff", "zarr-0.4", "zarr-0.5"])
+def test_a_script_drives_its_own_run_where_no_engine_is_alive(
+    deployment: Deployment, tmp_path: Path, image_id: int, zarr: str | None
+) -> None:
+    formats: dict[str, object] = {} if zarr is None else {"Use_ZARR_Format": True, "OME-Zarr_version": zarr}
+    script = run_directly(deployment, tmp_path, dialog(deployment.lab, image_id, **formats))
+    ended = script.wait()
+    assert ended.exit_status == 0, ended.stderr
+    assert "Done" in ended.message
+    row = only_run(deployment)
+    assert row.status == "DONE"
+    objects = results_of(deployment, row.run_id)
+    with logged_in(deployment.lab, USER) as gateway:
+        images = [item for item in objects if item["kind"] == "Image"]
+        assert len(images) == 1
+        labels = gateway.getObject("Image", images[0]["object_id"])
+        plane = labels.getPrimaryPixels().getPlane(0, 0, 0)
+        assert plane.dtype == np.uint16
+        assert plane.shape == (128, 128)
+        assert plane.max() > 3
+        assert labels.getParent().getName() == "labels"
+
+
+def test_the_processor_runs_the_script_and_the_service_drives_the_run(lab: Lab, image_id: int) -> None:
+    environ = {str(name): str(value) for name, value in lab.other["worker_environment"].items()}
+    with logged_in(lab, USER) as gateway, open_record(environ) as record:
+        outcome = start_script(gateway, dialog(lab, image_id)).wait()
+        assert outcome.exit_status == 0, outcome.stderr
+        assert outcome.job_status == "Finished"
+        row = record.reader.list_runs(limit=1)[0]
+        assert str(row.run_id) in outcome.message
+        assert row.status == "DONE"
+
+
+def test_what_a_person_types_reaches_the_analysis_unchanged_and_nothing_else(
+    deployment: Deployment, tmp_path: Path, image_id: int
+) -> None:
+    typed = f"""x"; touch {tmp_path}/pwned; "$(touch {tmp_path}/pwned) `touch {tmp_path}/pwned` ' é\\"""
+    tmp_path.chmod(0o777)
+    script = run_directly(deployment, tmp_path, dialog(deployment.lab, image_id, **{"nuclei_|_note": typed}))
+    ended = script.wait()
+    assert ended.exit_status == 0, ended.stderr
+    assert not (tmp_path / "pwned").exists()
+    row = only_run(deployment)
+    with deployment.record() as record:
+        assert record.tracker.run(row.run_id).request["workflows"][0]["parameters"]["note"] == typed  # type: ignore[index]  # a run of ours has a request
+    with logged_in(deployment.lab, USER) as gateway:
+        assert typed in log_of(gateway, results_of(deployment, row.run_id))
+
+
+def log_of(gateway: Any, objects: list[dict[str, Any]]) -> str:
+    """The job's log, as OMERO has it."""
+    log = next(item for item in objects if item["name"].endswith(".log"))
+    annotation = gateway.getObject("FileAnnotation", log["object_id"])
+    return b"".join(annotation.getFileInChunks()).decode("utf-8")
+
+
+def test_a_killed_script_costs_nothing_the_service_finishes_the_run(
+    deployment: Deployment, tmp_path: Path, image_id: int
+) -> None:
+    script = run_directly(deployment, tmp_path, dialog(deployment.lab, image_id, **{"nuclei_|_pause": 4}))
+    script.wait_until("is RUNNING")
+    script.process.send_signal(signal.SIGKILL)
+    script.close()
+    row = only_run(deployment)
+    assert row.status not in ("DONE", "FAILED")
+    with deployment.engine():
+        wait_for_end(deployment, row.run_id)
+    assert only_run(deployment).status == "DONE"
+    assert len(jobs_of(deployment, row.run_id)) == 1
+    assert [item for item in results_of(deployment, row.run_id) if item["kind"] == "Image"]
+
+
+def test_a_run_can_be_cancelled_and_its_job_leaves_the_cluster(
+    deployment: Deployment, tmp_path: Path, image_id: int
+) -> None:
+    with deployment.engine():
+        script = run_directly(deployment, tmp_path, dialog(deployment.lab, image_id, **{"nuclei_|_pause": 120}))
+        script.wait_until("RUNNING")
+        row = only_run(deployment)
+        assert "will be cancelled" in deployment.command("runs", "cancel", str(row.run_id)).stdout
+        ended = script.wait()
+    assert ended.exit_status != 0
+    assert "Cancelled by" in ended.message
+    assert only_run(deployment).status == "FAILED"
+
+
+def wait_for_end(deployment: Deployment, run_id: UUID, timeout_s: float = 90.0) -> str:
+    deadline = time.monotonic() + timeout_s
+    with deployment.record() as record:
+        while time.monotonic() < deadline:
+            row = record.reader.run(run_id)
+            if row.status in ("DONE", "FAILED") or record.tracker.run(run_id).paused_reason:
+                return str(row.status)
+            time.sleep(0.3)
+        raise AssertionError(f"run {run_id} is {row.status} after {timeout_s:.0f} s")

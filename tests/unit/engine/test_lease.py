@@ -1,0 +1,111 @@
+"""Who drives a run: leases under competition, on both kinds of database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from worker.engine.lease import EngineBeat, Leases, service_alive
+from worker.errors import LeaseLost
+from worker.history.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    with Database(url, sqlite_path=tmp_path / "history.sqlite") as database:
+        database.migrate()
+        yield database
+
+
+def test_a_lease_has_one_holder(database: Database) -> None:
+    run_id = uuid4()
+    first, second = Leases(database, "first"), Leases(database, "second")
+    assert first.take(run_id) is not None
+    assert second.take(run_id) is None
+    first.check(run_id)
+    with pytest.raises(LeaseLost):
+        second.check(run_id)
+
+
+def test_of_many_that_reach_for_a_lease_one_gets_it(database: Database) -> None:
+    run_id = uuid4()
+    barrier = threading.Barrier(8)
+    taken = []
+
+    def reach(name: str) -> None:
+        leases = Leases(database, name)
+        barrier.wait()
+        if leases.take(run_id) is not None:
+            taken.append(name)
+
+    threads = [threading.Thread(target=reach, args=(f"engine {number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 1
+
+
+def test_a_lease_that_is_given_back_can_be_taken_at_once(database: Database) -> None:
+    run_id = uuid4()
+    first, second = Leases(database, "first"), Leases(database, "second")
+    one = first.take(run_id)
+    first.give_back(run_id)
+    two = second.take(run_id)
+    assert one is not None
+    assert two is not None
+    assert two.token > one.token
+
+
+def test_a_lease_whose_holder_has_died_runs_out_by_itself(database: Database) -> None:
+    run_id = uuid4()
+    dead, heir = Leases(database, "dead", duration_s=0.3), Leases(database, "heir")
+    assert dead.take(run_id) is not None
+    assert heir.take(run_id) is None
+    time.sleep(0.4)
+    assert heir.take(run_id) is not None
+    with pytest.raises(LeaseLost):
+        dead.check(run_id)
+
+
+def test_a_holder_that_comes_back_late_finds_its_lease_gone(database: Database) -> None:
+    run_id = uuid4()
+    paused, heir = Leases(database, "paused", duration_s=0.2), Leases(database, "heir")
+    assert paused.take(run_id) is not None
+    time.sleep(0.3)
+    assert heir.take(run_id) is not None
+    paused.renew_all()
+    with pytest.raises(LeaseLost):
+        paused.check(run_id)
+    heir.check(run_id)
+
+
+def test_a_heartbeat_keeps_a_lease_alive(database: Database) -> None:
+    run_id = uuid4()
+    leases, other = Leases(database, "first", duration_s=0.6), Leases(database, "second")
+    assert leases.take(run_id) is not None
+    with leases.heartbeat():
+        time.sleep(1.2)
+        leases.check(run_id)
+        assert other.take(run_id) is None
+
+
+def test_a_script_knows_whether_an_engine_service_is_alive(database: Database) -> None:
+    assert not service_alive(database)
+    beat = EngineBeat(database, "engine")
+    beat.beat()
+    beat.beat()
+    assert service_alive(database)
+    time.sleep(0.2)
+    assert not service_alive(database, within_s=0.1)
+    beat.stop()
+    assert not service_alive(database)
