@@ -26,8 +26,10 @@ PARTS = (
     "tests.lab.postgres:PostgresPart",
     "tests.lab.slurm.part:SlurmPart",
     "tests.lab.analyses.part:AnalysesPart",
+    "tests.lab.deployment:DeploymentPart",
     "tests.lab.omero.part:OmeroPart",
     "tests.lab.omero.part:WebPart",
+    "tests.lab.deployment:EnginePart",
 )
 """Every part, in the order in which they are started; they are stopped in the reverse order."""
 

@@ -18,7 +18,7 @@ from worker.cluster.states import JobState
 from worker.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import PurePosixPath
     from uuid import UUID
 
@@ -127,6 +127,8 @@ class Watcher:
                 self._transport,
                 [job.job_id for job in jobs.values()],
                 {job.job_id: job.exit_file for job in jobs.values()},
+                # The key of a submission is the task's uuid: it tells a job from another with the same number.
+                keys={job.job_id: str(job.task_id) for job in jobs.values()},
             )
         except TransportError as error:
             self.problem = str(error)
@@ -136,7 +138,7 @@ class Watcher:
         self.problem = " ".join(answer.problems) or None
         return self._take_in(jobs, answer.reports)
 
-    def _take_in(self, jobs: dict[UUID, WatchedJob], reports: dict[int, JobReport]) -> set[UUID]:
+    def _take_in(self, jobs: dict[UUID, WatchedJob], reports: Mapping[int, JobReport]) -> set[UUID]:
         """Remember what the cluster said; return the tasks with news."""
         news: set[UUID] = set()
         now = self._clock()
