@@ -160,7 +160,7 @@ class SettingsSource:
             try:
                 found = self._settle(pause_s)
                 fresh = found.fresh
-                self._refuse_emptied(found)
+                self._refuse_torn(found)
                 return self._build(found), fresh
             except SettingsError as error:
                 problem = error
@@ -187,15 +187,19 @@ class SettingsSource:
             found = again
         raise SettingsError("The files keep changing while they are read.")
 
-    def _refuse_emptied(self, found: _Found) -> None:
-        """Refuse a file that held something and is empty now: somebody began to write it, and never ended."""
-        data = found.data
-        for path, old in ({} if self._good is None else self._good[0].data).items():
-            if old.strip() and path in data and not data[path].strip():
+    def _refuse_torn(self, found: _Found) -> None:
+        """Refuse what looks as if a writer had not come to the end, measured by the last good content."""
+        before = {} if self._good is None else self._good[0].data
+        for content in found.contents:
+            old = before.get(content.path, b"")
+            if old.strip() and not content.data.strip():
                 raise SettingsError(
-                    f"{path} is empty, and was not before.",
+                    f"{content.path} is empty, and was not before.",
                     remedy="If that is meant, delete the file, or leave a comment in it.",
                 )
+            # Once the file has settled, this is what somebody wanted: the end was deleted.
+            if content.fresh and len(content.data) < len(old) and old.startswith(content.data):
+                raise SettingsError(f"{content.path} holds only the first part of what it held before.")
 
     def _build(self, found: _Found) -> Settings:
         if self._good is not None and self._good[0].same_as(found):
