@@ -56,11 +56,11 @@ def up(fresh: Annotated[bool, typer.Option("--fresh", help="Wipe the lab's state
 
 
 @app.command()
-def down() -> None:
+def down(unless_used: Annotated[bool, typer.Option(help="Not while tests run against it.")] = False) -> None:
     """Stop everything that the lab has started, with the jobs of its cluster."""
     base = lab_base()
-    ran = lifecycle.down(base, report=_say)
-    console.print(f"Stopped {len(ran)} daemons of the lab in {base}." if ran else f"No lab runs in {base}.")
+    ran = lifecycle.down(base, unless_used=unless_used, report=_say)
+    console.print(f"Stopped {len(ran)} daemons of the lab in {base}." if ran else f"Nothing to stop in {base}.")
 
 
 @app.command()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from tests.lab.processes import Process
+
 MARKER = ".omero-worker-lab"
 """A file that every base directory has; nothing without it is ever wiped."""
 
@@ -85,26 +87,27 @@ def up(
             _down(base, parts, report)
             wipe(base)
         if not is_running(base):
-            # A leftover of parts that died would hold the ports of the block.
+            # Jobs of a cluster whose daemons died, for example.
             _down(base, parts, report)
         base.mkdir(parents=True, exist_ok=True)
         (base / MARKER).touch()
         ctx = _context(base)
         started: list[tuple[str, float]] = []
+        touched: list[Part] = []
         try:
             for part in parts:
                 if part.status(ctx) == "running" and part.name in ctx.facts["parts"]:
                     continue
                 report(f"starting {part.name}")
+                touched.append(part)
                 part.stop(ctx)
                 began = time.monotonic()
                 ctx.facts.update(part.start(ctx))
-                ctx.facts["parts"] = (*ctx.facts["parts"], part.name)
+                ctx.facts["parts"] = tuple(dict.fromkeys([*ctx.facts["parts"], part.name]))
                 started.append((part.name, time.monotonic() - began))
         except BaseException:
-            for part in reversed(parts):
-                if part.name in {name for name, _ in started} or part.status(ctx) != "running":
-                    part.stop(ctx)
+            for part in reversed(touched):
+                part.stop(ctx)
             raise
         lab = Lab.from_facts(ctx.facts)
         if started:
@@ -113,7 +116,11 @@ def up(
 
 
 def down(
-    base: Path, *, parts: Sequence[Part] | None = None, report: Callable[[str], None] = lambda _: None
+    base: Path,
+    *,
+    unless_used: bool = False,
+    parts: Sequence[Part] | None = None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, ...]:
     """Stop every part.
 
@@ -121,6 +128,8 @@ def down(
     ----------
     base : Path
         The lab's directory; what is in it stays.
+    unless_used : bool
+        Do nothing if somebody tests against it (:func:`in_use`).
     parts : sequence of Part, optional
         What to stop; by default every part there is.
     report : callable
@@ -138,6 +147,9 @@ def down(
     """
     with _exclusive(base):
         check_owner(base)
+        # Asked under the lock: whoever comes later waits in up() until we are done, and finds the lab stopped.
+        if unless_used and is_in_use(base):
+            return ()
         return _down(base, load_parts() if parts is None else parts, report)
 
 
@@ -173,9 +185,14 @@ def statuses(base: Path, *, parts: Sequence[Part] | None = None) -> dict[str, st
     return {part.name: part.status(ctx) for part in parts}
 
 
+def running_processes(base: Path) -> list[Process]:
+    """Return the processes of the lab in this directory that are alive."""
+    return LabContext(base=base, checkout=CHECKOUT, ports=PortBlock(0)).register.living()
+
+
 def is_running(base: Path) -> bool:
     """Whether any process of a lab in this directory is alive."""
-    return bool(LabContext(base=base, checkout=CHECKOUT, ports=PortBlock(0)).register.living())
+    return bool(running_processes(base))
 
 
 def check_owner(base: Path) -> None:

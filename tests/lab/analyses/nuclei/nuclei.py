@@ -233,7 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 table.writerows(measurements(source.name, t, labels[t], plane))
             squeezed, axes = (labels[0], "YX") if len(labels) == 1 else (labels, "TYX")
             path = options.outfolder / f"{source.name}{options.label_suffix}.tif"
-            tifffile.imwrite(path, squeezed, metadata={"axes": axes}, compression="zlib")
+            tifffile.imwrite(path, squeezed, photometric="minisblack", metadata={"axes": axes}, compression="zlib")
             print(f"{source.name}: {int(labels.max())} nuclei", flush=True)
             print(f"{100 * done // len(sources)}%", flush=True)
     return int(options.debug_exit)

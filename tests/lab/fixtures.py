@@ -1,0 +1,77 @@
+"""Fixtures of pytest that give tests the lab."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab import lifecycle
+from tests.lab.cluster import Cluster
+from tests.lab.description import CHECKOUT, Lab, lab_base
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import PurePosixPath
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The running lab. It is brought up if it does not run, and only then taken down at the end.
+
+    Another test run that has begun meanwhile keeps it up.
+    """
+    base = lab_base()
+    with lifecycle.in_use(base):
+        ran_before = lifecycle.is_running(base)
+        up = _in_own_process("up")
+        if up.returncode != 0:
+            pytest.fail(f"The lab did not come up:\n{up.stdout}{up.stderr}", pytrace=False)
+        yield Lab.load(base)
+    if not ran_before:
+        _in_own_process("down", "--unless-used").check_returncode()
+
+
+def _in_own_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the lab; daemons must not be children of a test run."""
+    argv = [sys.executable, "-m", "tests.lab", *arguments]
+    return subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def cluster(lab: Lab) -> Cluster:
+    """The cluster as a person sees it who logs in with the system's ``ssh``."""
+    return Cluster(lab)
+
+
+@pytest.fixture
+def scratch(cluster: Cluster) -> Iterator[PurePosixPath]:
+    """A directory of the cluster that is there for one test, writable by the cluster's user."""
+    assert cluster.lab.cluster_home is not None
+    directory = cluster.lab.cluster_home / "scratch" / uuid.uuid4().hex
+    cluster.run("mkdir", "-p", str(directory))
+    yield directory
+    cluster.run("rm", "-rf", str(directory))
+
+
+@pytest.fixture
+def database_url(lab: Lab) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database that is there for one test."""
+    # Nothing but this fixture needs SQLAlchemy, and every test run imports this module.
+    import sqlalchemy
+
+    assert lab.postgres_url is not None
+    url = sqlalchemy.make_url(lab.postgres_url).set(database=f"test_{uuid.uuid4().hex}")
+    engine = sqlalchemy.create_engine(lab.postgres_url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f'CREATE DATABASE "{url.database}" TEMPLATE template0'))
+        yield url.render_as_string(hide_password=False)
+        with engine.connect() as connection:
+            # Whoever still has a connection loses it.
+            connection.execute(sqlalchemy.text(f'DROP DATABASE "{url.database}" WITH (FORCE)'))
+    finally:
+        engine.dispose()
