@@ -1,0 +1,210 @@
+"""From the inputs of a script to the end of its run, with a word to the person at every turn.
+
+A script is only a window on its run. Once the run is recorded, the script may be cancelled, killed or cut off from
+OMERO: the engine goes on from the record. OMERO.web shows ``Message`` once, when the script has ended, and its standard
+output under *Info*; other clients can read ``Message`` at any time.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from omero.gateway import BlitzGateway
+from omero.model import DatasetI, ImageI
+from omero.rtypes import robject, rstring
+
+from worker.dialogs.reading import read_request
+from worker.engine.accept import accept
+from worker.engine.assembly import open_record, open_resources
+from worker.engine.attached import follow
+from worker.engine.lease import service_alive
+from worker.engine.omero import OwnSession
+from worker.engine.request import parse_request
+from worker.errors import OmeroError, WorkerError
+from worker.pixels import session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+    from uuid import UUID
+
+    from worker.analyses.catalogue import Catalogue
+    from worker.engine.assembly import Record
+    from worker.engine.attached import RunOutcome
+    from worker.engine.request import RunRequest
+
+
+class Stopped(BaseException):
+    """Somebody wants this script, and only the script, to end; no handler of errors may hold that up."""
+
+
+class Teller:
+    """Tells the person who started a script what goes on.
+
+    Parameters
+    ----------
+    client : omero.client
+        The script's client.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def say(self, message: str) -> None:
+        """Set ``Message`` and write a line to standard output.
+
+        A connection that is gone for a while does not disturb the run: the next message may get through.
+        """
+        print(message, flush=True)
+        try:
+            self.give("Message", rstring(message))
+        except OmeroError as error:
+            print(f"({error})", flush=True)
+
+    def give(self, name: str, value: Any) -> None:
+        """Set another output of the script.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        value : omero.RType
+            Its value.
+
+        Raises
+        ------
+        OmeroError
+            OMERO does not take it.
+        """
+        with session.translated(f"set the output {name} of the script"):
+            self._client.setOutput(name, value)
+
+
+def launch(client: Any, catalogue: Catalogue) -> int:
+    """Do what was filled in: record the run and follow it to its end.
+
+    Parameters
+    ----------
+    client : omero.client
+        The script's client, with its session and its inputs. It stays open.
+    catalogue : Catalogue
+        What can be run, as the dialog showed it.
+
+    Returns
+    -------
+    int
+        Exit status of the script: 0 only if the run is done and its results are in OMERO. Never negative, as OMERO.web
+        takes that for success.
+    """
+    _quieten()
+    teller = Teller(client)
+    run_id: UUID | None = None
+    try:
+        with _stopping():
+            gateway = BlitzGateway(client_obj=client)
+            person = session.who(gateway)
+            with session.translated("read the inputs of the script"):
+                inputs = client.getInputs(unwrap=True)
+            request = parse_request(read_request(inputs, catalogue, person))
+            with open_record() as record:
+                run_id = _accept(record, request)
+                teller.say(f"Run {run_id} is accepted: it goes on even if this script is stopped.")
+                try:
+                    outcome = _follow(run_id, record, gateway, teller.say)
+                except Stopped:
+                    teller.say(_goes_on(run_id, record))
+                    return 1
+            teller.say(outcome.message)
+            _give_objects(teller, gateway, outcome)
+            return 0 if outcome.status == "DONE" else 1
+    except WorkerError as error:
+        if run_id is None:
+            teller.say(f"Not started: {error}")
+        else:
+            teller.say(f"This script lost sight of run {run_id}, which goes on without it: {error}")
+    except Stopped:
+        teller.say("Stopped before anything was started.")
+    except Exception:  # noqa: BLE001 - the last word to a person, whatever happened
+        # A defect of ours. The trace is for whoever reads the script's error output.
+        traceback.print_exc(file=sys.stderr)
+        what = "Not started" if run_id is None else f"This script lost sight of run {run_id}, which goes on without it"
+        teller.say(f"{what}: an unexpected error, which an admin finds in the script's error output.")
+    return 1
+
+
+def _accept(record: Record, request: RunRequest) -> UUID:
+    return accept(record.tracker, request, importer_enabled=record.environment.importer_enabled)
+
+
+def _follow(run_id: UUID, record: Record, gateway: BlitzGateway, report: Callable[[str], None]) -> RunOutcome:
+    """Follow the run with this script's own session, driving it where no engine service is alive."""
+    with open_resources(record, OwnSession(gateway)) as resources:
+        return follow(run_id, resources=resources, database=record.database, report=report)
+
+
+def _goes_on(run_id: UUID, record: Record) -> str:
+    """Say what becomes of a run whose script was stopped."""
+    try:
+        alive = service_alive(record.database)
+    except WorkerError as error:
+        return f"This script was stopped; run {run_id} is recorded and goes on. {error}"
+    if alive:
+        return (
+            f"This script was stopped; run {run_id} goes on without it. To cancel the run itself, ask an admin for"
+            f" 'omero-worker runs cancel {run_id}'."
+        )
+    return (
+        f"This script was stopped, and no engine service is alive: run {run_id} is recorded and goes on as soon as"
+        " an admin starts 'omero-worker serve'. What runs on the cluster goes on there."
+    )
+
+
+def _give_objects(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome) -> None:
+    """Give OMERO.web what it makes buttons of: the new dataset (else image) to go to, and the file to download."""
+    first: dict[str, int] = {}
+    for kind, object_id, _ in outcome.objects:
+        first.setdefault(kind, object_id)
+    try:
+        if "Dataset" in first:
+            teller.give("Dataset", robject(DatasetI(first["Dataset"], False)))
+        elif "Image" in first:
+            teller.give("Image", robject(ImageI(first["Image"], False)))
+        if "FileAnnotation" in first:
+            with session.translated("read the attachment"):
+                annotation = gateway.getObject("FileAnnotation", first["FileAnnotation"])
+            # Loaded, so that OMERO.web knows the file's name and type.
+            if annotation is not None:
+                teller.give("File_Annotation", robject(annotation._obj))  # noqa: SLF001 - the wrapped object
+    except OmeroError as error:
+        # The results are in OMERO; only the short cuts to them are not.
+        print(error, flush=True)
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """Raise `Stopped` where a signal asks this process to end, so that there is time for a last word."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        # Processor-0 repeats SIGTERM every 6 s and kills after 30 s: the last word must not be interrupted.
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise Stopped
+
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _quieten() -> None:
+    """Keep logs out of standard error: OMERO.web shows a button "Error" as soon as there is anything in it."""
+    logging.basicConfig(stream=sys.stdout, level=logging.WARNING)
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)

@@ -1,0 +1,233 @@
+"""Building the dialog "Slurm Workflow" from the catalogue of workflows.
+
+OMERO.web, and OMERO.biomero on each look at its status, run a script just to learn its parameters. So this module
+imports nothing but ``omero.scripts`` and the standard library, asks nobody, and builds a dialog from whatever the
+catalogue holds: a workflow that cannot be shown is left out with a note, and never takes the dialog down with it.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING, Any
+
+from omero.rtypes import rlong
+from omero.scripts import Bool, Float, Int, List, Long, String
+
+from worker.analyses import catalogue as catalogues
+from worker.dialogs import fields
+from worker.settings import locations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worker.analyses.catalogue import Catalogue, CatalogueEntry
+    from worker.analyses.model import Parameter
+    from worker.dialogs.fields import Field
+
+_INT_LIMIT = 2**31
+"""An ``RInt`` has 32 bits."""
+
+_PURPOSE = "Run analyses on the Slurm cluster and bring their results back into OMERO."
+
+
+def read_catalogue(environ: Mapping[str, str] | None = None) -> Catalogue:
+    """Read the catalogue that the engine keeps in the state folder; this never fails.
+
+    Parameters
+    ----------
+    environ : Mapping[str, str] or None
+        The environment; None is that of this process.
+
+    Returns
+    -------
+    Catalogue
+        The catalogue; empty, with a note that says why, if there is none.
+    """
+    return catalogues.load(catalogues.catalogue_path(locations.state_dir(environ)))
+
+
+def describe(catalogue: Catalogue) -> str:
+    """Write the text at the top of the dialog: what it is for, and what a person should know before pressing Run.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        What can be run.
+
+    Returns
+    -------
+    str
+        The text.
+    """
+    lines = [_PURPOSE]
+    if catalogue.note:
+        lines.append(f"Please note: {catalogue.note}")
+    shown = offered(catalogue)
+    lines.extend(f"{entry.name}: {entry.problem}" for entry in shown if entry.problem)
+    empty = [entry.name for entry in shown if not entry.versions]
+    if empty:
+        lines.append(f"Not on the cluster yet: {', '.join(empty)}.")
+    hidden = [entry.name for entry in catalogue.entries if entry not in shown]
+    if hidden:
+        lines.append(f"Not shown, as another field has the same name: {', '.join(hidden)}.")
+    if catalogue.refreshed_at:
+        lines.append(f"Workflows and versions as of {catalogue.refreshed_at}.")
+    return "\n".join(lines)
+
+
+def offered(catalogue: Catalogue) -> tuple[CatalogueEntry, ...]:
+    """Say which workflows the dialog offers: those whose fields do not take the place of others.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        What can be run.
+
+    Returns
+    -------
+    tuple of CatalogueEntry
+        The entries, in their order.
+    """
+    taken = {field.name for field in fields.FIXED}
+    entries: list[CatalogueEntry] = []
+    for entry in catalogue.entries:
+        own = {entry.name, fields.version_name(entry.name)}
+        own.update(fields.parameter_name(entry.name, parameter.id) for parameter in _asked(entry))
+        if own & taken:
+            continue
+        taken |= own
+        entries.append(entry)
+    return tuple(entries)
+
+
+def workflow_parameters(catalogue: Catalogue) -> list[Any]:
+    """Build the parameters of the dialog.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        What can be run.
+
+    Returns
+    -------
+    list of omero.scripts.Type
+        The fixed fields, then for each workflow its checkbox, its version and its parameters.
+    """
+    parameters = [_fixed(field) for field in fields.FIXED]
+    for index, entry in enumerate(offered(catalogue)):
+        parameters.extend(_workflow(entry, fields.workflow_grouping(index)))
+    return parameters
+
+
+def _fixed(field: Field) -> Any:
+    about: dict[str, Any] = {
+        "optional": not field.required,
+        "grouping": field.grouping,
+        "description": field.description,
+    }
+    if field.kind == "objects":
+        return List(field.name, **about).ofType(rlong(0))
+    if field.kind == "object":
+        return Long(field.name, **about)
+    if field.default is not None:
+        about["default"] = field.default
+    if field.values:
+        about["values"] = list(field.values)
+    return Bool(field.name, **about) if field.kind == "switch" else String(field.name, **about)
+
+
+def _workflow(entry: CatalogueEntry, grouping: str) -> list[Any]:
+    """Build the fields of one workflow."""
+    about = entry.analysis.description if entry.analysis is not None else ""
+    parameters = [
+        Bool(entry.name, optional=True, grouping=grouping, default=False, description=about or f"Run {entry.name}."),
+        String(
+            fields.version_name(entry.name),
+            optional=True,
+            grouping=f"{grouping}.0",
+            description="Version of its container image, the newest first.",
+            values=list(entry.versions),
+        ),
+    ]
+    asked = _asked(entry)
+    # Padded, so that .10 does not stand before .2; .0 stands before them all.
+    width = max(2, len(str(len(asked))))
+    for number, parameter in enumerate(asked, start=1):
+        name = fields.parameter_name(entry.name, parameter.id)
+        parameters.append(_parameter(name, f"{grouping}.{number:0{width}d}", parameter))
+    return parameters
+
+
+def _asked(entry: CatalogueEntry) -> list[Parameter]:
+    """The parameters that a person may set."""
+    if entry.analysis is None:
+        return []
+    return [parameter for parameter in entry.analysis.parameters if not parameter.set_by_server]
+
+
+def _parameter(name: str, grouping: str, parameter: Parameter) -> Any:
+    """Build the field of one parameter.
+
+    Numbers are ``Int`` and ``Float``: the Processor refuses the plain numbers that OMERO.biomero sends for ``Long`` and
+    ``Double``. Limits are checked when the request is read, with a message that says what is allowed; the Processor's
+    own check would show a stack trace.
+    """
+    about: dict[str, Any] = {"optional": True, "grouping": grouping, "description": _hint(parameter)}
+    kind, read = _TYPES[parameter.type]
+    default = read(parameter.default)
+    if default is not None:
+        about["default"] = default
+    choices = [read(choice) for choice in parameter.choices]
+    if choices and parameter.type != "boolean" and None not in choices:
+        # A descriptor may give a default that its own choices leave out; OMERO would refuse the whole dialog.
+        about["values"] = choices if default is None or default in choices else [default, *choices]
+    return kind(name, **about)
+
+
+def _hint(parameter: Parameter) -> str:
+    """Write the hint of a parameter: what it means, and what is allowed."""
+    low, high = parameter.minimum, parameter.maximum
+    parts = [parameter.description or parameter.name]
+    if low is not None and high is not None:
+        parts.append(f"From {low:g} to {high:g}.")
+    elif low is not None or high is not None:
+        parts.append(f"At least {low:g}." if low is not None else f"At most {high:g}.")
+    if parameter.default is not None and _TYPES[parameter.type][1](parameter.default) is None:
+        parts.append(f"If left empty: {parameter.default}.")
+    return " ".join(parts)
+
+
+def _integer(value: object) -> int | None:
+    """Read a whole number that an ``RInt`` can hold."""
+    try:
+        number = int(str(value))
+    except ValueError:
+        return None
+    return number if -_INT_LIMIT <= number < _INT_LIMIT else None
+
+
+def _number(value: object) -> float | None:
+    """Read a number that an ``RFloat`` can hold."""
+    try:
+        number = float(str(value))
+        struct.pack("<f", number)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _switch(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+_TYPES: Mapping[str, tuple[Any, Any]] = {
+    "integer": (Int, _integer),
+    "float": (Float, _number),
+    "boolean": (Bool, _switch),
+    "string": (String, _text),
+}
