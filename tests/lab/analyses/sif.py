@@ -80,6 +80,7 @@ def ensure(name: str = "nuclei", *, report: Callable[[str], None] = lambda _: No
             _squash(layer, squashfs)
             _make_sif(squashfs, unfinished)
             unfinished.replace(image)
+        _prune(f"{name}-*.sif")
     return image
 
 
@@ -107,7 +108,15 @@ def _ensure_base(key: str, report: Callable[[str], None]) -> Path:
             _compile(root)
             _squash(root, work / "squashfs")
             (work / "squashfs").replace(base)
+        _prune("base-*.squashfs")
     return base
+
+
+def _prune(pattern: str, keep: int = 3) -> None:
+    """Remove all but the newest files of a kind; other checkouts may want the ones before."""
+    newest_first = sorted(_cache().glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in newest_first[keep:]:
+        path.unlink(missing_ok=True)
 
 
 def _squash(directory: Path, squashfs: Path) -> None:
