@@ -33,7 +33,7 @@ track_workflows = True
 
 [WORKFLOWS]
 nuclei = nuclei
-nuclei_repo = {nuclei_repo}
+nuclei_repo = file://{nuclei_repo}/tree/{nuclei_version}
 nuclei_job = jobs/nuclei.sh
 nuclei_job_mem = 1GB
 nuclei_job_time = 00:10:00
@@ -61,7 +61,12 @@ class DeploymentPart:
         secret = directory / "sqlalchemy-url"
         secret.touch(mode=0o600)
         secret.write_text(url + "\n", encoding="utf-8")
-        return {"worker_environment": environment(ctx.base, ctx.ports["omero"]), "worker_config": str(config)}
+        variables = environment(ctx.base, ctx.port("omero"))
+        # What Processor-0 is started with; it hands it on to scripts, without the secrets.
+        (ctx.directory("omero", mode=0o700) / "processor.env").write_text(
+            "".join(f"{name}={value}\n" for name, value in variables.items() if name != "HOME"), encoding="utf-8"
+        )
+        return {"worker_environment": variables, "worker_config": str(config)}
 
     def stop(self, ctx: LabContext) -> None:
         """Leave the files; they are configuration."""

@@ -125,5 +125,13 @@ class Deployment:
             process.wait(timeout=20)
 
 
-CONFIGURED_FIELDS = ("ssh_alias", "ssh_config", "data_path", "images_path", "script_path", "nuclei_repo")
+CONFIGURED_FIELDS = (
+    "ssh_alias",
+    "ssh_config",
+    "data_path",
+    "images_path",
+    "script_path",
+    "nuclei_repo",
+    "nuclei_version",
+)
 """Fields of the lab's description that the configuration is made from."""

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import structlog
@@ -71,6 +72,8 @@ class Service:
         self._stopping = threading.Event()
         self._driven: dict[UUID, Future[Later]] = {}
         self._asleep: dict[UUID, datetime | None] = {}
+        self._news: SimpleQueue[UUID] = SimpleQueue()
+        self._woken: set[UUID] = set()
         self._watched: dict[UUID, UUID] = {}
 
     def stop(self) -> None:
@@ -109,15 +112,19 @@ class Service:
             if future.done():
                 del self._driven[run_id]
                 self._rest(run_id, future)
+        while not self._news.empty():
+            self._woken.add(self._news.get())
         now = datetime.now(UTC)
         open_runs = self._reader.open_runs()
         for run_id in open_runs:
-            if run_id in self._driven or not self._due(run_id, now):
+            if run_id in self._driven or not (run_id in self._woken or self._due(run_id, now)):
                 continue
             self._asleep.pop(run_id, None)
+            self._woken.discard(run_id)
             self._driven[run_id] = pool.submit(drive, self._resources, run_id)
         for run_id in set(self._asleep) - set(open_runs):
             del self._asleep[run_id]
+        self._woken &= set(open_runs)
 
     def _due(self, run_id: UUID, now: datetime) -> bool:
         """Whether a run may be driven now."""
@@ -150,12 +157,12 @@ class Service:
         self._asleep[run_id] = datetime.fromtimestamp(time.time() + seconds, UTC)
 
     def _watch(self) -> None:
-        """Ask the cluster about all jobs, if that is due, and wake the runs with news."""
-        news = self._resources.watcher.tick()
-        if news:
-            for run_id in list(self._asleep):
-                if self._asleep.get(run_id) is not None and run_id in self._runs_of(news):
-                    self._asleep.pop(run_id, None)
+        """Ask the cluster about all jobs, if that is due, and wake the runs with news.
+
+        A run may be driven just now, and go to sleep a moment later without the news: it stays woken until then.
+        """
+        for run_id in self._runs_of(self._resources.watcher.tick()):
+            self._news.put(run_id)
 
     def _runs_of(self, task_ids: set[UUID]) -> set[UUID]:
         """Runs to which the tasks belong."""
