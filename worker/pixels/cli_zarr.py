@@ -12,16 +12,20 @@ import argparse
 import hashlib
 import logging
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-import omero_zarr.raw_pixels
-import omero_zarr.util
 
 from worker.errors import ExportError, OmeroRefused, RequestError, WorkerError
 from worker.pixels.manifest import ExportEntry, ExportManifest
 from worker.pixels.omezarr import OmeZarr
 from worker.pixels.session import translated
+
+with warnings.catch_warnings():
+    # ome-zarr, which it uses, warns of its own deprecated classes on import.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import omero_zarr.raw_pixels
+    import omero_zarr.util
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import omero.clients  # before the model, whose modules need each other
 import omero.constants.permissions
 import omero.model
 from omero.model.enums import UnitsLength, UnitsTime
