@@ -207,6 +207,27 @@ def test_a_server_that_hangs_is_given_up_with_all_it_started(
     pytest.fail("ssh was left behind")
 
 
+def test_no_configuration_of_git_can_make_it_speak_other_protocols(
+    plain_git: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "2")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.ext::touch {tmp_path}/pwned .insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "https://github.com/org/")
+    monkeypatch.setenv("GIT_CONFIG_KEY_1", "protocol.ext.allow")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_1", "always")
+    with pytest.raises(DescriptorError, match="transport 'ext' not allowed"):
+        read_analysis("https://github.com/org/W_Nuclei", cache_dir=cache)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_hook_of_git_may_call_us(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+    assert read_analysis(repository.url, cache_dir=cache).name == "first"
+
+
 def test_several_may_fetch_the_same_at_once(repository: Repository, cache: Path) -> None:
     names: list[str] = []
     threads = [
