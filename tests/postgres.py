@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg2
 import pytest
+import sqlalchemy as sa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,15 +38,9 @@ class PostgresServer:
 
     def execute(self, statement: str) -> None:
         """Run a statement on the maintenance database."""
-        connection = psycopg2.connect(
-            host="127.0.0.1", port=self.port, user="tester", password="secret", dbname="postgres"
-        )
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-        finally:
-            connection.close()
+        engine = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+        with engine.connect() as connection:
+            connection.execute(sa.text(statement))
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
