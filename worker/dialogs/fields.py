@@ -319,7 +319,7 @@ def workflow_grouping(index: int) -> str:
     Returns
     -------
     str
-        ``03``, ``04``, … ``98``, then ``99000``, ``99001``, …: OMERO.web sorts groupings as text.
+        ``03``, ``04``, … ``98``, then ``99000000``, ``99000001``, …: OMERO.web sorts groupings as text.
     """
     number = index + 3
-    return f"{number:02d}" if number < 99 else f"99{number - 99:03d}"
+    return f"{number:02d}" if number < 99 else f"99{number - 99:06d}"

@@ -1,0 +1,150 @@
+"""The names of the script dialogs, which OMERO.biomero, OMERO.web and people's habits rely on.
+
+They are written out here on purpose: a name that is changed in the code must fail here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omero.rtypes import RBoolI, RFloatI, RIntI, RListI, RLongI, RStringI, rbool, rlist, rlong, rstring, unwrap, wrap
+from omero.scripts import parse_file, validate_inputs
+
+from worker.analyses import catalogue as catalogues
+from worker.analyses.catalogue import Catalogue, CatalogueEntry
+from worker.analyses.model import Analysis, Parameter
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "__workflows" / "SLURM_Run_Workflow.py"
+NO = "--NO THANK YOU--"
+
+# Name, type, grouping, optional, default, values: section 1.1 of the reference.
+FIXED: list[tuple[str, type, str, bool, object, list[str] | None]] = [
+    ("Data_Type", RStringI, "01.1", False, "Dataset", ["Dataset", "Image", "Plate", "Screen"]),
+    ("IDs", RListI, "01.2", False, None, None),
+    ("E-mail", RBoolI, "01.3", True, True, None),
+    ("Use_ZARR_Format", RBoolI, "01.4", True, False, None),
+    ("OME-Zarr_version", RStringI, "01.4.1", True, "0.4", ["0.4", "0.5"]),
+    ("Select how to import your results (one or more)", RBoolI, "02", False, True, None),
+    ("1) Zip attachment to parent", RBoolI, "02.2", True, True, None),
+    ("2) Attach to original images", RBoolI, "02.4", True, False, None),
+    ("3a) Import into NEW Dataset", RStringI, "02.5", True, NO, None),
+    ("3a) Import into NEW Screen", RStringI, "02.5.1", True, NO, None),
+    ("3b) Allow duplicate dataset (name)?", RBoolI, "02.6", True, False, None),
+    ("Dataset_ID", RLongI, "02.61", True, None, None),
+    ("Screen_ID", RLongI, "02.62", True, None, None),
+    ("3c) Rename the imported images", RStringI, "02.7", True, NO, None),
+    ("4) Upload result CSVs as OMERO tables", RBoolI, "02.8", False, True, None),
+    ("5) Attach individual non-image output files", RBoolI, "02.85", True, False, None),
+    ("6a) Create ROIs from label images", RBoolI, "02.86", True, False, None),
+    ("6b) Label image pattern", RStringI, "02.87", True, "", None),
+    ("6c) ROI shape", RStringI, "02.88", True, "Polygon", ["Polygon", "Mask"]),
+    ("6g) ROI color override", RStringI, "02.885", True, "", None),
+    ("6d) Delete label images after ROI creation", RBoolI, "02.89", True, False, None),
+    ("6e) Clear existing ROIs on original images", RBoolI, "02.90", True, False, None),
+    ("6f) Clear existing ROI name filter", RStringI, "02.91", True, "", None),
+    ("Cleanup?", RBoolI, "02.9", True, True, None),
+]
+
+CELLPOSE = Analysis(
+    "Cellpose",
+    "Finds cells.",
+    "org/w_cellpose",
+    "cytomine-0.1",
+    (
+        Parameter("use_gpu", "GPU", "boolean", default=False, optional=True, flag="--use_gpu"),
+        Parameter("diameter", "Diameter", "integer", default=30, optional=True, flag="--diameter"),
+        Parameter("prob_threshold", "Threshold", "float", default=0.5, optional=True, flag="--prob_threshold"),
+        Parameter(
+            "cp_model", "Model", "string", default="nuclei", optional=True, flag="--m", choices=("nuclei", "cyto")
+        ),
+        Parameter("cytomine_host", "", "string", default="", optional=True, flag="--h", set_by_server=True),
+    ),
+)
+WORKFLOWS: list[tuple[str, type, str, object, list[str] | None]] = [
+    ("cellpose", RBoolI, "03", False, None),
+    ("cellpose_Version", RStringI, "03.0", None, ["v1.10", "v1.9"]),
+    ("cellpose_|_use_gpu", RBoolI, "03.01", False, None),
+    ("cellpose_|_diameter", RIntI, "03.02", 30, None),
+    ("cellpose_|_prob_threshold", RFloatI, "03.03", 0.5, None),
+    ("cellpose_|_cp_model", RStringI, "03.04", "nuclei", ["nuclei", "cyto"]),
+    ("stardist", RBoolI, "04", False, None),
+    ("stardist_Version", RStringI, "04.0", None, ["v2"]),
+]
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What OMERO learns of the script, parsed as OMERO does it."""
+    state_dir = tmp_path_factory.mktemp("state")
+    entries = (
+        CatalogueEntry("cellpose", ("v1.10", "v1.9"), CELLPOSE),
+        CatalogueEntry("stardist", ("v2",), None, "Its repository does not answer."),
+    )
+    catalogues.save(catalogues.catalogue_path(state_dir), Catalogue(entries, "2026-01-02T03:04:05+00:00"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMERO_WORKER_STATE_DIR", str(state_dir))
+        return parse_file(str(SCRIPT))
+
+
+def test_the_title_is_the_one_that_the_plugin_looks_for(params: Any) -> None:
+    assert params.name == "Slurm Workflow"
+
+
+def test_the_dialog_is_never_cached(params: Any) -> None:
+    assert params.namespaces == ["openmicroscopy.org/omero/scripts/job/dynamic"]
+
+
+@pytest.mark.parametrize(("name", "kind", "grouping", "optional", "default", "values"), FIXED)
+def test_a_fixed_field_is_as_it_ever_was(
+    params: Any, name: str, kind: type, grouping: str, optional: bool, default: object, values: list[str] | None
+) -> None:
+    field = params.inputs[name]
+    assert type(field.prototype) is kind
+    assert (field.grouping, field.optional) == (grouping, optional)
+    assert (unwrap(field.prototype) if field.useDefault else None) == default
+    assert unwrap(field.values) == values
+
+
+@pytest.mark.parametrize(("name", "kind", "grouping", "default", "values"), WORKFLOWS)
+def test_a_field_of_a_workflow_is_as_it_ever_was(
+    params: Any, name: str, kind: type, grouping: str, default: object, values: list[str] | None
+) -> None:
+    field = params.inputs[name]
+    assert type(field.prototype) is kind
+    assert (field.grouping, field.optional) == (grouping, True)
+    assert (unwrap(field.prototype) if field.useDefault else None) == default
+    assert unwrap(field.values) == values
+
+
+def test_there_are_no_other_fields(params: Any) -> None:
+    assert set(params.inputs) == {row[0] for row in FIXED} | {row[0] for row in WORKFLOWS}
+
+
+def test_ids_are_a_list_of_longs(params: Any) -> None:
+    assert [type(item) for item in params.inputs["IDs"].prototype.val] == [RLongI]
+
+
+def test_omero_takes_what_the_plugin_sends(params: Any) -> None:
+    sent = {
+        "cellpose": rbool(True),
+        "cellpose_Version": rstring("v1.10"),
+        "IDs": rlist([rlong(1), rlong(2)]),
+        "Data_Type": rstring("Image"),
+        "E-mail": rbool(False),
+        "Use_ZARR_Format": rbool(False),
+        "Select how to import your results (one or more)": rbool(True),
+        "1) Zip attachment to parent": rbool(True),
+        "2) Attach to original images": rbool(False),
+        "4) Upload result CSVs as OMERO tables": rbool(True),
+        "3a) Import into NEW Dataset": rstring("Cells"),
+        "3c) Rename the imported images": rstring(NO),
+        "3b) Allow duplicate dataset (name)?": rbool(False),
+        "cellpose_|_use_gpu": wrap(True),
+        "cellpose_|_diameter": wrap(30),
+        "cellpose_|_prob_threshold": wrap(0.5),
+        "cellpose_|_cp_model": wrap("cyto"),
+    }
+    inputs = {name: field.prototype for name, field in params.inputs.items() if not field.optional and field.useDefault}
+    assert validate_inputs(params, {**inputs, **sent}) == ""
