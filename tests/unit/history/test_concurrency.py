@@ -1,0 +1,74 @@
+"""Several processes write and follow at the same time; nothing is lost, nothing is counted twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from tests.unit.history.viewing import all_views, rows
+from tests.unit.history.writers import PROCESSES, migrate, run_together, write
+from worker.history import views
+from worker.history.database import Database
+from worker.history.migration import VERSION_TABLE
+from worker.history.tables import metadata, workflowtracker_events
+from worker.history.tracker import WorkflowTracker
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+VERSIONS = sa.table(VERSION_TABLE, sa.column("version_num"))
+ROUNDS = 12
+EVENTS_OF_A_PROCESS = 4 + 1 + 2 * ROUNDS + 1
+"""Accepting, the job id, a status and a step in each round, the end."""
+
+
+def test_processes_that_write_at_once_leave_a_log_without_gaps_and_views_as_after_a_rebuild(
+    database: Database, database_url: str
+) -> None:
+    tracker = WorkflowTracker(database)
+    shared = tracker.initiate_workflow("shared", "", 9, 9)
+
+    assert run_together(write, database_url, shared, ROUNDS) == [0] * PROCESSES
+
+    log = rows(database, workflowtracker_events)
+    assert [row["id"] for row in log] == list(range(1, 2 + PROCESSES * EVENTS_OF_A_PROCESS))
+    versions: dict[UUID, list[int]] = defaultdict(list)
+    for row in log:
+        versions[row["originator_id"]].append(row["originator_version"])
+    assert all(found == list(range(len(found))) for found in versions.values())
+    assert len(tracker.run(shared).steps) == PROCESSES * ROUNDS
+
+    assert tracker.projection.lag() == 0
+    before = all_views(database)
+    assert [row["status"] for row in rows(database, views.RUN_PROGRESS)].count("DONE") == PROCESSES
+    tracker.projection.rebuild()
+    assert all_views(database) == before
+
+
+def test_processes_that_migrate_at_once_make_the_tables_once(database_url: str) -> None:
+    assert run_together(migrate, database_url) == [0] * PROCESSES
+
+    with Database(database_url) as database, database.engine.connect() as connection:
+        assert set(metadata.tables) <= set(sa.inspect(connection).get_table_names())
+        assert connection.execute(sa.select(VERSIONS.c.version_num)).scalars().all() == ["0001"]
+
+
+def test_the_migration_makes_exactly_the_tables_that_the_code_uses(database: Database) -> None:
+    def ours(_object: object, name: str | None, kind: str, *_: object) -> bool:
+        return kind != "table" or name in metadata.tables
+
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_object": ours,
+                "version_table": VERSION_TABLE,
+                # SQLite does not tell the types of columns back as they were given.
+                "compare_type": database.is_postgresql,
+            },
+        )
+        assert compare_metadata(context, metadata) == []
