@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from worker.errors import ExportError, RequestError
 from worker.pixels.manifest import ExportEntry, ExportManifest
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from worker.pixels.formats import ExportFormat, PreparedPlane, Target
     from worker.pixels.selection import Selection
+
+LARGEST_PLANE_BYTES: Final = 4 * 2**30
+"""A plane is held in memory as a whole, with its pyramid; larger ones are refused before memory runs out."""
 
 __all__ = ["FORMATS", "ArchiveSink", "FormatName", "export"]
 
@@ -70,7 +73,8 @@ def export(
     RequestError
         There is no such format.
     ExportError
-        A pixel type has no place in these formats, or OMERO sent damaged data.
+        There is nothing to export, a pixel type has no place in these formats, a plane is too large, or OMERO sent
+        damaged data.
     OmeroError
         OMERO does not answer, or refuses.
     """
@@ -112,8 +116,14 @@ def _require_exportable(targets: Sequence[Target]) -> None:
     if not targets:
         raise ExportError("There is nothing to export.", remedy="Choose at least one image.")
     for target in targets:
-        # Raises for pixel types that have no place in an array.
-        _ = target.image.dtype
+        # Knowing the size of a plane takes a pixel type that has a place in an array, and raises for others.
+        if target.image.plane_bytes > LARGEST_PLANE_BYTES:
+            raise ExportError(
+                f"A plane of image {target.image.image_id} ({target.image.name}) has"
+                f" {target.image.plane_bytes / 2**30:.1f} GiB; this exporter takes up to"
+                f" {LARGEST_PLANE_BYTES / 2**30:.0f} GiB.",
+                remedy="Choose the exporter omero-cli-zarr, which works tile by tile, or export a part of the image.",
+            )
 
 
 def _entries(targets: Sequence[Target], digests: Sequence[str]) -> tuple[ExportEntry, ...]:

@@ -27,14 +27,13 @@ def safe_stem(name: str, *, max_bytes: int = MAX_BYTES) -> str:
     -------
     str
         Without slashes, backslashes, control and other invisible characters; not empty, ``.`` or ``..``; not beginning
-        with a hyphen, which commands would take for an option.
+        with a hyphen, which commands would take for an option, or a dot, which hides a file.
     """
     text = unicodedata.normalize("NFC", name)
     text = "".join("_" if character in "/\\" or _invisible(character) else character for character in text).strip()
-    if text.startswith("-"):
+    if text.startswith(("-", ".")):
         text = "_" + text[1:]
-    text = _cut(text, max_bytes).rstrip()
-    return "_" * max(len(text), 1) if not text.strip(".") else text
+    return _cut(text, max_bytes).rstrip() or "_"
 
 
 class Names:

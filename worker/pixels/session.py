@@ -131,9 +131,19 @@ class Session:
     def __init__(self, gateway: BlitzGateway) -> None:
         self.gateway = gateway
 
-    @property
     def spec(self) -> SessionSpec:
-        """Where this session is and whose it is; safe to log, pickle and keep."""
+        """Say where this session is and whose it is.
+
+        Returns
+        -------
+        SessionSpec
+            Safe to log, pickle and keep.
+
+        Raises
+        ------
+        OmeroUnavailable
+            OMERO does not answer, or the session has ended.
+        """
         identity = who(self.gateway)
         return SessionSpec(str(self.gateway.host), int(self.gateway.port), identity.user_name, identity.group_id)
 

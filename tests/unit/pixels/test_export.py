@@ -17,7 +17,7 @@ from tests.unit.pixels.ome_zarr_validation import validate
 from tests.unit.pixels.pixel_server import PixelServer, numbered_planes
 from tests.unit.pixels.sinks import CountingSink, FolderSink
 from worker.errors import ExportError, RequestError
-from worker.pixels import tiff
+from worker.pixels import cli_zarr, tiff
 from worker.pixels.exporter import FormatName, export
 from worker.pixels.plate import Acquisition, Field, PlateIndex, Well
 from worker.pixels.selection import Selection
@@ -309,6 +309,19 @@ class TestOmeTiff(ExportFormatContract):
         image = server.add(numbered_planes("uint16"))
         run(server, Selection((image,)), self.format_name, tmp_path)
         assert np.array_equal(self.read(tmp_path / "image.tif"), server.array(image))
+
+
+def test_a_plane_that_memory_cannot_hold_is_refused_with_a_way_out() -> None:
+    server = PixelServer()
+    image = replace(server.add(numbered_planes("uint8")), size_y=100_000, size_x=100_000)
+    with pytest.raises(ExportError, match="omero-cli-zarr"):
+        export(server.gateway, Selection((image,)), format="zarr-0.5", sink=CountingSink(), progress=silently)
+    assert not server.calls
+
+
+def test_the_other_exporter_refuses_what_it_does_not_write() -> None:
+    with pytest.raises(RequestError, match="omero-cli-zarr does not write 'tiff'"):
+        cli_zarr.export(PixelServer().gateway, Selection(()), format="tiff", sink=CountingSink(), progress=silently)
 
 
 def test_an_unknown_format_is_refused() -> None:
