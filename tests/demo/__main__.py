@@ -116,7 +116,7 @@ def watch(
                 new = [row.run_id for row in record.reader.list_runs(limit=20) if row.run_id not in before]
                 run_id = new[0] if new else None
             if run_id is not None:
-                live.update(progress_table(tell(record, run_id), script.message()))
+                live.update(progress_table(tell(record, run_id)))
 
         outcome = script.wait(each=look)
         look_again = [row.run_id for row in record.reader.list_runs(limit=20) if row.run_id not in before]
@@ -126,9 +126,11 @@ def watch(
     return run_id, outcome
 
 
-def progress_table(story: RunStory, message: str) -> Table:
-    """The steps of a run so far, and what the Activities panel says."""
-    table = Table("Step", "State", "Seconds", title=f"Run {story.run_id}: {story.status}", caption=message)
+def progress_table(story: RunStory, message: str = "") -> Table:
+    """The steps and tasks of a run so far."""
+    at_work = [f"{task['name']}: {task['status']} {task['progress'] or ''}" for task in story.tasks if task["jobs"]]
+    caption = message or "; ".join(at_work)
+    table = Table("Step", "State", "Seconds", title=story.status, caption=caption, min_width=72)
     for step in story.steps:
         table.add_row(step.name, step.state, "" if step.seconds is None else f"{step.seconds:.2f}")
     return table

@@ -80,7 +80,7 @@ def ask(lab: Lab, user: str, objects: Sequence[dict[str, Any]], sources: Sequenc
                 )
                 if not any(note and note.startswith("biomero/workflow") for note in notes):
                     problems.append(f"image {item['object_id']} does not tell which run it comes from")
-                if stem in found.getName() and labels is None:
+                if found.getName().rsplit("_labels", 1)[0] in (first_name, stem):
                     labels = plane
             elif kind == "Annotation":
                 annotations.append({"id": item["object_id"], "kind": item["kind"], "name": item["name"]})

@@ -73,11 +73,6 @@ class RunningScript:
         status = self.process.poll()
         return None if status is None else int(status.getValue())
 
-    def message(self) -> str:
-        """What it says at the moment."""
-        value = self.process.getResults(0).get("Message")
-        return "" if value is None else str(value.getValue())
-
     def wait(self, timeout_s: float = 300.0, *, each: Callable[[], None] = lambda: None) -> ScriptOutcome:
         """Wait for its end.
 
@@ -96,7 +91,7 @@ class RunningScript:
         deadline = time.monotonic() + timeout_s
         while (status := self.exit_status()) is None:
             if time.monotonic() > deadline:
-                raise AssertionError(f"the script did not end within {timeout_s:.0f} s; it says: {self.message()}")
+                raise AssertionError(f"the script did not end within {timeout_s:.0f} s")
             each()
             time.sleep(0.5)
         results = self.process.getResults(0)

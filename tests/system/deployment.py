@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -61,7 +62,9 @@ class Deployment:
         deployment = cls(lab, directory, environ)
         facts = {name: getattr(lab, name) for name in CONFIGURED_FIELDS}
         (directory / "slurm-config.ini").write_text(CONFIGURATION.format(**facts), encoding="utf-8")
-        deployment.command("refresh")
+        # What `omero-worker refresh` has written for the lab's own worker holds for this one: it has the same workflow.
+        (directory / "state").mkdir(mode=0o700)
+        shutil.copy(lab.base / "worker" / "state" / "catalogue.json", directory / "state")
         return deployment
 
     def configure(self, section: str, **values: str) -> None:

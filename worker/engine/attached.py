@@ -125,8 +125,8 @@ def _outcome(run_id: UUID, resources: Resources) -> RunOutcome:
         for kind, _, _ in objects:
             counts[kind] = counts.get(kind, 0) + 1
         made = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(counts.items()))
-        message = " ".join([f"Done: {made or 'nothing to import'}.", *notes])
+        message = " ".join([f"Done: {made or 'nothing to import'}.", *notes, f"(Run {run_id})"])
         return RunOutcome(run_id, "DONE", message, tuple(objects))
     if run.status == "FAILED":
-        return RunOutcome(run_id, "FAILED", f"FAILED: {run.error_message}", tuple(objects))
-    return RunOutcome(run_id, "PAUSED", f"PAUSED: {run.paused_reason}", tuple(objects))
+        return RunOutcome(run_id, "FAILED", f"FAILED: {run.error_message} (Run {run_id})", tuple(objects))
+    return RunOutcome(run_id, "PAUSED", f"PAUSED: {run.paused_reason} (Run {run_id})", tuple(objects))
