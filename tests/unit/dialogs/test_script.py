@@ -1,0 +1,71 @@
+"""The script of the dialog, opened as OMERO's Processor opens it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[3]
+SCRIPT = CHECKOUT / "scripts" / "__workflows" / "SLURM_Run_Workflow.py"
+
+OPEN = """
+import json, sys
+from omero.scripts import parse_file
+params = parse_file(sys.argv[1])
+packages = {name.partition(".")[0] for name in sys.modules}
+rooms = sorted(name for name in sys.modules if name.startswith("worker."))
+print(json.dumps({"name": params.name, "fields": len(params.inputs), "packages": sorted(packages), "rooms": rooms}))
+"""
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A dialog, opened in a fresh process that can reach neither cluster nor web nor database, and has no catalogue."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "PYTHONPATH": str(CHECKOUT),
+        "SQLALCHEMY_URL_FILE": "/nonexistent",
+        "OMERO_WORKER_CONFIG_FILE": "/nonexistent",
+    }
+    command = [sys.executable, "-c", OPEN, str(SCRIPT)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_a_dialog_opens_although_nothing_else_works(opened: Any) -> None:
+    assert (opened["name"], opened["fields"]) == ("Slurm Workflow", 24)
+
+
+@pytest.mark.parametrize("package", ["pydantic", "sqlalchemy", "paramiko", "numpy", "zarr", "structlog", "alembic"])
+def test_opening_a_dialog_does_not_load(opened: Any, package: str) -> None:
+    assert package not in opened["packages"]
+
+
+def test_opening_a_dialog_enters_no_room_but_those_of_dialogs_and_catalogue(opened: Any) -> None:
+    assert opened["rooms"] == [
+        "worker.analyses",
+        "worker.analyses.catalogue",
+        "worker.analyses.model",
+        "worker.dialogs",
+        "worker.dialogs.fields",
+        "worker.dialogs.parameters",
+        "worker.errors",
+        "worker.settings",
+        "worker.settings.locations",
+    ]
+
+
+def test_the_script_is_short() -> None:
+    assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) < 80
+
+
+def test_the_script_is_plain_ascii() -> None:
+    # OMERO's server reads scripts in the character set of its locale, and compares checksums.
+    assert SCRIPT.read_text(encoding="utf-8").isascii()
