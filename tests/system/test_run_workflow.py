@@ -140,7 +140,7 @@ def log_of(gateway: Any, objects: list[dict[str, Any]]) -> str:
 def test_a_killed_script_costs_nothing_the_service_finishes_the_run(
     deployment: Deployment, tmp_path: Path, image_id: int
 ) -> None:
-    script = run_directly(deployment, tmp_path, dialog(deployment.lab, image_id, **{"nuclei_|_pause": 4}))
+    script = run_directly(deployment, tmp_path, dialog(deployment.lab, image_id, **{"nuclei_|_debug_sleep": 4.0}))
     script.wait_until("is RUNNING")
     script.process.send_signal(signal.SIGKILL)
     script.close()
@@ -157,7 +157,7 @@ def test_a_run_can_be_cancelled_and_its_job_leaves_the_cluster(
     deployment: Deployment, tmp_path: Path, image_id: int
 ) -> None:
     with deployment.engine():
-        script = run_directly(deployment, tmp_path, dialog(deployment.lab, image_id, **{"nuclei_|_pause": 120}))
+        script = run_directly(deployment, tmp_path, dialog(deployment.lab, image_id, **{"nuclei_|_debug_sleep": 120.0}))
         script.wait_until("RUNNING")
         row = only_run(deployment)
         assert "will be cancelled" in deployment.command("runs", "cancel", str(row.run_id)).stdout

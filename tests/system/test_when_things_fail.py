@@ -154,7 +154,7 @@ def test_an_analysis_that_exits_with_3(deployment: Deployment, image_id: int) ->
 
 
 def test_an_analysis_that_writes_nothing(deployment: Deployment, image_id: int) -> None:
-    ended = run(deployment, image_id, debug_silent=True)
+    ended = run(deployment, image_id, debug_write=False)
     expect_failed(deployment, ended, "nothing")
 
 

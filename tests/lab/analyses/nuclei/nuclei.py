@@ -204,6 +204,8 @@ def read_command_line(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--channel", type=int, default=0)
     parser.add_argument("--fill_holes", type=boolean, default=True)
     parser.add_argument("--label_suffix", default="_labels")
+    parser.add_argument("--note", default="", help="anything; it is written to the log as it arrived")
+    parser.add_argument("--debug_write", type=boolean, default=True, help="whether to write any results")
     parser.add_argument("--debug_sleep", type=float, default=0.0, help="seconds to wait before the first image")
     parser.add_argument("--debug_exit", type=int, default=0, help="end with this status after the last image")
     options = parser.parse_args(argv)
@@ -217,7 +219,10 @@ def read_command_line(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the analysis and return its exit status."""
     options = read_command_line(argv)
+    print(f"note: {options.note}", flush=True)
     time.sleep(options.debug_sleep)
+    if not options.debug_write:
+        return int(options.debug_exit)
     sources = find_sources(options.infolder)
     if not sources:
         print(f"There is no TIFF and no OME-Zarr in {options.infolder}.", file=sys.stderr)
