@@ -56,11 +56,16 @@ def up(fresh: Annotated[bool, typer.Option("--fresh", help="Wipe the lab's state
 
 
 @app.command()
-def down(unless_used: Annotated[bool, typer.Option(help="Not while tests run against it.")] = False) -> None:
+def down(
+    unless_used: Annotated[bool, typer.Option("--unless-used", help="Not while tests run against it.")] = False,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Remove its directory as well.")] = False,
+) -> None:
     """Stop everything that the lab has started, with the jobs of its cluster."""
     base = lab_base()
     ran = lifecycle.down(base, unless_used=unless_used, report=_say)
     console.print(f"Stopped {len(ran)} daemons of the lab in {base}." if ran else f"Nothing to stop in {base}.")
+    if wipe and not lifecycle.is_running(base):
+        lifecycle.wipe(base)
 
 
 @app.command()

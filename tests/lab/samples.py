@@ -44,7 +44,7 @@ def fetch() -> Path:
         return directory
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        pip = [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check"]
         subprocess.run([*pip, "--no-deps", "--only-binary", ":all:", "--dest", work, WHEEL], check=True)
         (wheel,) = Path(work).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:

@@ -9,7 +9,7 @@ if command -v uv >/dev/null; then
     uv=uv
 else
     .venv/bin/python -m venv "$work/venv"
-    "$work/venv/bin/pip" install --disable-pip-version-check --quiet uv
+    "$work/venv/bin/pip" install --disable-pip-version-check -qq uv
     uv=$work/venv/bin/uv
 fi
 compile=("$uv" pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate

@@ -31,7 +31,7 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 wheel=$("$here/zeroc_ice/build.sh" "$python")
 echo "Installing the Python environment .venv"
 is_311 .venv/bin/python || "$python" -m venv --clear .venv
-pip=(.venv/bin/python -m pip --disable-pip-version-check --quiet)
+pip=(.venv/bin/python -m pip --disable-pip-version-check -qq) # -qq: errors alone
 rm -f "$stamp"
 # A local file, so that the lock's hash of the sources does not apply to it; pip then finds the requirement satisfied.
 "${pip[@]}" install --no-deps "$wheel"

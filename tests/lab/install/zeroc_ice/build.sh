@@ -19,13 +19,13 @@ trap 'rm -rf "$work"' EXIT
 echo "Building zeroc-ice $version for $tag (about two minutes)" >&2
 {
     "$python" -m venv "$work/venv"
-    "$work/venv/bin/pip" install setuptools wheel
+    "$work/venv/bin/pip" install --upgrade setuptools wheel
     "$work/venv/bin/pip" download --no-deps --no-build-isolation --no-binary :all: -d "$work" "zeroc-ice==$version"
     tar -C "$work" -xzf "$work"/zeroc?ice-$version.tar.gz
     cd "$work"/zeroc?ice-$version
-    # setuptools compiles C++ with CXXFLAGS, and gives it in place of Python's own flags.
-    CXXFLAGS="-I$here -include $here/icepy311.h -O1 -g0 -w" CFLAGS="-O1 -g0 -w" \
-        "$work/venv/bin/python" "$here/parallel_setup.py" bdist_wheel --dist-dir "$work/dist"
+    # Newer versions of setuptools compile C++ with CXXFLAGS, older ones with CFLAGS.
+    flags="-I$here -include $here/icepy311.h -O1 -g0 -w"
+    CXXFLAGS=$flags CFLAGS=$flags "$work/venv/bin/python" "$here/parallel_setup.py" bdist_wheel --dist-dir "$work/dist"
 } >"$work/build.log" 2>&1 || {
     tail -n 40 "$work/build.log" >&2
     echo "zeroc-ice could not be built; it needs g++, libssl-dev, libbz2-dev and python3-dev." >&2
