@@ -116,9 +116,15 @@ def _assign(entries: Mapping[str, Entry]) -> tuple[dict[str, _Draft], list[str]]
     elsewhere = {key: section for section, model in models.SECTIONS.items() for key in models.written_fields(model)}
     for key in sorted(entries, key=lambda key: (len(key), key)):
         entry = entries[key]
-        if _belongs(key, entry, drafts):
-            continue
-        if f"{key}_repo" in entries or f"{key}_job" in entries:
+        fit = _longest_fit(key, drafts)
+        # No option of sbatch ends in _repo: <wf>_job_<flag> with a repository of its own is a workflow.
+        if fit is not None and not (fit[1].startswith(_FLAG) and f"{key}_repo" in entries):
+            draft, rest = fit
+            if rest in _OWN:
+                draft.own[rest] = entry
+            else:
+                draft.flags[rest.removeprefix(_FLAG)] = entry
+        elif f"{key}_repo" in entries or f"{key}_job" in entries:
             drafts[key] = _Draft(entry)
         elif key in elsewhere:
             warnings.append(f"{entry.where}: {entry.spelling} is ignored here: it belongs in [{elsewhere[key]}].")
@@ -131,19 +137,13 @@ def _assign(entries: Mapping[str, Entry]) -> tuple[dict[str, _Draft], list[str]]
     return drafts, warnings
 
 
-def _belongs(key: str, entry: Entry, drafts: dict[str, _Draft]) -> bool:
-    """Give a key to the longest workflow that it fits."""
+def _longest_fit(key: str, drafts: Mapping[str, _Draft]) -> tuple[_Draft, str] | None:
+    """Find the longest workflow that a key fits, and what the key says behind its name."""
     for end in range(len(key) - 1, 0, -1):
         draft, rest = drafts.get(key[:end]), key[end:]
-        if draft is None:
-            continue
-        if rest in _OWN:
-            draft.own[rest] = entry
-            return True
-        if rest.startswith(_FLAG) and rest != _FLAG:
-            draft.flags[rest.removeprefix(_FLAG)] = entry
-            return True
-    return False
+        if draft is not None and (rest in _OWN or (rest.startswith(_FLAG) and rest != _FLAG)):
+            return draft, rest
+    return None
 
 
 def _owner(key: str, drafts: dict[str, _Draft]) -> str | None:

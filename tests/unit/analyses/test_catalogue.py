@@ -97,6 +97,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         catalogue.save(tmp_path / "file" / "catalogue.json", FULL)
 
 
+def test_a_reader_that_has_begun_ends_with_the_old_catalogue(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.json"
+    catalogue.save(path, FULL)
+    with path.open("rb") as reader:
+        begin = reader.read(10)
+        catalogue.save(path, Catalogue(note="short"))
+        document = json.loads(begin + reader.read())
+    assert document["note"] == FULL.note
+    assert catalogue.load(path) == Catalogue(note="short")
+
+
 def test_a_reader_sees_the_old_or_the_new_catalogue_never_half_of_one(tmp_path: Path) -> None:
     path = tmp_path / "catalogue.json"
     short = Catalogue(note="short")

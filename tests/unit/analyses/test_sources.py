@@ -170,12 +170,26 @@ def test_a_damaged_cache_is_made_anew(repository: Repository, cache: Path) -> No
     assert read_analysis(repository.url, cache_dir=cache).name == "first"
 
 
-def test_a_second_look_fetches_nothing(repository: Repository, cache: Path) -> None:
-    read_analysis(repository.url, cache_dir=cache)
-    (bare,) = cache.glob("*.git")
-    packs = sorted((bare / "objects" / "pack").iterdir())
-    read_analysis(repository.url, cache_dir=cache)
-    assert sorted((bare / "objects" / "pack").iterdir()) == packs
+def test_a_second_look_fetches_nothing(
+    repository: Repository, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    repository.git("tag", "--annotate", "--message", "Release", "v1")
+    for repo in (repository.url, f"{repository.url}#v1"):
+        trace = tmp_path / f"trace-{len(repo)}"
+        read_analysis(repo, cache_dir=cache)
+        monkeypatch.setenv("GIT_TRACE", str(trace))
+        read_analysis(repo, cache_dir=cache)
+        monkeypatch.delenv("GIT_TRACE")
+        assert "git ls-remote" in trace.read_text()
+        assert "git fetch" not in trace.read_text()
+
+
+def test_of_a_tag_and_a_longer_branch_the_longer_counts(github: Repository, cache: Path) -> None:
+    github.git("tag", "feature")
+    github.git("switch", "--quiet", "--create", "feature/two")
+    github.commit({"descriptor.json": descriptor(name="branch"), "two/descriptor.json": descriptor(name="folder")})
+    found = fetch_analysis("https://github.com/org/W_Nuclei/tree/feature/two", cache_dir=cache)
+    assert (found.analysis.name, found.version) == ("branch", "feature/two")
 
 
 def test_neither_history_nor_other_files_are_fetched(repository: Repository, cache: Path) -> None:
@@ -223,9 +237,11 @@ def test_no_configuration_of_git_can_make_it_speak_other_protocols(
 def test_a_hook_of_git_may_call_us(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
 ) -> None:
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
-    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+    elsewhere = tmp_path / "elsewhere"
+    monkeypatch.setenv("GIT_DIR", str(elsewhere))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(elsewhere / "objects"))
     assert read_analysis(repository.url, cache_dir=cache).name == "first"
+    assert not elsewhere.exists()
 
 
 def test_several_may_fetch_the_same_at_once(repository: Repository, cache: Path) -> None:

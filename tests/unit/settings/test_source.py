@@ -49,6 +49,15 @@ def test_the_same_object_is_given_until_a_file_changes(path: Path, source: Setti
     assert source.current().ssh.host == "another"
 
 
+def test_a_change_within_one_tick_of_the_time_stamp_is_seen(path: Path, source: SettingsSource) -> None:
+    path.write_text(WHOLE)
+    status = path.stat()
+    assert source.current().ssh.host == "cluster"
+    path.write_text(WHOLE.replace("cluster", "another"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert source.current().ssh.host == "another"
+
+
 def test_a_file_that_appears_later_counts(tmp_path: Path, path: Path) -> None:
     later = tmp_path / "later.ini"
     source = SettingsSource(environ={}, default_paths=(path, later))

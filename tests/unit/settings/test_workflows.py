@@ -52,6 +52,17 @@ def test_a_key_belongs_to_the_longest_workflow_that_it_fits(load: Load) -> None:
     assert settings.workflow("nuclei_report").job_flags == {"mem": "1G"}
 
 
+def test_a_workflow_may_be_named_like_an_option_of_another(load: Load) -> None:
+    settings = load(
+        "[MODELS]\nnuclei=a\nnuclei_job=a.sh\nnuclei_job_mem=1G\nnuclei_job_counter=b\nnuclei_job_counter_repo=r\n"
+        "nuclei_job_counter_job_mem=2G\n"
+    )
+    assert list(settings.workflows) == ["nuclei", "nuclei_job_counter"]
+    assert settings.workflow("nuclei").job_flags == {"mem": "1G"}
+    assert settings.workflow("nuclei_job_counter").repo == "r"
+    assert settings.workflow("nuclei_job_counter").job_flags == {"mem": "2G"}
+
+
 def test_case_is_kept_for_display_and_ignored_in_matching(load: Load) -> None:
     settings = load("[MODELS]\nStarDist=folder\nstardist_repo=r\n")
     assert list(settings.workflows) == ["stardist"]
