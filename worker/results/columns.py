@@ -33,7 +33,7 @@ TABLE_SUFFIXES: Final = (".csv", ".tsv")
 _MISSING: Final = frozenset({"", "nan", "na", "n/a", "null", "none"})
 _INTEGER: Final = re.compile(r"[+-]?(0|[1-9]\d*)")
 _NUMBER: Final = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?)", re.IGNORECASE)
-_LEADING_ZERO: Final = re.compile(r"[+-]?0\d+")
+_LEADING_ZERO: Final = re.compile(r"[+-]?0\d")
 _EXACT: Final = 2**53
 _TRANSLITERATED: Final = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "%": "percent", "#": "number"})
 
@@ -239,7 +239,7 @@ class _Guess:
             self.exact = self.exact and abs(value) <= _EXACT
         else:
             self.integers = False
-            self.numbers = bool(_NUMBER.fullmatch(text)) and not _LEADING_ZERO.fullmatch(text)
+            self.numbers = bool(_NUMBER.fullmatch(text)) and not _LEADING_ZERO.match(text)
 
     def kind(self) -> str:
         if not self.values:

@@ -31,9 +31,10 @@ def target_dataset(
     """Find or create the dataset for result images.
 
     The id beats the name. A dataset that this run created is used again. Otherwise a dataset with this name that
-    belongs to this person, in this group, is used unless duplicates were allowed: one in the project of the analysed
-    images first, then the oldest. A new one is linked to the project of the analysed images where there is just one
-    that this person may put things into.
+    belongs to this person, in this group, is used unless duplicates were allowed: one in a project of the analysed
+    images first, then one in no project, the oldest of several. One in another project is about something else and is
+    left alone. A new one is linked to the project of the analysed images where there is just one that this person may
+    put things into.
 
     Parameters
     ----------
@@ -81,11 +82,12 @@ def _own_datasets(ledger: Ledger, name: str, surroundings: Surroundings) -> list
     parameters.addString("name", name)
     parameters.addLong("user", who(ledger.gateway).user_id)
     rows = [unwrap(row) for row in ledger.gateway.c.sf.getQueryService().projection(_OWN_DATASETS, parameters, context)]
-    near = {place.object_id for place in surroundings.projects}
-    best: dict[int, bool] = {}
+    projects_of: dict[int, set[int]] = {}
     for dataset_id, project_id in rows:
-        best[dataset_id] = best.get(dataset_id, False) or project_id in near
-    return sorted(best, key=lambda dataset_id: (not best[dataset_id], dataset_id))
+        projects_of.setdefault(dataset_id, set()).update(() if project_id is None else (project_id,))
+    ours = {place.object_id for place in surroundings.projects}
+    near = sorted(each for each, projects in projects_of.items() if projects & ours)
+    return near or sorted(each for each, projects in projects_of.items() if not projects)
 
 
 def _new_dataset(name: str, surroundings: Surroundings, annotation_ids: Sequence[int]) -> tuple[Any, tuple[str, ...]]:

@@ -21,7 +21,7 @@ import omero
 import omero.model
 from omero.rtypes import rdouble, rint, rstring
 
-from worker.errors import ResultsError
+from worker.errors import OmeroError, ResultsError
 from worker.pixels.session import call_context
 from worker.results.planes import WHOLE_PLANE_BYTES, PixelSize
 
@@ -134,7 +134,7 @@ def import_image(
         # A placeholder full of zeros must not stay.
         try:
             ledger.discard(key)
-        except (Ice.Exception, omero.CmdError, omero.ClientError) as second:
+        except (Ice.Exception, omero.ClientError, OmeroError) as second:
             # The next attempt finds the image by its key; the first error is the one that matters.
             error.add_note(f"The unfinished image {entry.object_id} is still there: {type(second).__name__}.")
         raise

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 import zarr
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from worker.errors import ResultsError
 
@@ -140,9 +140,8 @@ def open_images(path: Path, expected: Mapping[str, int] | None = None) -> Iterat
     with ExitStack() as stack:
         try:
             images = reader(path, expected or {}, stack)
-        except (tifffile.TiffFileError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise _unreadable(path, error) from error
-        except (OSError, ValueError, SyntaxError, ArithmeticError, LookupError, RuntimeError) as error:
+        except Exception as error:
+            # Decoders raise what they like: zlib.error, struct.error, AssertionError, SyntaxError.
             raise _unreadable(path, error) from error
         if not images:
             raise ResultsError(f"{path.name} has no image in it.")
@@ -162,7 +161,7 @@ def _guarded(path: Path, read: Callable[[int, int, int, slice, slice], Plane]) -
     def guarded(t: int, c: int, z: int, rows: slice, columns: slice) -> Plane:
         try:
             return read(t, c, z, rows, columns)
-        except (OSError, ValueError, SyntaxError, ArithmeticError, LookupError, RuntimeError) as error:
+        except Exception as error:
             raise _unreadable(path, error) from error
 
     return guarded

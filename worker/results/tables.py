@@ -236,4 +236,4 @@ def _delete_leftovers(ledger: Ledger, name: str) -> None:
     )
     ids = [unwrap(row[0]) for row in rows]
     if ids:
-        ledger.gateway.deleteObjects("OriginalFile", ids, wait=True)
+        ledger.delete("OriginalFile", ids)

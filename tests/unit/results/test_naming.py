@@ -1,0 +1,62 @@
+"""Names of imported images."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.errors import RequestError
+from worker.results.naming import check_pattern, distinct, rename, split_name
+
+
+def test_without_a_pattern_the_name_of_the_file_stays() -> None:
+    assert rename(None, "out/cells_mask.tif", "cells.nd2") == "cells_mask.tif"
+
+
+def test_every_variable_stands_for_its_part() -> None:
+    pattern = "{original_file}|{original_ext}|{file}|{ext}"
+    assert rename(pattern, "out/cells_mask.ome.tiff", "cells.nd2") == "cells|nd2|cells_mask|ome.tiff"
+
+
+def test_the_original_is_the_analysed_image_and_not_the_result() -> None:
+    assert rename("{original_file}NucleiLabels.{ext}", "a_mask.tif", "a.nd2") == "aNucleiLabels.tif"
+
+
+def test_without_a_known_original_the_result_itself_stands_for_it() -> None:
+    assert rename("{original_file}_IMPORTED.{ext}", "a_mask.tif", None) == "a_mask_IMPORTED.tif"
+
+
+def test_a_pattern_cannot_reach_into_objects() -> None:
+    with pytest.raises(RequestError, match="unknown variable"):
+        check_pattern("{file.__class__}")
+
+
+@pytest.mark.parametrize("pattern", ["", "  ", "{name}", "{}", "{0}"])
+def test_a_pattern_with_unknown_variables_is_refused_with_the_known_ones(pattern: str) -> None:
+    with pytest.raises(RequestError, match=r"\{original_file\}, \{original_ext\}, \{file\}, \{ext\}"):
+        check_pattern(pattern)
+
+
+def test_single_braces_are_text() -> None:
+    check_pattern("a}b{c")
+    assert rename("a}b{c", "x.tif", None) == "a}b{c"
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("some.ome.tif", ("some", "ome.tif")),
+        ("genome.ome.TIFF", ("genome", "ome.TIFF")),
+        ("cells.tif", ("cells", "tif")),
+        ("cells", ("cells", "")),
+        (".hidden", (".hidden", "")),
+        ("Exp. 12 final", ("Exp. 12 final", "")),
+        ("a.b.c.png", ("a.b.c", "png")),
+    ],
+)
+def test_names_split_into_stem_and_extension(name: str, parts: tuple[str, str]) -> None:
+    assert split_name(name) == parts
+
+
+def test_equal_names_become_distinct_before_the_extension() -> None:
+    taken: set[str] = set()
+    assert [distinct("a.ome.tif", taken) for _ in range(3)] == ["a.ome.tif", "a_2.ome.tif", "a_3.ome.tif"]

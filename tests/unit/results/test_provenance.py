@@ -1,0 +1,104 @@
+"""metadata.csv and the map annotations: names that sites rely on."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from worker.results.annotations import provenance_maps
+from worker.results.metadata import metadata_name, render
+from worker.results.model import Provenance
+
+PROVENANCE = Provenance(
+    run_id="11111111-2222-3333-4444-555555555555",
+    task_id="66666666-7777-8888-9999-000000000000",
+    job_id=42,
+    workflow="cellpose",
+    version="v1.3",
+    parameters={"diameter": 30, "net, or model": 'the "best"'},
+    run_name="nightly",
+    user_name="alice",
+    group_name="lab",
+    started="2026-01-02T03:04:05Z",
+    input_data="{'IDs': [1]}",
+    result_message="done",
+    command="sbatch x",
+    environment={"DO_CONVERT": "true"},
+)
+
+
+def test_metadata_has_two_columns_and_no_header() -> None:
+    rows = list(csv.reader(io.StringIO(render(PROVENANCE).decode())))
+    assert {len(row) for row in rows} == {2}
+    assert rows[0] == ["Job_ID", "42"]
+
+
+def test_metadata_keys_are_the_established_ones_in_their_order() -> None:
+    keys = [row[0] for row in csv.reader(io.StringIO(render(PROVENANCE).decode()))]
+    assert keys == [
+        "Job_ID",
+        "Import_Type",
+        "Import_User",
+        "Import_Group",
+        "Workflow_ID",
+        "Workflow_Name",
+        "Workflow_Version",
+        "Workflow_Created_On",
+        "Workflow_Modified_On",
+        "Workflow_Task_IDs",
+        "Task_cellpose_ID",
+        "Task_cellpose_Name",
+        "Task_cellpose_Version",
+        "Task_cellpose_Status",
+        "Task_cellpose_Input_Data",
+        "Task_cellpose_Job_IDs",
+        "Task_cellpose_Param_diameter",
+        "Task_cellpose_Param_net, or model",
+        "Task_cellpose_Job_42_Result_Message",
+        "Task_cellpose_Job_42_Command",
+        "Task_cellpose_Job_42_Env_DO_CONVERT",
+    ]
+
+
+def test_metadata_values_survive_commas_and_quotes() -> None:
+    values = dict(csv.reader(io.StringIO(render(PROVENANCE).decode())))
+    assert values["Task_cellpose_Param_net, or model"] == 'the "best"'
+    assert values["Import_Type"] == "SLURM_Results"
+    assert values["Workflow_Name"] == "nightly"
+
+
+def test_metadata_is_named_after_the_run() -> None:
+    assert metadata_name(PROVENANCE) == "metadata_11111111-2222-3333-4444-555555555555.csv"
+
+
+def test_annotations_have_the_established_namespaces_and_keys() -> None:
+    maps = provenance_maps(PROVENANCE)
+    assert {namespace: list(pairs) for namespace, pairs in maps.items()} == {
+        "biomero/workflow": ["Workflow_ID", "Name", "Version", "Created_On", "Modified_On", "Task_IDs"],
+        "biomero/workflow/task/cellpose": [
+            "Task_ID",
+            "Workflow_ID",
+            "Workflow_Name",
+            "Name",
+            "Version",
+            "Created_On",
+            "Modified_On",
+            "Status",
+            "Input_Data",
+            "Job_IDs",
+            "Param_diameter",
+            "Param_net, or model",
+        ],
+        "biomero/workflow/task/cellpose/job": [
+            "Job_ID",
+            "Task_ID",
+            "Workflow_ID",
+            "Result_Message",
+            "Command",
+            "Env_DO_CONVERT",
+        ],
+    }
+
+
+def test_every_value_of_an_annotation_is_text() -> None:
+    assert all(isinstance(value, str) for pairs in provenance_maps(PROVENANCE).values() for value in pairs.values())
