@@ -25,6 +25,9 @@ def run(directory: Path, host: str, port: int, user: str, password: str) -> None
     servant = omero.processor.usermode_processor(
         client, serverid="omero.scripts.serve", accepts_list=[], cfg=str(config), omero_home=home
     )
+    # The user-mode recipe leaves the context without a session, and ProcessI.check(), which asks for it every 60 s,
+    # takes that for a lost connection and ends whatever script runs.
+    servant.ctx.session = client.sf
     (directory / "ready").touch()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
