@@ -25,5 +25,6 @@ class WorkerProcess(ProcessI):  # type: ignore[misc]  # omero-py has no type inf
         super().make_env()
         for name in FORWARDED_NAMES:
             value = os.environ.get(name)
-            if value is not None:
+            # Compose sets what is not configured to nothing; a blank proxy is not no proxy to every library.
+            if value:
                 self.env.set(name, value)

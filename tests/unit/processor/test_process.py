@@ -43,6 +43,7 @@ def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("OMERO_WORKER_STATE_DIR", "/var/lib/omero-worker")
     monkeypatch.setenv("OMERO_TMPDIR", str(tmp_path))
     monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "")
     home = omero.processor.path(str(tmp_path))
     made = WorkerProcess(
         ServerContext("Processor-0", None, None),
@@ -86,6 +87,7 @@ def test_a_script_sees_what_is_forwarded(process: Any) -> None:
     assert seen["SQLALCHEMY_URL_FILE"] == "/run/secrets/sqlalchemy_url"
     assert seen["OMERO_WORKER_STATE_DIR"] == "/var/lib/omero-worker"
     assert "NO_PROXY" not in seen
+    assert "HTTP_PROXY" not in seen
 
 
 def test_a_script_sees_what_omero_itself_hands_on(process: Any) -> None:
