@@ -482,7 +482,13 @@ class TestPermissions:
             trap.setName(rstring("trap"))
             key = omero.model.MapAnnotationI()
             key.setNs(rstring(NS_KEY))
-            pairs = {"Run": bench.provenance.run_id, "Source": "-", "Role": "dataset:labels", "SHA-256": ""}
+            pairs = {
+                "Run": bench.provenance.run_id,
+                "Task": "-",
+                "Source": "-",
+                "Role": "dataset:labels",
+                "SHA-256": "",
+            }
             key.setMapValue([omero.model.NamedValue(*pair) for pair in (pairs | {"State": "complete"}).items()])
             trap.linkAnnotation(key)
             trap_id = bob.getUpdateService().saveAndReturnObject(trap, bob.SERVICE_OPTS).getId().val
@@ -544,6 +550,18 @@ class TestRepetition:
         second = only(bench.bring(options), "Image")
         assert second != first
         assert [each.getId() for each in results_dataset(fresh, bench).listChildren()] == [second]
+
+    def test_two_tasks_of_a_run_with_the_same_results_have_their_own_objects_in_one_dataset(
+        self, bench: Bench, fresh: BlitzGateway
+    ) -> None:
+        self.write_results(bench)
+        options = replace(self.OPTIONS, allow_duplicate_dataset=True)
+        other = replace(bench, provenance=replace(bench.provenance, task_id=str(uuid.uuid4()), job_id=43))
+        first, second = bench.bring(options), other.bring(options)
+        assert only(first, "Dataset") == only(second, "Dataset")
+        assert [each.getName() for each in results_dataset(fresh, bench).listChildren()] == ["cells_mask.tif"] * 2
+        assert [each.kind for each in set(first.objects) & set(second.objects)] == ["Dataset"]
+        assert {"42_out.zip", "43_out.zip"} <= set(files_on(fresh, "Project", bench.project_id))
 
     def test_another_run_with_the_same_results_has_its_own_objects(self, bench: Bench) -> None:
         self.write_results(bench)

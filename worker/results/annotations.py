@@ -90,7 +90,7 @@ def write_provenance(ledger: Ledger, provenance: Provenance) -> tuple[int, ...]:
     ids = []
     for namespace, pairs in provenance_maps(provenance).items():
         # Not the content: a status or a time that was read a little later is still the same annotation.
-        key = Key("-", f"provenance:{provenance.task_id}:{provenance.job_id}:{namespace}", "")
+        key = Key(provenance.task_id, "-", f"provenance:{provenance.job_id}:{namespace}", "")
         entry = ledger.find(key)
         if entry is None:
             _, entry = ledger.create(_map_annotation(namespace, pairs), key)

@@ -310,7 +310,7 @@ def key_path(ledger: Ledger, key: Key) -> str:
     str
         A path that no other write has.
     """
-    digest = hashlib.sha256(f"{key.source}\0{key.role}\0{key.sha256}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{key.task}\0{key.source}\0{key.role}\0{key.sha256}".encode()).hexdigest()
     return f"biomero/{ledger.run_id}/{digest[:16]}/"
 
 

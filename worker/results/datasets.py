@@ -62,7 +62,7 @@ def target_dataset(
     if options.dataset_id is not None:
         return read_place(ledger.gateway, "Dataset", options.dataset_id), ()
     name = options.new_dataset or ""
-    key = Key("-", f"dataset:{name}", "")
+    key = Key("-", "-", f"dataset:{name}", "")
     entry = ledger.find(key)
     if entry is not None:
         return read_place(ledger.gateway, "Dataset", entry.object_id), ()

@@ -237,7 +237,7 @@ class _Import:
                         label = ImageLabel(distinct(name, taken), _description(self.provenance, source))
                         image_id = import_image(
                             self.ledger,
-                            Key(_source_key(source), f"image:{output.path}#{index}", output.sha256),
+                            self._key(source, f"image:{output.path}#{index}", output.sha256),
                             image,
                             label,
                             source=analysed,
@@ -264,7 +264,7 @@ class _Import:
         for output in outputs.tables:
             source = about.get(output.path)
             name = table_name(output.path, self.provenance.job_id, self.provenance.run_id)
-            key = Key(_source_key(source), f"table:{output.path}", output.sha256)
+            key = self._key(source, f"table:{output.path}", output.sha256)
             try:
                 annotation_id = write_table(
                     self.ledger, key, output.file, name, sources=self.sources, about=source, places=places
@@ -289,7 +289,7 @@ class _Import:
     def _attach(self, output: Output, role: str, name: str, places: Sequence[Place]) -> None:
         if places:
             attachment = Attachment(name, lambda: file_chunks(output.file), _description(self.provenance, None))
-            annotation_id = attach(self.ledger, Key("-", role, output.sha256), attachment, places)
+            annotation_id = attach(self.ledger, self._key(None, role, output.sha256), attachment, places)
             self._report("FileAnnotation", annotation_id, name)
         else:
             self.problems.append(f"{output.path} is not in OMERO: you may attach it nowhere.")
@@ -299,7 +299,7 @@ class _Import:
         name = metadata_name(self.provenance)
         if places:
             content = Attachment(name, lambda: (render(self.provenance),), _description(self.provenance, None))
-            annotation_id = attach(self.ledger, Key("-", f"metadata:{self.provenance.task_id}", ""), content, places)
+            annotation_id = attach(self.ledger, self._key(None, "metadata", ""), content, places)
             self._report("FileAnnotation", annotation_id, name)
 
     def _zip(self, outputs: Outputs) -> None:
@@ -307,7 +307,7 @@ class _Import:
         members: list[tuple[str, Path | bytes]] = [(each.path, each.file) for each in outputs.all]
         members.append((metadata_name(self.provenance), render(self.provenance)))
         attachment = Attachment(name, lambda: zip_chunks(members), _description(self.provenance, None))
-        key = Key("-", f"zip:{self.provenance.task_id}", outputs.sha256)
+        key = self._key(None, "zip", outputs.sha256)
         annotation_id = attach(self.ledger, key, attachment, self.surroundings.parents)
         self._report("FileAnnotation", annotation_id, name)
         self._step()
@@ -335,6 +335,9 @@ class _Import:
         self.done = min(self.done + 1, self.total)
         self.progress(self.done, self.total)
 
+    def _key(self, source: SourceFile | None, role: str, sha256: str) -> Key:
+        return Key(self.provenance.task_id, f"Image:{source.image_id}" if source else "-", role, sha256)
+
     def _report(self, kind: str, object_id: int, name: str) -> None:
         self.objects.append(CreatedObject(kind, object_id, name))
 
@@ -361,7 +364,7 @@ def _attach_log(
         return None
     name = f"omero-{provenance.job_id}.log"
     attachment = Attachment(name, lambda: file_chunks(log_file), f"Log of job {provenance.job_id}")
-    annotation_id = attach(ledger, Key("-", f"log:{provenance.job_id}", ""), attachment, places)
+    annotation_id = attach(ledger, Key(provenance.task_id, "-", f"log:{provenance.job_id}", ""), attachment, places)
     return CreatedObject("FileAnnotation", annotation_id, name)
 
 
@@ -370,10 +373,6 @@ def _description(provenance: Provenance, source: SourceFile | None) -> str:
     if provenance.version:
         text += f" {provenance.version}"
     return f"{text} | source: {source.name} (id: {source.image_id})" if source else text
-
-
-def _source_key(source: SourceFile | None) -> str:
-    return f"Image:{source.image_id}" if source else "-"
 
 
 def _zarr_folder(path: str) -> str:

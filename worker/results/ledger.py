@@ -1,9 +1,9 @@
 """What a run has already written to OMERO, so that no repetition writes it twice.
 
-Each object that an import creates carries a map annotation (namespace :data:`NS_KEY`) with its idempotency key: run
-uuid, source object, role and sha256 of the content. The annotation is part of the same object graph as the object and
-is saved in the same call, which OMERO runs in one transaction: an object without its key cannot come to be, at
-whatever instant we are killed. One query at the start of an import reads all keys of the run.
+Each object that an import creates carries a map annotation (namespace :data:`NS_KEY`) with its idempotency key: uuids
+of run and task, source object, role and sha256 of the content. The annotation is part of the same object graph as the
+object and is saved in the same call, which OMERO runs in one transaction: an object without its key cannot come to
+be, at whatever instant we are killed. One query at the start of an import reads all keys of the run.
 
 What takes more than one call (an image and its planes) is written with the state ``writing`` first, and becomes
 ``complete`` in the one transaction that also makes it visible (its links to dataset and provenance). A repetition
@@ -56,6 +56,8 @@ class Key:
 
     Parameters
     ----------
+    task : str
+        UUID of the task whose result it is; ``-`` for what all tasks of a run share.
     source : str
         What it was made from: ``Image:12``, ``Plate:3``, or ``-`` if that is not one object.
     role : str
@@ -64,6 +66,7 @@ class Key:
         Digest of its content, hexadecimal.
     """
 
+    task: str
     source: str
     role: str
     sha256: str
@@ -138,7 +141,7 @@ class Ledger:
         ledger = cls(gateway, run_id)
         for key_id in sorted(owners):
             said = pairs[key_id]
-            key = Key(said.get("Source", ""), said.get("Role", ""), said.get("SHA-256", ""))
+            key = Key(*(said.get(name, "") for name in ("Task", "Source", "Role", "SHA-256")))
             entry = Entry(*owners[key_id], key_id, said.get("State") == COMPLETE)
             known = ledger._entries.get(key)
             if known is None or (entry.complete and not known.complete):
@@ -292,6 +295,7 @@ class Ledger:
     def _pairs(self, key: Key, state: str) -> list[Any]:
         values = (
             ("Run", self.run_id),
+            ("Task", key.task),
             ("Source", key.source),
             ("Role", key.role),
             ("SHA-256", key.sha256),
