@@ -11,7 +11,12 @@ LAUNCHER_TASK = "slurm_run_workflow.py"
 RETRIEVAL_TASK = "slurm_get_results.py"
 IMPORT_TASK = "slurm_import_results.py"
 
-IMPORT_STATUS = {"IMPORTED": "IMPORTED", "FAILED": "IMPORT_FAILED", "IMPORT_FAILED": "IMPORT_FAILED"}
+IMPORT_STATUS = {
+    "RETRIEVING": "RETRIEVING",
+    "IMPORTED": "IMPORTED",
+    "FAILED": "IMPORT_FAILED",
+    "IMPORT_FAILED": "IMPORT_FAILED",
+}
 
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 

@@ -9,6 +9,7 @@ the reply of the database was lost.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +19,6 @@ from eventsourcing.domain import Aggregate
 from worker.errors import HistoryConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from uuid import UUID
 
 RunStatus = Literal["INITIALIZED", "STARTED", "COMPLETED", "FAILED"]
@@ -48,6 +48,15 @@ def _iso(moment: datetime | str | None) -> str | None:
     if parsed.tzinfo is None:
         raise ValueError(f"the time {moment} has no time zone")
     return parsed.astimezone(UTC).isoformat()
+
+
+def _as_read(value: Any) -> Any:
+    """Give a JSON value as it will be when it is read back: tuples as lists, keys as strings."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_read(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_read(item) for item in value]
+    return value
 
 
 class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
@@ -235,8 +244,9 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
 
     def record_request(self, request: Mapping[str, Any]) -> None:
         """Record what was asked for."""
-        if self.request != dict(request):
-            self.trigger_event(self.RequestRecorded, request=dict(request))
+        recorded = _as_read(request)
+        if self.request != recorded:
+            self.trigger_event(self.RequestRecorded, request=recorded)
 
     def intend_step(self, step: str, key: str) -> None:
         """Record that a step is about to have its effect.
@@ -258,11 +268,12 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
         HistoryConflict
             If somebody has done the step already, with another outcome.
         """
+        produced = _as_read(data)
         before = self.steps.get(step)
-        if before is not None and before.state == "done" and before.data == dict(data):
+        if before is not None and before.state == "done" and before.data == produced:
             return
         self._open_step(step)
-        self.trigger_event(self.StepCompleted, step=step, data=dict(data))
+        self.trigger_event(self.StepCompleted, step=step, data=produced)
 
     def fail_attempt(
         self, step: str, *, attempt: int, error: str, message: str, retry_at: datetime | str | None

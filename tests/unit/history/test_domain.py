@@ -56,6 +56,13 @@ def test_a_repeated_completion_is_not_recorded(run: WorkflowRun) -> None:
     assert names(run) == ["StepCompleted"]
 
 
+def test_a_completion_is_the_same_after_it_was_read_back(run: WorkflowRun) -> None:
+    run.complete_step("import/0", {"objects": ((1, "a"),), "by_id": {1: "x"}})
+    assert run.steps["import/0"].data == {"objects": [[1, "a"]], "by_id": {"1": "x"}}
+    run.complete_step("import/0", {"objects": ((1, "a"),), "by_id": {1: "x"}})
+    assert names(run) == ["StepCompleted"]
+
+
 def test_a_step_that_is_done_can_be_neither_begun_nor_failed_nor_done_differently(run: WorkflowRun) -> None:
     run.complete_step("export", {"files": 3})
     with pytest.raises(HistoryConflict, match="done already"):

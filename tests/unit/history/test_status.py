@@ -21,6 +21,7 @@ from worker.history.status import Stage, is_main_task, percent_of, stage_of
         ("SLURM_Get_Results.py", None, "RETRIEVING", "90%"),
         ("SLURM_Get_Results.py", "POSTPROCESSING", "POSTPROCESSING", "95%"),
         ("SLURM_Import_Results.py", None, "IMPORTING", "90%"),
+        ("SLURM_Import_Results.py", "RETRIEVING", "RETRIEVING", "90%"),
         ("SLURM_Import_Results.py", "IMPORTING", "IMPORTING", "90%"),
         ("SLURM_Import_Results.py", "IMPORTED", "IMPORTED", "90%"),
         ("SLURM_Import_Results.py", "FAILED", "IMPORT_FAILED", "90%"),
