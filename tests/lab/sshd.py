@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pwd
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.lab import ports
+from tests.lab.accounts import end_processes, make_account
 from tests.lab.parts import LabContext, run
+from tests.lab.slurm.configuration import slurm_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +95,7 @@ class SshdPart:
         )
         server_config = server / "sshd_config"
         server_config.write_text(
-            SERVER_CONFIG.format(port=port, server=server, user=user, slurm_conf=ctx.base / "slurm/etc/slurm.conf"),
+            SERVER_CONFIG.format(port=port, server=server, user=user, slurm_conf=slurm_environment(ctx)["SLURM_CONF"]),
             encoding="utf-8",
         )
         PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
@@ -116,25 +116,10 @@ class SshdPart:
 
     def stop(self, ctx: LabContext) -> None:
         ctx.end("sshd", grace_s=1)
+        end_processes(ctx.cluster_user, home=ctx.cluster_home, environment=slurm_environment(ctx))
 
     def status(self, ctx: LabContext) -> str:
         return ctx.statuses("sshd")
-
-
-def make_account(user: str, home: Path) -> None:
-    """Make a login account with a home in the lab, if it is not there."""
-    try:
-        account = pwd.getpwnam(user)
-    except KeyError:
-        run(["useradd", "--no-create-home", "--home-dir", str(home), "--shell", "/bin/bash", user])
-        account = pwd.getpwnam(user)
-    if Path(account.pw_dir) != home:
-        run(["usermod", "--home", str(home), user])
-    # A new account is locked ("!"), and sshd without PAM then refuses even keys. "*" has no password either.
-    run(["usermod", "--password", "*", user])
-    home.parent.mkdir(parents=True, exist_ok=True)
-    home.mkdir(mode=0o750, exist_ok=True)
-    shutil.chown(home, user, account.pw_gid)
 
 
 def make_key(path: Path, *, comment: str) -> Path:

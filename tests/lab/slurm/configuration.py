@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tests.lab.parts import LabContext
     from tests.lab.ports import PortBlock
 
 NODES = 3
@@ -66,6 +67,11 @@ class Cluster:
     def node_names(self) -> tuple[str, ...]:
         """Names of the nodes, different in each lab: Slurm names control groups of the machine after them."""
         return tuple(f"lab{self.ports.start}n{number}" for number in range(1, NODES + 1))
+
+
+def slurm_environment(ctx: LabContext) -> dict[str, str]:
+    """Return what Slurm's programs need to find this cluster."""
+    return {"SLURM_CONF": str(ctx.base / "slurm/etc/slurm.conf")}
 
 
 def has_control_groups() -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.lab import ports, processes
 from tests.lab.parts import LabContext, PartFailed, run
 from tests.lab.slurm import configuration
-from tests.lab.slurm.configuration import NODES, Cluster
+from tests.lab.slurm.configuration import NODES, Cluster, slurm_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,11 +64,6 @@ class SlurmPart:
 
     def status(self, ctx: LabContext) -> str:
         return ctx.statuses(*DAEMONS)
-
-
-def slurm_environment(ctx: LabContext) -> dict[str, str]:
-    """Return what Slurm's programs need to find this cluster."""
-    return {"SLURM_CONF": str(ctx.base / "slurm/etc/slurm.conf")}
 
 
 def write_configuration(ctx: LabContext) -> Cluster:
@@ -202,7 +197,7 @@ def cancel_jobs(ctx: LabContext) -> None:
 
 def end_jobs(ctx: LabContext) -> None:
     """Kill what jobs of this cluster have left running."""
-    configuration_file = f"SLURM_CONF={ctx.base / 'slurm/etc/slurm.conf'}".encode()
+    configuration_file = f"SLURM_CONF={slurm_environment(ctx)['SLURM_CONF']}".encode()
     spool = f"{ctx.base}/slurm/spool/"
 
     def belongs(pid: int) -> bool:
