@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["PostgresServer", "postgres_server", "postgres_url"]
+__all__ = ["postgres_server", "postgres_url"]
+
+TEMPLATE = "history_template"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -27,12 +31,38 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A migrated, empty database."""
-    with Database(database_url) as made:
-        made.migrate()
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "history.sqlite"
+    with Database(None, sqlite_path=path) as database:
+        database.migrate()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> str:
+    """Name of a PostgreSQL database with all tables, to be copied."""
+    postgres_server.execute(f"CREATE DATABASE {TEMPLATE}")
+    with Database(postgres_server.url(TEMPLATE)) as database:
+        database.migrate()
+    return TEMPLATE
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A migrated, empty database of each kind in turn."""
+    if request.param == "sqlite":
+        path = shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "history.sqlite")
+        with Database(f"sqlite:///{path}") as made:
+            yield made
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name = f"test_{uuid4().hex}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('migrated_template')}")
+    with Database(server.url(name)) as made:
         yield made
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

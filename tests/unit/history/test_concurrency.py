@@ -27,12 +27,13 @@ EVENTS_OF_A_PROCESS = 4 + 1 + 2 * ROUNDS + 1
 
 
 def test_processes_that_write_at_once_leave_a_log_without_gaps_and_views_as_after_a_rebuild(
-    database: Database, database_url: str
+    database: Database,
 ) -> None:
+    url = database.engine.url.render_as_string(hide_password=False)
     tracker = WorkflowTracker(database)
     shared = tracker.initiate_workflow("shared", "", 9, 9)
 
-    assert run_together(write, database_url, shared, ROUNDS) == [0] * PROCESSES
+    assert run_together(write, url, shared, ROUNDS) == [0] * PROCESSES
 
     log = rows(database, workflowtracker_events)
     assert [row["id"] for row in log] == list(range(1, 2 + PROCESSES * EVENTS_OF_A_PROCESS))

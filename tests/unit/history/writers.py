@@ -43,7 +43,9 @@ def migrate(number: int, barrier: Barrier, url: str) -> None:
 
 def run_together(target: Callable[..., None], *arguments: object) -> list[int | None]:
     """Run one of the functions above in several processes at once; gives their exit codes."""
-    context = multiprocessing.get_context("spawn")
+    # Forked from a process that has imported everything and opened nothing.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "worker.history.migration"])
     barrier = context.Barrier(PROCESSES)
     processes = [
         context.Process(target=target, args=(number, barrier, *arguments), daemon=True) for number in range(PROCESSES)
