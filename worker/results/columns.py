@@ -9,7 +9,7 @@ String   everything else, and whatever mixes the above; the text is kept as it i
 =======  ==============================================================================================
 
 A row that is too short has missing cells at its end; one that is too long makes the file no table. Column names become
-identifiers, because OMERO.tables cannot be queried by others; the name in the file is kept as the description.
+identifiers, because OMERO.tables cannot be queried by others; the title in the file becomes the description.
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class Column:
     title: str
     kind: str
     size_bytes: int
+
+    @property
+    def description(self) -> str:
+        """The title in ASCII: OMERO.tables keeps descriptions as HDF5 strings and fails on anything else."""
+        return self.title.translate(_TRANSLITERATED).encode("ascii", "backslashreplace").decode()
 
     def value(self, cell: str) -> int | float | bool | str:
         """Convert one cell.

@@ -218,7 +218,7 @@ def _grid_columns(
         values = [column.value(row[index]) for row in batch]
         kind = getattr(omero.grid, f"{column.kind}Column")
         size = (column.size_bytes,) if column.kind == "String" else ()
-        made.append(kind(column.name, column.title, *size, values))
+        made.append(kind(column.name, column.description, *size, values))
     if images is not None:
         made.append(omero.grid.ImageColumn(IMAGE_COLUMN, "Image that the row is about", about))
     return made

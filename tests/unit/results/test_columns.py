@@ -151,3 +151,9 @@ def test_column_names_become_identifiers() -> None:
         "column_8",
     )
     assert all(name.isidentifier() for name in legal_names(titles))
+
+
+def test_descriptions_keep_the_title_as_far_as_omero_can_store_it(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("Area (µm²),größe,a/b\n1,2,3\n", encoding="utf-8")
+    assert [column.description for column in read_layout(path).columns] == ["Area (um2)", r"gr\xf6\xdfe", "a/b"]
