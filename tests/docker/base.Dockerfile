@@ -13,7 +13,7 @@ RUN set -eux; \
 RUN set -eux; \
     groupadd --gid 1000 omero-server; \
     useradd --uid 1000 --gid 1000 --home-dir /opt/omero/server --create-home --shell /bin/bash omero-server; \
-    mkdir -p /OMERO /startup /opt/omero/server/config /opt/omero/server/OMERO.server/bin \
+    mkdir -p /OMERO /startup /opt/omero/server/OMERO.server/bin \
         /opt/omero/server/OMERO.server/etc/grid /opt/omero/server/OMERO.server/lib/scripts \
         /opt/omero/server/OMERO.server/var; \
     ln -s /usr/bin/dumb-init /usr/local/bin/dumb-init
@@ -28,6 +28,7 @@ RUN set -eux; \
 
 COPY templates /opt/omero/server/OMERO.server/etc/templates
 COPY omero.properties /opt/omero/server/OMERO.server/etc/omero.properties
+COPY config /opt/omero/server/config
 COPY entrypoint.sh /usr/local/bin/entrypoint.sh
 COPY startup /startup
 RUN set -eux; \

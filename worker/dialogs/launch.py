@@ -188,20 +188,25 @@ def _give_objects(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome) ->
 @contextmanager
 def _stopping() -> Iterator[None]:
     """Raise `Stopped` where a signal asks this process to end, so that there is time for a last word."""
+    stopped = False
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        # Processor-0 repeats SIGTERM every 6 s and kills after 30 s: the last word must not be interrupted.
+        # Processor-0 repeats SIGTERM every 6 s and kills after 30 s: neither the last word nor the end of the session
+        # may be interrupted, and a process that dies of a signal would look like a success in OMERO.web.
+        nonlocal stopped
+        stopped = True
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
         raise Stopped
 
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not stopped:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _quieten() -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Set OMERO properties from CONFIG_* variables, in which _ stands for a dot and __ for an underscore."""
+"""Set OMERO properties: from files, then from CONFIG_* variables, in which _ stands for a dot and __ for _."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import subprocess
 
 OMERO = "/opt/omero/server/venv3/bin/omero"
 
+subprocess.run([OMERO, "load", "--glob", "/opt/omero/server/config/*.omero"], check=True)
 for variable, value in sorted(os.environ.items()):
     if variable.startswith("CONFIG_"):
         name = re.sub(r"(?<!_)_(?!_)", ".", variable.removeprefix("CONFIG_")).replace("__", "_")
