@@ -65,7 +65,7 @@ def repository_name(image: str) -> str:
         If there is none.
     """
     path = image.strip().partition("://")[2] or image.strip()
-    last = path.partition("@")[0].rstrip("/").rpartition("/")[2].partition(":")[0]
+    last = path.partition("@")[0].rpartition("/")[2].partition(":")[0]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", last):
         raise SettingsError(
             f"{image!r} is not the name of a container image.", remedy="Write it like org/name or ghcr.io/org/name."

@@ -43,7 +43,8 @@ class RunLayout:
     def __init__(self, data_path: PurePosixPath | str, run_id: UUID | str) -> None:
         text = str(data_path)
         path = PurePosixPath(text.removeprefix("~/"))
-        if text in ("", ".", "/", "~") or ".." in path.parts or not text.isprintable() or text.startswith("-"):
+        nothing = str(path) in (".", "/", "~")
+        if nothing or ".." in path.parts or not text.isprintable() or text.startswith("-"):
             raise SettingsError(
                 f"slurm_data_path {text!r} is not a folder for data.",
                 remedy="Name one below a home or scratch directory, without '..'.",

@@ -122,7 +122,7 @@ def submit(transport: Transport, layout: RunLayout, job: JobRequest) -> int:
     if job.layout != layout:
         raise ValueError(f"The job belongs to run {job.layout.run_id}, not to {layout.run_id}.")
     create_run(transport, layout)
-    text = render(job).encode()
+    text = render(job).encode("utf-8", "surrogateescape")
     command = script("submit", str(layout.script(job.task_id)), str(len(text)), *sbatch_arguments(job))
     completed = transport.run(command, stdin=[text])
     status = re.search(r"^sbatch-status (\d+)$", completed.text, re.MULTILINE)

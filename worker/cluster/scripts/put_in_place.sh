@@ -2,10 +2,10 @@
 # Replaces a folder by the one unpacked beside it.  $1: the folder; $2: how many files must be in it.
 set -u
 if [ ! -e "$1.part" ] && [ -d "$1" ]; then
-    count=$(find "$1" -type f | wc -l)
+    count=$(find "$1" -type f -printf . | wc -c)
     [ "$count" -eq "$2" ] && exit 0 # done before, by a command whose reply was lost
 fi
-count=$(find "$1.part" -type f | wc -l)
+count=$(find "$1.part" -type f -printf . | wc -c)
 if [ "$count" -ne "$2" ]; then
     echo "there are $count files instead of $2" >&2
     exit 65

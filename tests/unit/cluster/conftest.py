@@ -1,0 +1,41 @@
+"""A real SSH server for the tests of this room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.cluster.ssh_server import SSHD, SshServer
+from worker.cluster import hosts
+from worker.cluster.local import LocalTransport
+from worker.cluster.ssh import SshTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """An sshd of our own."""
+    if SSHD is None:
+        pytest.skip("there is no sshd")
+    server = SshServer(tmp_path_factory.mktemp("sshd"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def ssh(ssh_server: SshServer) -> Iterator[SshTransport]:
+    """A transport to it."""
+    transport = SshTransport(hosts.resolve("cluster", ssh_server.client()), command_timeout_s=20)
+    yield transport
+    transport.close()
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> LocalTransport:
+    """A transport to this machine, starting in an empty folder."""
+    return LocalTransport(tmp_path, command_timeout_s=20)
