@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -18,7 +18,7 @@ import numpy as np
 import omero
 
 from worker.errors import ExportError
-from worker.pixels.session import call_context, translated
+from worker.pixels.session import FAREWELL_TIMEOUT_S, call_context, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -172,6 +172,7 @@ class _Lane:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"pixels-{number}")
         self._store: Any = None
         self._pixels_id: int | None = None
+        self._stopped = False
 
     def submit(self, task: Callable[[_Lane], T], size_bytes: int) -> _Pending[T]:
         self.pending_bytes += size_bytes
@@ -179,7 +180,12 @@ class _Lane:
 
     def read(self, image: SourceImage, t: int, c: int, z: int) -> NDArray[Any]:
         """Read a plane; shape (Y, X), little-endian."""
-        with translated(f"read plane T={t} C={c} Z={z} of image {image.image_id} ({image.name})"):
+        if self._stopped:
+            raise CancelledError
+        with (
+            self._stopping_on_error(),
+            translated(f"read plane T={t} C={c} Z={z} of image {image.image_id} ({image.name})"),
+        ):
             self._open(image)
             if image.plane_bytes <= PLANE_LIMIT_BYTES:
                 data = self._store.getPlane(z, c, t, self._context)
@@ -193,6 +199,7 @@ class _Lane:
             return plane
 
     def stop(self) -> None:
+        self._stopped = True
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
@@ -200,7 +207,16 @@ class _Lane:
         if self._store is not None:
             # The server closes the stores of a session that is gone by itself; there is nothing left to save.
             with contextlib.suppress(Ice.Exception, omero.ServerError):
-                self._store.close(self._context)
+                self._store.ice_invocationTimeout(FAREWELL_TIMEOUT_S * 1000).close(self._context)
+
+    @contextlib.contextmanager
+    def _stopping_on_error(self) -> Iterator[None]:
+        """Read nothing more after a failure: if the server hangs, each attempt costs as long as the first."""
+        try:
+            yield
+        except BaseException:
+            self._stopped = True
+            raise
 
     def _open(self, image: SourceImage) -> None:
         if self._store is None:

@@ -32,6 +32,16 @@ if TYPE_CHECKING:
 KEEP_ALIVE_S: Final = 60
 """How often a session tells the server that it is in use; OMERO closes idle ones after 10 minutes by default."""
 
+CALL_TIMEOUT_S: Final = 600
+"""How long a call may go without an answer. omero-py sets no limit, so that a server that hangs would hold us for ever.
+
+The first ``setPixelsId`` on a large fileset may take longer on the server; it is carried on there meanwhile, and found
+done when the step is tried again.
+"""
+
+FAREWELL_TIMEOUT_S: Final = 10
+"""How long a call may take whose only purpose is to tidy up on the server."""
+
 SUDO_LIFETIME_S: Final = 24 * 3600
 """How long a session that the service opened for a person lives at most."""
 
@@ -112,6 +122,8 @@ class WorkerGateway(BlitzGateway):  # type: ignore[misc]  # omero-py has no type
         hard : bool
             False leaves even a session of our own on the server.
         """
+        if self.c is not None:
+            _drop_hanging_connection(self.c)
         super().close(hard=hard and self.owns_session)
 
     def __reduce__(self) -> NoReturn:
@@ -370,6 +382,11 @@ def translated(doing: str) -> Iterator[None]:
         raise OmeroRefused(
             f"Cannot {doing}: OMERO failed ({type(error).__name__}).", remedy="The server's Blitz log says why."
         ) from _redacted(error)
+    except Ice.TimeoutException as error:
+        raise OmeroUnavailable(
+            f"Cannot {doing}: OMERO did not answer in time ({type(error).__name__}).",
+            remedy="Check that the OMERO server is running and not overloaded.",
+        ) from _redacted(error)
     except (Ice.LocalException, omero.ClientError) as error:
         raise OmeroUnavailable(
             f"Cannot {doing}: no connection to OMERO ({type(error).__name__}).",
@@ -379,7 +396,7 @@ def translated(doing: str) -> Iterator[None]:
 
 def _client(host: str, port: int) -> Any:
     with translated(f"prepare a connection to OMERO at {host}:{port}"):
-        client = omero.client(host=host, port=port)
+        client = omero.client([f"--Ice.Default.InvocationTimeout={CALL_TIMEOUT_S * 1000}"], host=host, port=port)
         client.setAgent("OMERO.worker")
         return client
 
@@ -392,6 +409,19 @@ def _join(host: str, port: int, session_key: str, *, owns_session: bool) -> Work
         factory.detachOnDestroy()
         client.enableKeepAlive(KEEP_ALIVE_S)
         return WorkerGateway(client, owns_session=owns_session)
+
+
+def _drop_hanging_connection(client: Any) -> None:
+    """Cut the connection to a server that hangs; taking leave of it properly would take many minutes."""
+    try:
+        client.sf.ice_invocationTimeout(FAREWELL_TIMEOUT_S * 1000).ice_ping()
+    except Ice.TimeoutException:
+        connection = client.sf.ice_getCachedConnection()
+        if connection is not None:
+            connection.close(True)
+    except (Ice.Exception, omero.ClientError):
+        # The session or the connection is gone, and closing finds that out quickly by itself.
+        return
 
 
 @contextlib.contextmanager

@@ -97,6 +97,9 @@ class Store:
     ) -> bytes:
         return self._send("getTile", (t, c, z, slice(y, y + h), slice(x, x + w)))
 
+    def ice_invocationTimeout(self, timeout_ms: int) -> Store:  # noqa: N802  # Ice's name
+        return self
+
     def close(self, context: object) -> None:
         self._server.count("close")
         self._server.open_stores -= 1

@@ -31,6 +31,7 @@ def raised_as(error: Exception) -> WorkerError:
         (Ice.ConnectionLostException(), OmeroUnavailable),
         (Ice.ConnectionRefusedException(), OmeroUnavailable),
         (Ice.ConnectTimeoutException(), OmeroUnavailable),
+        (Ice.InvocationTimeoutException(), OmeroUnavailable),
         (Ice.DNSException(), OmeroUnavailable),
         (Ice.ObjectNotExistException(), OmeroUnavailable),
         (Ice.CommunicatorDestroyedException(), OmeroUnavailable),
