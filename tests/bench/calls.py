@@ -64,15 +64,16 @@ class Counted:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._proxy, name)
-        if name.startswith(("ice_", "_")) or not callable(attribute):
+        if name.startswith("_") or not callable(attribute):
             return attribute
 
         def call(*arguments: Any, **keywords: Any) -> Any:
-            self._calls.count(name)
+            # What begins with ice_ makes another proxy of this one, and asks nobody.
+            if not name.startswith("ice_"):
+                self._calls.count(name)
             result = attribute(*arguments, **keywords)
-            return (
-                Counted(result, self._calls) if isinstance(result, Ice.ObjectPrx) and name not in _BY_NAME else result
-            )
+            is_service = isinstance(result, Ice.ObjectPrx) and name not in _BY_NAME
+            return Counted(result, self._calls) if is_service else result
 
         return call
 
