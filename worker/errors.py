@@ -7,6 +7,7 @@
     ├── RequestError               what a person asked for cannot be done as asked
     │   └── NotPermitted           ... because OMERO does not let this person do it
     ├── DescriptorError            an analysis describes itself wrongly, or cannot be read
+    │   └── RepositoryUnreachable  git does not get at the repository               (transient)
     ├── HistoryError
     │   ├── RunNotFound            no run (visible to this person) has that uuid
     │   ├── HistoryConflict        somebody else wrote to the same run in between   (transient)
@@ -90,6 +91,12 @@ class NotPermitted(RequestError):
 
 class DescriptorError(WorkerError):
     """An analysis describes itself wrongly, or its description cannot be read."""
+
+
+class RepositoryUnreachable(DescriptorError):
+    """Git does not get at the repository of an analysis."""
+
+    transient = True
 
 
 class HistoryError(WorkerError):

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.errors import DescriptorError
+from worker.errors import RepositoryUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,12 +33,6 @@ _FOREIGN = (
     "GIT_PREFIX",
     "GIT_EXTERNAL_DIFF",
 )
-
-
-class GitFailed(DescriptorError):
-    """The ``git`` program ended with an error, or took too long: the repository may be there again later."""
-
-    transient = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +91,7 @@ def run_git(arguments: Sequence[str], deadline: Deadline, *, folder: Path | None
 
     Raises
     ------
-    GitFailed
+    RepositoryUnreachable
         It ended with an error, or did not end in time, or is not installed.
     """
     place = [] if folder is None else [f"--git-dir={folder}"]
@@ -112,7 +106,7 @@ def run_git(arguments: Sequence[str], deadline: Deadline, *, folder: Path | None
             start_new_session=True,
         )
     except OSError as error:
-        raise GitFailed(f"The program git cannot be started: {error.strerror or error}.") from error
+        raise RepositoryUnreachable(f"The program git cannot be started: {error.strerror or error}.") from error
     with process:
         try:
             stdout, stderr = process.communicate(timeout=deadline.left_s)
@@ -120,11 +114,11 @@ def run_git(arguments: Sequence[str], deadline: Deadline, *, folder: Path | None
             # Its children (ssh, git-remote-https) hold the pipes; they are all in one group of their own.
             os.killpg(process.pid, signal.SIGKILL)
             if isinstance(error, subprocess.TimeoutExpired):
-                raise GitFailed(f"git {arguments[0]} took more than {deadline.timeout_s:g} s.") from error
+                raise RepositoryUnreachable(f"git {arguments[0]} took more than {deadline.timeout_s:g} s.") from error
             raise
     if process.returncode != 0:
         message = stderr.decode(errors="replace").strip() or f"status {process.returncode}, and no message"
-        raise GitFailed(f"git {arguments[0]} failed: {_last_words(message)}.")
+        raise RepositoryUnreachable(f"git {arguments[0]} failed: {_last_words(message)}.")
     return stdout
 
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from worker.analyses.address import Address, check_path, parse_address
 from worker.analyses.catalogue import replace_file
 from worker.analyses.descriptor import parse_descriptor
-from worker.analyses.git import Deadline, GitFailed, run_git
+from worker.analyses.git import Deadline, run_git
 from worker.analyses.model import read_record, read_text
-from worker.errors import DescriptorError, SettingsError
+from worker.errors import DescriptorError, RepositoryUnreachable, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +121,7 @@ def fetch_analysis(repo: str, *, cache_dir: Path, timeout_s: float = 60) -> Sour
         with contextlib.suppress(SettingsError):
             # Without a copy we know no less today.
             _save_copy(copy, found)
-    except GitFailed as error:
+    except RepositoryUnreachable as error:
         kept = _load_copy(copy)
         if kept is None:
             raise
@@ -189,7 +189,7 @@ def _fetch(address: Address, cache_dir: Path, deadline: Deadline) -> _Found:
     with _locked(repository.with_suffix(".lock"), deadline):
         try:
             return _read(address, target, repository, deadline)
-        except GitFailed:
+        except RepositoryUnreachable:
             if not repository.exists() or not deadline.left_s:
                 raise
         # The copy may be damaged; it holds nothing that the origin does not have.
@@ -301,11 +301,11 @@ def _locked(path: Path, deadline: Deadline) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("w")
     except OSError as error:
-        raise GitFailed(f"The cache {path.parent} cannot be written: {error.strerror or error}.") from error
+        raise RepositoryUnreachable(f"The cache {path.parent} cannot be written: {error.strerror or error}.") from error
     with stream:
         while not _try_lock(stream):
             if not deadline.left_s:
-                raise GitFailed(f"Another process has held {path} for {deadline.timeout_s:g} s.")
+                raise RepositoryUnreachable(f"Another process has held {path} for {deadline.timeout_s:g} s.")
             time.sleep(0.02)
         yield
 

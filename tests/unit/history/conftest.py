@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-from tests.postgres import PostgresServer, postgres_server, postgres_url
 from worker.history.database import Database
 from worker.history.reader import RunReader
 from worker.history.tracker import WorkflowTracker
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["postgres_server", "postgres_url"]
+    from tests.postgres import PostgresServer
 
 TEMPLATE = "history_template"
 
