@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 RUN = UUID("27ca7d34-1544-4c6b-9ca3-0b2c6797c752")
 TASK = UUID("972ff20a-6a8d-44d7-bf64-3b0e93260a31")
 UNREACHABLE = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+NO_PARTITION = """\
+sbatch: error: invalid partition specified: x
+sbatch: error: Batch job submission failed: Invalid partition name specified
+"""
 NO_DATABASE = (
     "sacct: error: slurm_persist_conn_open_without_init: failed to open persistent connection: Connection refused"
 )
