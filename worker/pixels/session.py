@@ -1,4 +1,4 @@
-"""Sessions with OMERO: opening, joining, acting for a person, closing; and the border for OMERO's exceptions.
+"""Sessions with OMERO: opening, joining, acting for a person, closing.
 
 Who opens a session owns it, and closing it ends it on the server. A session that was joined belongs to somebody else
 (the Processor, OMERO.web): leaving it never ends it, whoever calls ``close`` and however hard.
@@ -11,7 +11,6 @@ puts into their texts before they are chained into ours.
 from __future__ import annotations
 
 import contextlib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -24,10 +23,24 @@ import omero.sys
 from omero.gateway import BlitzGateway
 
 from worker.errors import NotPermitted, OmeroRefused, OmeroUnavailable
+from worker.pixels.border import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
+
+__all__ = [
+    "Identity",
+    "Session",
+    "SessionSpec",
+    "WorkerGateway",
+    "as_user",
+    "call_context",
+    "join",
+    "open_session",
+    "translated",
+    "who",
+]
 
 KEEP_ALIVE_S: Final = 60
 """How often a session tells the server that it is in use; OMERO closes idle ones after 10 minutes by default."""
@@ -47,9 +60,6 @@ SUDO_LIFETIME_S: Final = 24 * 3600
 
 SUDO_IDLE_S: Final = 600
 """How long such a session lives when nothing keeps it alive, for instance because its process was killed."""
-
-_UUID: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
-_HIDDEN: Final = "<session>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,58 +352,6 @@ def call_context(gateway: BlitzGateway) -> dict[str, str]:
     return {str(key): str(value) for key, value in gateway.SERVICE_OPTS.items()}
 
 
-@contextlib.contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Translate what Ice and OMERO raise inside into our own errors.
-
-    Parameters
-    ----------
-    doing : str
-        What is being done, to follow "cannot": ``"read plane 3 of image 12"``.
-
-    Raises
-    ------
-    OmeroUnavailable
-        The connection or the session is gone, or OMERO asks to try again later.
-    NotPermitted
-        OMERO does not let this person do it.
-    OmeroRefused
-        OMERO said no for another reason.
-    """
-    try:
-        yield
-    except omero.SecurityViolation as error:
-        raise NotPermitted(
-            f"Cannot {doing}: OMERO does not permit it{_reason(error)}.",
-            remedy="Ask the owner of the data or an OMERO admin.",
-        ) from _redacted(error)
-    except (omero.SessionException, Glacier2.PermissionDeniedException, Glacier2.SessionNotExistException) as error:
-        raise OmeroUnavailable(
-            f"Cannot {doing}: the OMERO session has ended.", remedy="A new session is needed."
-        ) from _redacted(error)
-    except (omero.ConcurrencyException, Glacier2.CannotCreateSessionException) as error:
-        raise OmeroUnavailable(
-            f"Cannot {doing}: OMERO is busy or not ready yet ({type(error).__name__})."
-        ) from _redacted(error)
-    except omero.ServerError as error:
-        raise OmeroRefused(f"Cannot {doing}: {type(error).__name__}{_reason(error)}.") from _redacted(error)
-    except (Ice.MarshalException, Ice.UnknownException, Ice.OperationNotExistException) as error:
-        # The two sides do not understand each other, or the server failed inside: the same call would fail again.
-        raise OmeroRefused(
-            f"Cannot {doing}: OMERO failed ({type(error).__name__}).", remedy="The server's Blitz log says why."
-        ) from _redacted(error)
-    except Ice.TimeoutException as error:
-        raise OmeroUnavailable(
-            f"Cannot {doing}: OMERO did not answer in time ({type(error).__name__}).",
-            remedy="Check that the OMERO server is running and not overloaded.",
-        ) from _redacted(error)
-    except (Ice.LocalException, omero.ClientError) as error:
-        raise OmeroUnavailable(
-            f"Cannot {doing}: no connection to OMERO ({type(error).__name__}).",
-            remedy="Check that the OMERO server is running and can be reached.",
-        ) from _redacted(error)
-
-
 def _client(host: str, port: int) -> Any:
     with translated(f"prepare a connection to OMERO at {host}:{port}"):
         client = omero.client([f"--Ice.Default.InvocationTimeout={CALL_TIMEOUT_S * 1000}"], host=host, port=port)
@@ -432,24 +390,3 @@ def _closing_on_error(client: Any) -> Iterator[None]:
     except BaseException:
         client.__del__()  # closes, and only logs what goes wrong on the way
         raise
-
-
-def _reason(error: Any) -> str:
-    """Give the first line of what the server says, without session keys, ready to be put before a full stop."""
-    lines = (getattr(error, "message", "") or "").strip().splitlines()
-    return ": " + _UUID.sub(_HIDDEN, lines[0]).rstrip(".") if lines else ""
-
-
-def _redacted(error: Any) -> Any:
-    """Take session keys out of a foreign exception, because its text ends in logs with ours.
-
-    Proxies of a session are named after its key, so that the text of nearly every Ice exception may contain it.
-    """
-    for name in ("message", "serverStackTrace", "reason", "unknown"):
-        value = getattr(error, name, None)
-        if isinstance(value, str):
-            setattr(error, name, _UUID.sub(_HIDDEN, value))
-    identity = getattr(error, "id", None)
-    if isinstance(identity, Ice.Identity):
-        error.id = Ice.Identity(_UUID.sub(_HIDDEN, identity.name), _UUID.sub(_HIDDEN, identity.category))
-    return error
