@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.lab.omero import web
+from tests.lab.omero.security.bootstrap import PASSWORDS, SERVICE_USER
 from tests.lab.ports import answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from tests.lab.parts import LabContext
 
 HOST = "127.0.0.1"
-SERVICE_USER = "omero-worker"
-PASSWORDS = {"root": "omero", "alice": "alicepw", "bob": "bobpw"}
-"""Passwords of the people of a fresh lab; that of the service user is generated."""
+WORKER_PROCESS = "worker.processor.process.WorkerProcess"
+"""Class in which Processor-0 runs scripts, once it is there."""
+
+STOCK_PROCESS = "omero.processor.ProcessI"
+"""Class in which OMERO's own Processor runs scripts."""
 
 
 class OmeroPart:
@@ -28,16 +31,18 @@ class OmeroPart:
 
     def start(self, ctx: LabContext) -> Mapping[str, object]:
         data = ctx.directory("omero", mode=0o700)
+        (data / "ready").unlink(missing_ok=True)
         port, insecure = ctx.port("omero"), ctx.port("omero_insecure")
         ctx.spawn(
             "omero",
             [
                 *(sys.executable, "-m", "tests.lab.omero", "--base", str(ctx.base)),
                 *("--port", str(port), "--insecure", str(insecure), "--scripts", str(ctx.checkout / "scripts")),
+                *("--property", f"omero.process.python={process_class()}"),
             ],
             cwd=ctx.checkout,
         )
-        ctx.wait_for("OMERO", lambda: answers(insecure) and (data / "service-password").exists(), daemon="omero")
+        ctx.wait_for("OMERO", (data / "ready").exists, daemon="omero")
         self._start_processor(ctx, data)
         service_password = (data / "service-password").read_text(encoding="ascii").strip()
         return {
@@ -99,13 +104,22 @@ class WebPart:
         return ctx.statuses("web")
 
 
+def process_class() -> str:
+    """Return the value of the server's property ``omero.process.python``."""
+    try:
+        found = importlib.util.find_spec(WORKER_PROCESS.rpartition(".")[0])
+    except ModuleNotFoundError:
+        found = None
+    return STOCK_PROCESS if found is None else WORKER_PROCESS
+
+
 def processor_environment(ctx: LabContext, directory: Path) -> dict[str, str]:
     """Return the environment of Processor-0, which it hands on to scripts in parts.
 
     The lines of ``omero/processor.env`` below the base (``NAME=value``), if there is such a file, come on top.
     """
     environment = {
-        "PATH": f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
         "PYTHONPATH": str(ctx.checkout),
         "HOME": str(directory / "home"),
         "OMERODIR": str(directory / "omerodir"),

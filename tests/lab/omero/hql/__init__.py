@@ -1,0 +1,1 @@
+"""The query language of OMERO, as far as its clients use it."""

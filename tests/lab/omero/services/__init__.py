@@ -1,0 +1,1 @@
+"""The services behind a session, one module per kind."""

@@ -1,0 +1,1 @@
+"""The Ice side: adapters, the router, dispatching, and the process."""
