@@ -31,7 +31,7 @@ lint:  ## style, types, floors, docstrings
 test: install lint  ## everything: install, lint, and all tests against the lab
 	.venv/bin/pytest
 
-demo:  ## one analysis from the dialog to the results, as a person sees it
+demo: install lab-up  ## one analysis from the dialog to the results, as a person sees it
 	@$(python) -m tests.demo
 
 bench:  ## measure

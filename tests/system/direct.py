@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import omero.clients
+import omero.model
 import omero.rtypes
 
 from tests.lab.description import CHECKOUT
@@ -53,13 +54,25 @@ class DirectScript:
         The environment of the worker, on top of a plain one.
     directory : Path
         Where the script runs.
+    group : str, optional
+        The group to work in; by default the user's own.
     """
 
     def __init__(
-        self, lab: Lab, user: str, inputs: Mapping[str, object], environ: Mapping[str, str], directory: Path
+        self,
+        lab: Lab,
+        user: str,
+        inputs: Mapping[str, object],
+        environ: Mapping[str, str],
+        directory: Path,
+        *,
+        group: str | None = None,
     ) -> None:
         self._client = omero.client(lab.omero_host, lab.omero_port)
         self._factory = self._client.createSession(user, lab.omero_users[user])
+        if group is not None:
+            wanted = self._factory.getAdminService().lookupGroup(group).getId().getValue()
+            self._factory.setSecurityContext(omero.model.ExperimenterGroupI(wanted, False))
         self._session = self._client.getSessionId()
         for name, value in inputs.items():
             self._client.setInput(name, _wrap(name, value))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
+    from tests.lab.cluster import Cluster
     from tests.lab.description import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
@@ -128,6 +129,45 @@ def test_what_a_person_types_reaches_the_analysis_unchanged_and_nothing_else(
         assert record.tracker.run(row.run_id).request["workflows"][0]["parameters"]["note"] == typed  # type: ignore[index]  # a run of ours has a request
     with logged_in(deployment.lab, USER) as gateway:
         assert typed in log_of(gateway, results_of(deployment, row.run_id))
+
+
+def test_two_analyses_in_one_run_keep_their_results_apart(
+    deployment: Deployment, tmp_path: Path, image_id: int
+) -> None:
+    lab = deployment.lab
+    repository = f"file://{lab.nuclei_repo}/tree/{lab.nuclei_version}"
+    deployment.configure("WORKFLOWS", again="nuclei", again_repo=repository, again_job_mem="1GB")
+    deployment.command("refresh")
+    chosen = {"again": True, "again_Version": lab.nuclei_version, "again_|_label_suffix": "_again"}
+    script = run_directly(deployment, tmp_path, dialog(lab, image_id, **chosen))
+    ended = script.wait()
+    assert ended.exit_status == 0, ended.message
+    row = only_run(deployment)
+    assert len(set(jobs_of(deployment, row.run_id))) == 2
+    with deployment.record() as record:
+        steps = record.tracker.run(row.run_id).steps
+        names = [
+            [item["name"] for item in steps[f"import/{branch}"].data["objects"] if item["kind"] == "Image"]
+            for branch in (0, 1)
+        ]
+    assert names == [["corner_labels.tif"], ["corner_again.tif"]]
+
+
+def test_an_image_folder_with_spaces_and_quotes(
+    deployment: Deployment, cluster: Cluster, tmp_path: Path, image_id: int
+) -> None:
+    odd = """odd 'na"me $(touch pwned)"""
+    lab = deployment.lab
+    cluster.ssh("cp", "-r", "--", f"{lab.images_path}/nuclei", f"{lab.images_path}/{odd}").check_returncode()
+    try:
+        deployment.configure("WORKFLOWS", nuclei=odd)
+        script = run_directly(deployment, tmp_path, dialog(lab, image_id))
+        ended = script.wait()
+        assert ended.exit_status == 0, ended.message
+        assert [item for item in results_of(deployment, only_run(deployment).run_id) if item["kind"] == "Image"]
+        assert b"pwned" not in cluster.ssh("ls", "-a").stdout
+    finally:
+        cluster.ssh("rm", "-rf", "--", f"{lab.images_path}/{odd}")
 
 
 def log_of(gateway: Any, objects: list[dict[str, Any]]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.lab.description import Lab
+    from tests.postgres import PostgresServer
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
@@ -48,12 +51,13 @@ def image_id(lab: Lab) -> int:
         return import_image(gateway, samples.nuclei_image()[:128, :128], "corner.tif")
 
 
-def run(deployment: Deployment, image_id: int, **parameters: object) -> Ended:
+def run(deployment: Deployment, image_id: int, **parameters: Any) -> Ended:
     """Press Run and wait for the end of the script."""
     return begin(deployment, image_id, **parameters).wait()
 
 
-def begin(deployment: Deployment, image_id: int, **parameters: object) -> DirectScript:
+def begin(deployment: Deployment, image_id: int, *, group: str | None = None, **changes: object) -> DirectScript:
+    """Press Run. A change whose name is no field of the dialog is a parameter of the analysis."""
     inputs: dict[str, object] = {
         "Data_Type": "Image",
         "IDs": [image_id],
@@ -68,14 +72,13 @@ def begin(deployment: Deployment, image_id: int, **parameters: object) -> Direct
     }
     where = deployment.directory / "script"
     where.mkdir()
-    changes = {f"nuclei_|_{name}": value for name, value in parameters.items()}
-    return DirectScript(deployment.lab, USER, inputs | changes, deployment.environ, where)
+    for name, value in changes.items():
+        inputs[f"nuclei_|_{name}" if name.isidentifier() else name] = value
+    return DirectScript(deployment.lab, USER, inputs, deployment.environ, where, group=group)
 
 
 def shown_to_admin(deployment: Deployment) -> dict[str, Any]:
     """The run as ``omero-worker runs show`` tells it."""
-    import json
-
     listed = json.loads(deployment.command("runs", "list", "--json").stdout)
     assert len(listed) == 1
     shown: dict[str, Any] = json.loads(deployment.command("runs", "show", listed[0]["run_id"], "--json").stdout)
@@ -158,8 +161,52 @@ def test_an_analysis_that_writes_nothing(deployment: Deployment, image_id: int) 
     expect_failed(deployment, ended, "nothing")
 
 
-def test_a_read_only_group_is_refused_before_the_cluster_is_used(deployment: Deployment) -> None:
-    with logged_in(deployment.lab, "alice", group="lab-a") as gateway:
-        image = import_image(gateway, samples.nuclei_image()[:64, :64], "hers.tif")
-    with logged_in(deployment.lab, "bob") as gateway:
-        assert gateway.getObject("Image", image) is not None
+def test_postgresql_stops_in_the_middle_of_a_run_and_comes_back(
+    lab: Lab, tmp_path: Path, postgres_server: PostgresServer, postgres_url: str, image_id: int
+) -> None:
+    deployment = Deployment.create(lab, tmp_path, postgres_url)
+    with deployment.engine():
+        script = begin(deployment, image_id, debug_sleep=3.0)
+        script.wait_until("RUNNING")
+        postgres_server.stop("immediate")
+        try:
+            message = script.wait_until("does not answer")
+            assert "The run's record cannot be read at the moment" in message
+            listed = deployment.command("runs", "list", check=False)
+            assert listed.returncode == 1
+            assert "Check that PostgreSQL runs" in " ".join(listed.stderr.split())
+            time.sleep(4)  # the job ends while nothing can be recorded
+        finally:
+            postgres_server.start()
+        ended = script.wait()
+    assert ended.exit_status == 0, ended.message
+    shown = shown_to_admin(deployment)
+    assert shown["status"] == "DONE"
+    assert [len(task["jobs"]) for task in shown["tasks"]] == [0, 1, 0]
+    with deployment.record() as record:
+        log = (deployment.directory / "engine.log").read_text(encoding="utf-8")
+        assert "database_unavailable" in log
+        assert record.reader.events(shown["run_id"])
+
+
+def test_postgresql_that_is_not_there_starts_nothing(deployment: Deployment, image_id: int) -> None:
+    (deployment.directory / "sqlalchemy-url").write_text("postgresql+psycopg2://x:secret@127.0.0.1:1/x", "utf-8")
+    ended = run(deployment, image_id)
+    assert ended.exit_status != 0
+    assert "Not started" in ended.message
+    assert "does not answer" in ended.message
+    assert "secret" not in ended.message + ended.stdout + ended.stderr
+
+
+def test_images_that_may_not_be_annotated_are_refused_before_the_cluster_is_used(
+    deployment: Deployment, image_id: int
+) -> None:
+    lab = deployment.lab
+    with logged_in(lab, "root", group="lab-r") as gateway:
+        foreign = import_image(gateway, samples.nuclei_image()[:64, :64], "read only.tif")
+    ended = begin(deployment, foreign, group="lab-r", **{"2) Attach to original images": True}).wait()
+    shown = shown_to_admin(deployment)
+    assert shown["status"] == "FAILED"
+    assert "not" in ended.message
+    assert ended.exit_status != 0
+    assert not [job for task in shown["tasks"] for job in task["jobs"]]

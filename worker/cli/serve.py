@@ -29,6 +29,8 @@ def serve(
         for warning in record.settings.warnings:
             log.warning("settings", problem=warning)
         access = ServiceAccess(record.environment)
+        # An existing history is computed anew once; better now than in the first person's run.
+        record.tracker.pull_and_process()
         with open_resources(record, access) as resources:
             service = Service(
                 resources,

@@ -86,6 +86,8 @@ class JobRequest:
         Paths of the cluster that the container must see besides the run's own (``APPTAINER_BINDPATH``).
     nv : bool
         Whether the container gets the GPU drivers (``--nv``).
+    output : PurePosixPath, optional
+        Where the container writes: ``layout.output`` or a folder in it, where several jobs of a run have one each.
     """
 
     key: str
@@ -98,8 +100,11 @@ class JobRequest:
     flags: Mapping[str, str | None] = field(default_factory=lambda: dict(DEFAULT_FLAGS))
     bind_path: str = ""
     nv: bool = False
+    output: PurePosixPath | None = None
 
     def __post_init__(self) -> None:
+        if self.output is not None and not self.output.is_relative_to(self.layout.output):
+            raise ValueError(f"{self.output} is not below {self.layout.output}.")
         if not _KEY.fullmatch(self.key):
             raise ValueError(f"{self.key!r} cannot be the key of a job.")
         for argument in (*self.arguments, self.bind_path, str(self.image)):
@@ -242,6 +247,7 @@ def render(job: JobRequest) -> str:
         arguments=[_argument(argument, layout) for argument in job.arguments],
         bind_path=job.bind_path,
         nv=job.nv,
+        output=str((job.output or layout.output).relative_to(layout.root)),
         codes=_CODES,
     )
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 CHUNK_JOBS = 500
 """Jobs asked for in one round trip."""
 
+PATIENCE_S = 60.0
+"""Patience with the scripts that ask Slurm: they give up on each of its commands after 30 s, and say so."""
+
 LOOK_BACK = "now-14days"
 """Since when accounting is searched for a job whose number is not known."""
 
@@ -177,7 +180,8 @@ def find_by_key(transport: Transport, key: str, *, layout: RunLayout | None = No
     """
     if not key:
         raise ValueError("An empty key finds every job.")
-    completed = transport.run(script("find_by_key", key, LOOK_BACK, str(layout.status) if layout else "")).check()
+    command = script("find_by_key", key, LOOK_BACK, str(layout.status) if layout else "")
+    completed = transport.run(command, timeout_s=PATIENCE_S).check()
     found = answers.sections(completed.stdout)
     jobs = {answers.base_id(row) for section in found.values() for row in section.rows}
     if not jobs:
@@ -237,7 +241,8 @@ def _query_chunk(
         path = exit_files.get(job_id)
         files = lines_of([path, log_beside(path)]) if path else ["", ""]
         lines.append("\t".join((str(job_id), *files)) + "\n")
-    completed = transport.run(script("query"), stdin=["".join(lines).encode("utf-8", "surrogateescape")]).check()
+    table = "".join(lines).encode("utf-8", "surrogateescape")
+    completed = transport.run(script("query"), stdin=[table], timeout_s=PATIENCE_S).check()
     answer, _, logs = completed.stdout.partition(b"\n== logs\n")
     found = answers.sections(answer)
     queued, accounted = found.get("squeue", Section()), found.get("sacct", Section())

@@ -212,7 +212,7 @@ class TarUpload:
             return
         completed = self._transport.run(
             script("verify", self._destination + ".part"),
-            stdin=(_check_line(digest, name) for name, digest in self._checksums.items()),
+            stdin=[b"".join(_check_line(digest, name) for name, digest in self._checksums.items())],
             timeout_s=_hashing_s(self._largest_bytes),
         )
         good = len(re.findall(rb": OK$", completed.stdout, re.MULTILINE))
@@ -260,11 +260,10 @@ def list_tree(transport: Transport, root: PurePosixPath) -> tuple[RemoteFile, ..
     for entry in _entries(transport, script("list_sizes", str(root)), None, None):
         size, _, path = entry.partition("\t")
         sizes[path] = int(size)
-    listing = (f"{path}\0".encode("utf-8", "surrogateescape") for path in sizes)
     digests: dict[str, str] = {}
     command = script("list_checksums", str(root))
     # Checksums come in blocks when the far side's buffer is full: its silence is bounded by all bytes, not by one file.
-    for entry in _entries(transport, command, listing, _hashing_s(sum(sizes.values()))):
+    for entry in _entries(transport, command, [_listing(sizes)], _hashing_s(sum(sizes.values()))):
         digest, _, path = entry.partition("  ./")
         digests[path] = digest
     if digests.keys() != sizes.keys():
@@ -305,8 +304,7 @@ def download_tree(transport: Transport, root: PurePosixPath, files: Sequence[Rem
     missing = {name: file for name, file in wanted.items() if not _is_there(destination / name, file)}
     if not missing:
         return
-    listing = (f"{name}\0".encode("utf-8", "surrogateescape") for name in missing)
-    with transport.stream(script("pack", str(root)), stdin=listing) as pieces:
+    with transport.stream(script("pack", str(root)), stdin=[_listing(missing)]) as pieces:
         try:
             # An error here beats what the far side's tar says at the end of the stream.
             with tarfile.open(fileobj=Reader(pieces), mode="r|", errorlevel=2) as archive:
@@ -377,6 +375,11 @@ def _check_line(digest: str, name: str) -> bytes:
     escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     mark = "\\" if escaped != name else ""
     return f"{mark}{digest}  ./{escaped}\n".encode("utf-8", "surrogateescape")
+
+
+def _listing(names: Iterable[str]) -> bytes:
+    """Write names for a script that reads them with a NUL after each."""
+    return "".join(f"{name}\0" for name in names).encode("utf-8", "surrogateescape")
 
 
 def _hashing_s(size_bytes: int) -> float:

@@ -62,6 +62,7 @@ def job_of(context: StepContext) -> jobscript.JobRequest:
         flags=jobscript.sbatch_flags(settings.slurm, workflow, email=context.request.email),
         bind_path=settings.slurm.slurm_data_bind_path or "",
         nv=jobscript.gives_nv(settings.slurm, workflow),
+        output=output_of(context),
     )
 
 
