@@ -78,8 +78,14 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", Verdict.FAIL, error.message, error.remedy)
         return
     yield Finding("settings", Verdict.OK, f"{len(settings.workflows)} workflows, cluster {settings.ssh.host}")
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *environment.warnings):
         yield Finding("settings", Verdict.WARN, warning)
+    if environment.importer_enabled:
+        yield Finding(
+            "importer",
+            Verdict.WARN,
+            "IMPORTER_ENABLED is true, but results cannot be imported in place yet; they go through the OMERO API",
+        )
     yield from _guarded("database", _database)
     yield from _cluster(settings, environment)
     yield from _guarded("OMERO", lambda: _omero(environment))

@@ -26,8 +26,10 @@ def serve(
 ) -> None:
     """Drive all runs to their end, until this process is told to stop (SIGTERM or Ctrl-C)."""
     with open_record() as record:
-        for warning in record.settings.warnings:
+        for warning in (*record.settings.warnings, *record.environment.warnings):
             log.warning("settings", problem=warning)
+        if record.environment.importer_enabled:
+            log.warning("importer", problem="results cannot be imported in place yet; they go through the OMERO API")
         access = ServiceAccess(record.environment)
         # An existing history is computed anew once; better now than in the first person's run.
         record.tracker.pull_and_process()

@@ -138,7 +138,7 @@ def launch(client: Any, catalogue: Catalogue) -> int:
 
 
 def _accept(record: Record, request: RunRequest) -> UUID:
-    return accept(record.tracker, request, importer_enabled=record.environment.importer_enabled)
+    return accept(record.tracker, request)
 
 
 def _follow(run_id: UUID, record: Record, gateway: BlitzGateway, report: Callable[[str], None]) -> RunOutcome:

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 EXPORT_TASK = "_SLURM_Image_Transfer.py"
 IMPORT_TASK = "SLURM_Get_Results.py"
-IMPORT_IN_PLACE_TASK = "SLURM_Import_Results.py"
 RUN_NAME = "Slurm Workflow"
 
 
-def accept(tracker: WorkflowTracker, request: RunRequest, *, importer_enabled: bool = False) -> UUID:
+def accept(tracker: WorkflowTracker, request: RunRequest) -> UUID:
     """Record a run with all its tasks, in one transaction.
 
     Parameters
@@ -28,8 +27,6 @@ def accept(tracker: WorkflowTracker, request: RunRequest, *, importer_enabled: b
         The record.
     request : RunRequest
         What was asked for.
-    importer_enabled : bool
-        Whether results go through the importer (names the import task as dashboards know it).
 
     Returns
     -------
@@ -43,11 +40,10 @@ def accept(tracker: WorkflowTracker, request: RunRequest, *, importer_enabled: b
     """
     release = version("omero-worker")
     chosen = {"Data_Type": request.data_type, "IDs": list(request.ids)}
-    tasks = [TaskSpec(EXPORT_TASK, release, chosen, {"Format": request.export_format, "Exporter": request.exporter})]
+    tasks = [TaskSpec(EXPORT_TASK, release, chosen, {"Format": request.export_format})]
     for workflow in request.workflows:
         tasks.append(TaskSpec(workflow.name, workflow.version, chosen, dict(workflow.parameters)))
-        import_task = IMPORT_IN_PLACE_TASK if importer_enabled else IMPORT_TASK
-        tasks.append(TaskSpec(import_task, release, chosen, dict(request.output)))
+        tasks.append(TaskSpec(IMPORT_TASK, release, chosen, dict(request.output)))
     names = ", ".join(workflow.name for workflow in request.workflows)
     return tracker.accept(
         name=RUN_NAME,

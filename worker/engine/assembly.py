@@ -121,7 +121,6 @@ def open_resources(record: Record, omero: OmeroAccess) -> Iterator[Resources]:
         yield Resources(
             settings=record.settings,
             state_dir=record.environment.state_dir,
-            importer_enabled=record.environment.importer_enabled,
             tracker=record.tracker,
             leases=Leases(record.database, holder_name(), duration_s=knobs.lease_s),
             transport=transport,

@@ -50,7 +50,6 @@ class Resources:
 
     settings: Settings
     state_dir: Path
-    importer_enabled: bool
     tracker: WorkflowTracker
     leases: Leases
     transport: Transport

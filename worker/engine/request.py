@@ -59,8 +59,6 @@ class RunRequest(BaseModel):
     """Whether the analyses read OME-Zarr (otherwise they are given OME-TIFF)."""
     ome_zarr_version: Literal["0.4", "0.5"] = "0.4"
     """Version of OME-Zarr to write."""
-    exporter: Literal["own", "omero-cli-zarr"] = "own"
-    """What writes the pixels."""
     output: dict[str, object] = Field(default_factory=dict)
     """Where the results go: the fields of `worker.results.model.ImportOptions`."""
     email: str | None = None

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from worker.pixels.manifest import ExportManifest
     from worker.pixels.selection import Selection
 
-EXPORTERS = {"own": exporter.export, "omero-cli-zarr": cli_zarr.export}
 PROGRESS_STEP_PERCENT = 10
 """Progress is recorded in steps of so many percent: an event per plane would drown the record."""
 
@@ -73,7 +72,7 @@ def export_pixels(context: StepContext) -> Outcome:
         check_permissions(gateway, selected_sources(selection), ImportOptions.from_json(request.output))
         context.guard()
         with TarUpload(context.resources.transport, context.layout.input) as upload:
-            manifest = EXPORTERS[request.exporter](
+            manifest = exporter_of(context)(
                 gateway,
                 selection,
                 format=request.export_format,
@@ -90,6 +89,12 @@ def export_pixels(context: StepContext) -> Outcome:
             "seconds": round(time.monotonic() - started, 3),
         }
     )
+
+
+def exporter_of(context: StepContext) -> Callable[..., ExportManifest]:
+    """What writes the pixels: as the admin has set it, but omero-cli-zarr writes no TIFF."""
+    other = context.resources.settings.worker.exporter == "omero-cli-zarr"
+    return cli_zarr.export if other and context.request.use_zarr else exporter.export
 
 
 def selected_sources(selection: Selection) -> list[SourceFile]:
