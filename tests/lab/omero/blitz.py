@@ -153,6 +153,7 @@ class Blitz:
         who = (self.people.user_by_id(ROOT_USER), self.people.group_by_id(USER_GROUP), self.store.get("Event", 1))
         return self.store.new("OriginalFile", *who, name=name, path=f"{self._data}/", mimetype="Repository")
 
-    def disk_usage(self) -> Any:
-        """Return total, used and free bytes of the disk."""
-        return shutil.disk_usage(self._data)
+    def free_and_used_bytes(self) -> tuple[int, int]:
+        """Return what is free and what is used on the disk."""
+        usage = shutil.disk_usage(self._data)
+        return usage.free, usage.used

@@ -97,7 +97,7 @@ def is_official(row: Row) -> bool:
 
 def is_script(row: Row) -> bool:
     """Whether a file is a script."""
-    return row["mimetype"] == MIMETYPE
+    return bool(row["mimetype"] == MIMETYPE)
 
 
 def path_in_repository(row: Row) -> str:

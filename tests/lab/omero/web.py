@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import omero.config
@@ -14,6 +13,7 @@ from tests.lab.parts import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 MIDDLEWARE = (
     "whitenoise.middleware.WhiteNoiseMiddleware",

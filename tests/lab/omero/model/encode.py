@@ -8,11 +8,12 @@ import omero.model
 from omero.rtypes import rbool, rdouble, rfloat, rint, rlong, rstring, rtime
 
 from tests.lab.omero.model.enumerations import enumerations
-from tests.lab.omero.model.rows import Quantity, Row
 from tests.lab.omero.model.schema import SCHEMA, Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from tests.lab.omero.model.rows import Quantity, Row
 
 _WRAP = {
     "RString": rstring,

@@ -120,10 +120,10 @@ class RepositoryInfoService(Service):
     """Space on the disk below the data directory."""
 
     def getFreeSpaceInKilobytes(self, current: Any = None) -> int:
-        return self.blitz.disk_usage().free // 1024
+        return self.blitz.free_and_used_bytes()[0] // 1024
 
     def getUsedSpaceInKilobytes(self, current: Any = None) -> int:
-        return self.blitz.disk_usage().used // 1024
+        return self.blitz.free_and_used_bytes()[1] // 1024
 
 
 @servant(omero.api.IProjection)

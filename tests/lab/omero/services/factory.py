@@ -27,10 +27,12 @@ from tests.lab.omero.services.jobs import JobService
 from tests.lab.omero.services.metadata import MetadataService
 from tests.lab.omero.services.pixels import PixelsService, RawPixelsService
 from tests.lab.omero.services.query import QueryService
-from tests.lab.omero.services.rendering import RenderingEngineService, RenderingSettingsService, ThumbnailService
+from tests.lab.omero.services.rendering import RenderingEngineService
 from tests.lab.omero.services.resources import SharedResourcesService
 from tests.lab.omero.services.scripts import ScriptService
 from tests.lab.omero.services.sessions import SessionService
+from tests.lab.omero.services.settings import RenderingSettingsService
+from tests.lab.omero.services.thumbnails import ThumbnailService
 from tests.lab.omero.services.update import UpdateService
 from tests.lab.omero.serving.dispatch import servant, unlocked
 

@@ -238,19 +238,19 @@ class RawPixelsService(PixelsReader):
         return self.data.dtype.itemsize
 
     def getRowSize(self, current: Any = None) -> int:
-        return self.data.size_x * self.getByteWidth()
+        return int(self.array[0, 0, 0, 0].nbytes)
 
     def getPlaneSize(self, current: Any = None) -> int:
-        return self.data.size_y * self.getRowSize()
+        return int(self.array[0, 0, 0].nbytes)
 
     def getStackSize(self, current: Any = None) -> int:
-        return self.data.size_z * self.getPlaneSize()
+        return int(self.array[0, 0].nbytes)
 
     def getTimepointSize(self, current: Any = None) -> int:
-        return self.data.size_c * self.getStackSize()
+        return int(self.array[0].nbytes)
 
     def getTotalSize(self, current: Any = None) -> int:
-        return self.data.size_t * self.getTimepointSize()
+        return int(self.array.nbytes)
 
     def isSigned(self, current: Any = None) -> bool:
         return self.data.dtype.kind in "if"

@@ -1,4 +1,4 @@
-"""RenderingEngine, ThumbnailStore and IRenderingSettings."""
+"""RenderingEngine."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ import omero
 from tests.lab.omero import drawing
 from tests.lab.omero.drawing import ChannelView
 from tests.lab.omero.model.encode import encode
-from tests.lab.omero.model.rows import Row
-from tests.lab.omero.services.base import Service, encode_all, model_class
-from tests.lab.omero.services.pixels import PixelsReader, pixels_object, settings_object
+from tests.lab.omero.services.base import encode_all
+from tests.lab.omero.services.pixels import PixelsReader, pixels_object
 from tests.lab.omero.serving.dispatch import servant, unlocked, writes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from numpy.typing import NDArray
 
+    from tests.lab.omero.model.rows import Row
     from tests.lab.omero.model.store import Store
 
 _FLOAT_RANGE = (0.0, 32768.0)
@@ -288,146 +286,5 @@ class RenderingEngineService(Renderer):
         self, algorithm: Any, t: int, step: int, start: int, end: int, current: Any = None
     ) -> bytes:
         stack = self.array[t, :, start : end + 1 : max(step, 1)]
-        projection = {"MAXIMUMINTENSITY": np.max, "MEANINTENSITY": np.mean, "SUMINTENSITY": np.sum}[str(algorithm)]
+        projection: Any = {"MAXIMUMINTENSITY": np.max, "MEANINTENSITY": np.mean, "SUMINTENSITY": np.sum}[str(algorithm)]
         return drawing.jpeg(self._draw([projection(channel, axis=0) for channel in stack]), self.quality)
-
-
-@servant(omero.api.ThumbnailStore)
-class ThumbnailService(Renderer):
-    """Small pictures, drawn anew each time."""
-
-    def setPixelsId(self, pixels_id: int, current: Any = None) -> bool:
-        self.open(pixels_id, current)
-        self.settings = self.blitz.imaging.settings_of(self.pixels, self.session.user)
-        return self.settings is not None
-
-    def setRenderingDefId(self, settings_id: int, current: Any = None) -> None:
-        self.settings = self.visible(self.call(current), "RenderingDef", settings_id)
-
-    @unlocked
-    def resetDefaults(self, current: Any = None) -> None:
-        self.settings = self._reset()
-
-    def isInProgress(self, current: Any = None) -> bool:
-        return False
-
-    def _thumbnail(self, width: int, height: int, z: int | None = None, t: int | None = None) -> bytes:
-        settings, data = self._settings(), self.data
-        z = min(settings["defaultZ"] or 0, data.size_z - 1) if z is None else z
-        t = min(settings["defaultT"] or 0, data.size_t - 1) if t is None else t
-        return drawing.thumbnail(self._picture([data.array[t, c, z] for c in range(data.size_c)]), width, height)
-
-    def _longest_side(self, length: int, z: int | None = None, t: int | None = None) -> bytes:
-        scale = length / max(self.data.size_x, self.data.size_y)
-        return self._thumbnail(int(self.data.size_x * scale), int(self.data.size_y * scale), z, t)
-
-    @unlocked
-    def getThumbnail(self, width: Any, height: Any, current: Any = None) -> bytes:
-        return self._thumbnail(_or_usual(width), _or_usual(height))
-
-    getThumbnailDirect = getThumbnail
-
-    @unlocked
-    def getThumbnailByLongestSide(self, length: Any, current: Any = None) -> bytes:
-        return self._longest_side(_or_usual(length))
-
-    getThumbnailByLongestSideDirect = getThumbnailByLongestSide
-
-    @unlocked
-    def getThumbnailForSectionDirect(self, z: int, t: int, width: Any, height: Any, current: Any = None) -> bytes:
-        return self._thumbnail(_or_usual(width), _or_usual(height), z, t)
-
-    @unlocked
-    def getThumbnailForSectionByLongestSideDirect(self, z: int, t: int, length: Any, current: Any = None) -> bytes:
-        return self._longest_side(_or_usual(length), z, t)
-
-    def _each(self, pixels_ids: Sequence[int], current: Any) -> Iterable[int]:
-        """Turn to each Pixels object in turn, leaving out what the caller cannot see."""
-        for pixels_id in pixels_ids:
-            try:
-                with self.store.lock:
-                    self.setPixelsId(pixels_id, current)
-            except omero.ResourceError:
-                continue
-            yield pixels_id
-
-    @unlocked
-    def getThumbnailByLongestSideSet(
-        self, length: Any, pixels_ids: Sequence[int], current: Any = None
-    ) -> dict[int, bytes]:
-        return {pixels_id: self._longest_side(_or_usual(length)) for pixels_id in self._each(pixels_ids, current)}
-
-    @unlocked
-    def getThumbnailSet(
-        self, width: Any, height: Any, pixels_ids: Sequence[int], current: Any = None
-    ) -> dict[int, bytes]:
-        size = (_or_usual(width), _or_usual(height))
-        return {pixels_id: self._thumbnail(*size) for pixels_id in self._each(pixels_ids, current)}
-
-
-def _or_usual(length: Any) -> int:
-    return 96 if length is None else int(length.val)
-
-
-@servant(omero.api.IRenderingSettings)
-class RenderingSettingsService(Service):
-    """Settings of many images at once."""
-
-    def _pixels(self, class_name: str, object_id: int, current: Any) -> list[Row]:
-        row = self.visible(self.call(current), model_class(class_name), object_id)
-        match row.cls:
-            case "Pixels":
-                return [row]
-            case "Image":
-                return self.store.collection(row, "pixels")
-            case "Dataset":
-                images = [link["child"] for link in self.store.collection(row, "imageLinks")]
-                return [pixels for image in images for pixels in self.store.collection(image, "pixels")]
-        raise omero.ApiUsageException("", "", f"settings of a {row.cls} are not known here")
-
-    @writes
-    def resetDefaultsInSet(self, class_name: str, ids: Sequence[int], current: Any = None) -> list[int]:
-        call = self.call(current)
-        event = self.event(call)
-        for object_id in ids:
-            for pixels in self._pixels(class_name, object_id, current):
-                self.blitz.imaging.reset_settings(pixels, call.user, event)
-        return list(ids)
-
-    @writes
-    def resetDefaultsForPixels(self, pixels_id: int, current: Any = None) -> bool:
-        self.resetDefaultsInSet("Pixels", [pixels_id], current)
-        return True
-
-    def getRenderingSettings(self, pixels_id: int, current: Any = None) -> Any:
-        call = self.call(current)
-        settings = self.blitz.imaging.settings_of(self.visible(call, "Pixels", pixels_id), call.user)
-        return settings_object(self.store, call, settings) if settings is not None else None
-
-    @writes
-    def applySettingsToSet(
-        self, source_id: int, class_name: str, ids: Sequence[int], current: Any = None
-    ) -> dict[bool, list[int]]:
-        call = self.call(current)
-        event = self.event(call)
-        source = self.blitz.imaging.settings_of(self.visible(call, "Pixels", source_id), call.user)
-        if source is None:
-            raise omero.ApiUsageException("", "", f"Pixels:{source_id} has no rendering settings")
-        bindings = self.store.collection(source, "waveRendering")
-        done: dict[bool, list[int]] = {True: [], False: []}
-        for object_id in ids:
-            for pixels in self._pixels(class_name, object_id, current):
-                target = self.blitz.imaging.reset_settings(pixels, call.user, event)
-                targets = self.store.collection(target, "waveRendering")
-                if len(targets) != len(bindings):
-                    done[False].append(object_id)
-                    continue
-                self._copy(bindings, targets)
-                self.store.set(target, model=source["model"])
-                done[True].append(object_id)
-        return done
-
-    def _copy(self, sources: Sequence[Row], targets: Sequence[Row]) -> None:
-        for source, target in zip(sources, targets, strict=True):
-            values = {name: value for name, value in source.values.items() if name != "renderingDef"}
-            self.store.set(target, **values)

@@ -23,7 +23,7 @@ def connection_key(connection: Any) -> str:
     return str(connection.toString())
 
 
-class Forward(Ice.Blobject):
+class Forward(Ice.Blobject):  # type: ignore[misc]  # Ice has no type information
     """Passes requests on to an object elsewhere."""
 
     def __init__(self, target: Any) -> None:
@@ -36,7 +36,7 @@ class Forward(Ice.Blobject):
         return target.ice_invoke(current.operation, current.mode, data, current.ctx)
 
 
-class Locator(Ice.ServantLocator):
+class Locator(Ice.ServantLocator):  # type: ignore[misc]  # Ice has no type information
     """Finds what is no servant of this server: objects of clients, and objects that clients want to reach."""
 
     def __init__(self, blitz: Blitz, routes: dict[tuple[str, str], Any]) -> None:
@@ -57,7 +57,7 @@ class Locator(Ice.ServantLocator):
         pass
 
 
-class OnClose(Ice.ConnectionCallback):
+class OnClose(Ice.ConnectionCallback):  # type: ignore[misc]  # Ice has no type information
     """Calls back when a connection is closed."""
 
     def __init__(self, action: Callable[[], None]) -> None:
@@ -70,7 +70,7 @@ class OnClose(Ice.ConnectionCallback):
         threading.Thread(target=self._action, daemon=True).start()
 
 
-class Router(Glacier2.Router):
+class Router(Glacier2.Router):  # type: ignore[misc]  # Ice has no type information
     """The router that clients log in with."""
 
     def __init__(self, blitz: Blitz, routes: dict[tuple[str, str], Any]) -> None:
@@ -91,10 +91,10 @@ class Router(Glacier2.Router):
     def addProxies(self, proxies: list[Any], current: Any = None) -> list[Any]:
         switchboard = self._blitz.switchboard
         for proxy in proxies:
-            identity = proxy.ice_getIdentity()
             # What has our own endpoints is, or was, one of our servants or a callback of a client: sending requests
             # for it there would send them round in circles once it is gone.
             if not switchboard.is_own(proxy):
+                identity = proxy.ice_getIdentity()
                 self._routes[identity.category, identity.name] = proxy.ice_router(None)
         return []
 
@@ -106,12 +106,11 @@ class Router(Glacier2.Router):
             self._category(current)
             reason = self._blitz.refusal(user, password)
             if reason is not None:
-                raise Glacier2.PermissionDeniedException(reason)
+                callback.ice_exception(Glacier2.PermissionDeniedException(reason))
+                return
             factory = self._blitz.open_factory(user, current.ctx)
             self._factories[connection_key(current.con)] = factory
             callback.ice_response(Glacier2.SessionPrx.uncheckedCast(factory.proxy))
-        except Glacier2.PermissionDeniedException as error:
-            callback.ice_exception(error)
         except Exception as error:
             log.exception("createSession(%s)", user)
             callback.ice_exception(Glacier2.CannotCreateSessionException(str(error)))
@@ -154,7 +153,7 @@ class Router(Glacier2.Router):
             factory.release()
 
 
-class Verifier(Glacier2.PermissionsVerifier):
+class Verifier(Glacier2.PermissionsVerifier):  # type: ignore[misc]  # Ice has no type information
     """Checks passwords for a glacier2router that runs as a process of its own."""
 
     def __init__(self, blitz: Blitz) -> None:
@@ -165,7 +164,7 @@ class Verifier(Glacier2.PermissionsVerifier):
         return reason is None, reason or ""
 
 
-class Manager(Glacier2.SessionManager):
+class Manager(Glacier2.SessionManager):  # type: ignore[misc]  # Ice has no type information
     """Opens sessions for a glacier2router, and for servers of the grid, which need no password."""
 
     def __init__(self, blitz: Blitz) -> None:

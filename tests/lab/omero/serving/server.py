@@ -140,7 +140,8 @@ class Server:
 
     def start(self) -> None:
         """Listen, and make the server known to a grid if there is one."""
-        blitz, routes = self.blitz, {}  # type: ignore[var-annotated]  # proxies by identity
+        blitz = self.blitz
+        routes: dict[tuple[str, str], Any] = {}
         names = [("Clients", self._options.endpoints), ("Internal", self._options.internal)]
         adapters = [self._communicator.createObjectAdapter(name) for name, endpoints in names if endpoints]
         for adapter in adapters:
@@ -160,7 +161,7 @@ class Server:
         while not self._stop.wait(_REAP_S):
             try:
                 self.blitz.sessions.close_expired()
-            except Exception:
+            except Exception:  # noqa: BLE001  # one failure is no reason for never looking again
                 log.exception("closing sessions")
 
     def wait(self) -> None:
