@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from worker.analyses.catalogue import Catalogue
     from worker.engine.assembly import Record
     from worker.engine.attached import RunOutcome
-    from worker.engine.request import RunRequest
 
 
 class Stopped(BaseException):
@@ -112,7 +111,7 @@ def launch(client: Any, catalogue: Catalogue) -> int:
                 inputs = client.getInputs(unwrap=True)
             request = parse_request(read_request(inputs, catalogue, person))
             with open_record() as record:
-                run_id = _accept(record, request)
+                run_id = accept(record.tracker, request)
                 teller.say(f"Run {run_id} is accepted: it goes on even if this script is stopped.")
                 try:
                     outcome = _follow(run_id, record, gateway, teller.say)
@@ -135,10 +134,6 @@ def launch(client: Any, catalogue: Catalogue) -> int:
         what = "Not started" if run_id is None else f"This script lost sight of run {run_id}, which goes on without it"
         teller.say(f"{what}: an unexpected error, which an admin finds in the script's error output.")
     return 1
-
-
-def _accept(record: Record, request: RunRequest) -> UUID:
-    return accept(record.tracker, request)
 
 
 def _follow(run_id: UUID, record: Record, gateway: BlitzGateway, report: Callable[[str], None]) -> RunOutcome:
