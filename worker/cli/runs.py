@@ -64,12 +64,12 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
     console.print(str(picture["description"]), markup=False, highlight=False)
     if picture["message"]:
         console.print(str(picture["message"]), style="red", markup=False, highlight=False)
-    tasks = Table("Task", "Version", "Status", "Progress", "Slurm jobs", title="Tasks", title_justify="left")
+    tasks = Table("Task", "Version", "State", "Progress", "Slurm jobs", title="Tasks", title_justify="left")
     for task in picture["tasks"]:
         tasks.add_row(
             task["name"],
             task["version"],
-            str(task["status"]),
+            f"{task['state']} (job {task['status']})" if task["jobs"] else task["state"],
             str(task["progress"] or ""),
             " ".join(str(job) for job in task["jobs"]),
         )
@@ -78,6 +78,11 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
     for step in picture["steps"]:
         table.add_row(step["name"], step["state"], str(step["attempts"]), step["note"])
     console.print(table)
+    if picture["objects"]:
+        objects = Table("Kind", "Id", "Name", title="In OMERO", title_justify="left")
+        for item in picture["objects"]:
+            objects.add_row(item["kind"], str(item["object_id"]), item["name"])
+        console.print(objects)
 
 
 def describe_run(record: Record, run_id: UUID) -> dict[str, Any]:
@@ -93,7 +98,7 @@ def describe_run(record: Record, run_id: UUID) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``run_id, status, description, message, user, group, tasks[], steps[]``.
+        ``run_id, status, description, message, user, group, tasks[], steps[], objects[]``.
 
     Raises
     ------
@@ -116,6 +121,7 @@ def describe_run(record: Record, run_id: UUID) -> dict[str, Any]:
                 "task_id": str(task.id),
                 "name": task.task_name,
                 "version": task.task_version,
+                "state": task.state,
                 "status": task.status,
                 "progress": task.progress,
                 "jobs": task.job_ids,
@@ -131,6 +137,7 @@ def describe_run(record: Record, run_id: UUID) -> dict[str, Any]:
             }
             for name, step in view.steps.items()
         ],
+        "objects": [item for step in view.steps.values() for item in step.data.get("objects", [])],
     }
 
 
