@@ -128,6 +128,7 @@ def running_grid(directory: Path, lab: Lab) -> Iterator[Grid]:
         _wait_for_port(registry_port)
         server = [sys.executable, "-m", "tests.lab.omero", "--base", str(directory), "--port", str(port)]
         server += ["--insecure", str(insecure), "--scripts", str(CHECKOUT / "scripts")]
+        server += ["--property", "omero.process.python=worker.processor.process.WorkerProcess"]
         server += ["--internal", f"tcp -h 127.0.0.1 -p {internal}"]
         server += ["--locator", f"IceGrid/Locator:tcp -h 127.0.0.1 -p {registry_port}"]
         stack.enter_context(_daemon(directory, "omero", server))
