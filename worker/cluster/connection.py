@@ -27,6 +27,10 @@ paramiko's own limit is 512 MiB, and a negotiation that meets the close of a cha
 connection, as seen with transfers of about 1 GiB.
 """
 
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
+"""The ciphers that we offer. With GCM paramiko sends and receives up to 1.7 times as fast as with CTR, its favourite;
+the others that it would offer (CBC, 3DES) are broken."""
+
 
 class Connection:
     """A connection on which commands can be run, by one thread at a time.
@@ -168,6 +172,7 @@ def _handshake(
     closers.append(transport.close)
     try:
         transport.packetizer.REKEY_BYTES = REKEY_BYTES
+        transport.get_security_options().ciphers = CIPHERS
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = timeout_s
         trust.prefer_known_types(transport, known)
         transport.start_client(timeout=timeout_s)
