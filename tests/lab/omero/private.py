@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 HOST = "127.0.0.1"
+UPSTREAM_WARNINGS = (
+    "ignore:The 'warn' method is deprecated:DeprecationWarning",
+    r"ignore:isSet\(\) is deprecated:DeprecationWarning",
+)
+"""What omero-py's own code is warned of on Python 3.11, as filters of pytest."""
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
