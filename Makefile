@@ -25,7 +25,7 @@ lint:  ## style, types, floors, docstrings
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	$(python) -m numpydoc.hooks.validate_docstrings $$(git ls-files 'worker/*.py')
+	.venv/bin/numpydoc lint $$(git ls-files 'worker/*.py')
 	shellcheck $$(git ls-files '*.sh' .ci/run)
 
 test: install lint  ## everything: install, lint, and all tests against the lab
