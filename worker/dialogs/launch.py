@@ -162,7 +162,8 @@ def _goes_on(run_id: UUID, record: Record) -> str:
 def _give_objects(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome) -> None:
     """Give OMERO.web what it makes buttons of: the new dataset (else image) to go to, and the file to download."""
     first: dict[str, int] = {}
-    for kind, object_id, _ in outcome.objects:
+    # One file can be offered: the zip with everything, if there is one.
+    for kind, object_id, _ in sorted(outcome.objects, key=lambda item: not item[2].endswith(".zip")):
         first.setdefault(kind, object_id)
     try:
         if "Dataset" in first:
