@@ -83,15 +83,52 @@ class RunLayout:
         return (self.input, self.output, self.ground_truth, self.status)
 
     def script(self, task_id: UUID | str) -> PurePosixPath:
-        """Job script of a task."""
+        """Locate the job script of a task.
+
+        Parameters
+        ----------
+        task_id : UUID or str
+            The task.
+
+        Returns
+        -------
+        PurePosixPath
+            Its path.
+        """
         return self.root / f"job_{UUID(str(task_id))}.sh"
 
     def log(self, job_id: int, array_task: int | None = None) -> PurePosixPath:
-        """Log of a job."""
+        """Locate the log of a job.
+
+        Parameters
+        ----------
+        job_id : int
+            The job; of an array, the array.
+        array_task : int, optional
+            The task of an array.
+
+        Returns
+        -------
+        PurePosixPath
+            Its path.
+        """
         return self.root / f"omero-{_job(job_id, array_task)}.log"
 
     def exit_file(self, job_id: int, array_task: int | None = None) -> PurePosixPath:
-        """Exit file of a job."""
+        """Locate the exit file of a job.
+
+        Parameters
+        ----------
+        job_id : int
+            The job; of an array, the array.
+        array_task : int, optional
+            The task of an array.
+
+        Returns
+        -------
+        PurePosixPath
+            Its path.
+        """
         return self.status / f"{_job(job_id, array_task)}.json"
 
 

@@ -78,14 +78,8 @@ class LocalTransport:
         Iterator[bytes]
             Pieces of its standard output.
         """
-
-        def pieces() -> Iterator[bytes]:
-            yield from process.output()
-            if process.exit_status != 0:
-                raise CommandFailed(quote(argv), process.exit_status, process.stderr.decode("utf-8", "replace"))
-
         with self._process(argv, stdin, timeout_s) as process:
-            yield pieces()
+            yield _checked(process, argv)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
@@ -208,6 +202,13 @@ class _Process:
         for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+def _checked(process: _Process, argv: Sequence[str]) -> Iterator[bytes]:
+    """Give what a program writes, and insist on its success."""
+    yield from process.output()
+    if process.exit_status != 0:
+        raise CommandFailed(quote(argv), process.exit_status, process.stderr.decode("utf-8", "replace"))
 
 
 def _opened(pipe: IO[bytes] | None) -> IO[bytes]:

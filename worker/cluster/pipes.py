@@ -30,7 +30,13 @@ class Pipe:
         self._changed = threading.Condition()
 
     def put(self, piece: bytes) -> None:
-        """Hand on a piece, once there is room."""
+        """Hand on a piece, once there is room.
+
+        Parameters
+        ----------
+        piece : bytes
+            The piece.
+        """
         with self._changed:
             self._changed.wait_for(
                 lambda: (
@@ -49,7 +55,13 @@ class Pipe:
             self._changed.notify_all()
 
     def break_off(self, error: BaseException) -> None:
-        """Let the reader fail."""
+        """Let the reader fail.
+
+        Parameters
+        ----------
+        error : BaseException
+            What is raised there.
+        """
         with self._changed:
             self._error = error
             self._changed.notify_all()
@@ -89,7 +101,18 @@ class Reader(io.RawIOBase):
         self._rest = memoryview(b"")
 
     def read(self, size: int = -1) -> bytes:
-        """Read `size` bytes, fewer only at the end."""
+        """Read as many bytes as are asked for, fewer only at the end.
+
+        Parameters
+        ----------
+        size : int
+            How many.
+
+        Returns
+        -------
+        bytes
+            The bytes.
+        """
         parts: list[memoryview] = []
         while size > 0:
             if not self._rest:

@@ -121,14 +121,8 @@ class SshTransport:
         Iterator[bytes]
             Pieces of its standard output.
         """
-
-        def pieces(command: Command) -> Iterator[bytes]:
-            yield from command.output()
-            if command.exit_status != 0:
-                raise CommandFailed(quote(argv), command.exit_status, command.stderr.decode("utf-8", "replace"))
-
         with self._command(argv, stdin, timeout_s) as command:
-            yield pieces(command)
+            yield _checked(command, argv)
 
     def close(self) -> None:
         """End the connection; the next command makes a new one."""
@@ -176,6 +170,13 @@ class SshTransport:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _checked(command: Command, argv: Sequence[str]) -> Iterator[bytes]:
+    """Give what a command writes, and insist on its success."""
+    yield from command.output()
+    if command.exit_status != 0:
+        raise CommandFailed(quote(argv), command.exit_status, command.stderr.decode("utf-8", "replace"))
 
 
 class SshPool:

@@ -109,8 +109,12 @@ class Transport(Protocol):
 
         Parameters
         ----------
-        argv, stdin, timeout_s
-            As for `run`.
+        argv : Sequence[str]
+            Program and arguments, as for `run`.
+        stdin : Iterable[bytes], optional
+            Its standard input, as for `run`.
+        timeout_s : float, optional
+            For how long the far side may be silent, as for `run`.
 
         Returns
         -------
