@@ -65,12 +65,11 @@ class TableService(Service):
 
     @unlocked
     def initialize(self, columns: Sequence[Any], current: Any = None) -> None:
+        """Begin anew; values in the columns are not added, as in OMERO."""
         self._check_write(current)
         if not columns:
             raise omero.ApiUsageException("", "", "No columns provided")
         self._table.initialize([_header(column) for column in columns])
-        if any(len(column.values or ()) for column in columns):
-            self.addData(columns, current)
 
     @unlocked
     def addData(self, columns: Sequence[Any], current: Any = None) -> None:

@@ -26,6 +26,9 @@ class ThumbnailService(Renderer):
     def setRenderingDefId(self, settings_id: int, current: Any = None) -> None:
         self.settings = self.visible(self.call(current), "RenderingDef", settings_id)
 
+    def getRenderingDefId(self, current: Any = None) -> int:
+        return self._settings().id
+
     @unlocked
     def resetDefaults(self, current: Any = None) -> None:
         self.settings = self._reset()
