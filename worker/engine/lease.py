@@ -87,7 +87,7 @@ class Leases:
                     .where(
                         lease.c.run_id == run_id,
                         lease.c.token == row.token,
-                        (lease.c.expires_at < now) | (lease.c.holder == self.holder),
+                        lease.c.expires_at < now,
                     )
                     .values(holder=self.holder, token=token, expires_at=expiry)
                 )

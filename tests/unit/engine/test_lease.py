@@ -36,6 +36,14 @@ def test_a_lease_has_one_holder(database: Database) -> None:
         second.check(run_id)
 
 
+def test_a_holder_does_not_get_a_lease_twice(database: Database) -> None:
+    run_id = uuid4()
+    leases = Leases(database, "first")
+    assert leases.take(run_id) is not None
+    assert leases.take(run_id) is None
+    leases.check(run_id)
+
+
 def test_of_many_that_reach_for_a_lease_one_gets_it(database: Database) -> None:
     run_id = uuid4()
     barrier = threading.Barrier(8)
