@@ -34,7 +34,7 @@ test: install lint  ## everything: install, lint, and all tests against the lab
 demo: install lab-up  ## one analysis from the dialog to the results, as a person sees it
 	@$(python) -m tests.demo
 
-bench:  ## measure
+bench: install lab-up  ## measure
 	@$(python) -m tests.bench
 
 lock:  ## regenerate requirements.lock (the container's) and requirements-dev.lock

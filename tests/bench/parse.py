@@ -41,9 +41,9 @@ def measure(repetitions: int = REPETITIONS) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``parse_s`` and ``import_omero_scripts_s`` (medians, whole processes), their ``ratio``, ``own_import_ms`` (time
-        spent in our own modules), ``fields``, and the ``foreign`` packages that were imported besides omero, Ice and
-        the standard library: none, if all is well.
+        ``parse_s`` and ``import_omero_scripts_s`` (medians, whole processes; ``samples_s`` has each), their ``ratio``,
+        ``own_import_ms`` (time spent in our own modules), ``fields``, and the ``foreign`` packages that were imported
+        besides omero, Ice and the standard library: none, if all is well.
     """
     with tempfile.TemporaryDirectory() as directory:
         catalogues.save(catalogues.catalogue_path(Path(directory)), usual_catalogue())
@@ -57,11 +57,13 @@ def measure(repetitions: int = REPETITIONS) -> dict[str, Any]:
         base = _imports(["-c", YARDSTICK], environ)
         ours = _imports([str(SCRIPT)], environ)
     # The first of each warms the disk's cache.
-    parse_s, import_s = statistics.median(parses[1:]), statistics.median(yardstick[1:])
+    del parses[0], yardstick[0]
+    parse_s, import_s = statistics.median(parses), statistics.median(yardstick)
     known = set(sys.stdlib_module_names) | {name.partition(".")[0] for name in base} | OMERO_OWN | {"worker"}
     return {
         "parse_s": round(parse_s, 4),
         "import_omero_scripts_s": round(import_s, 4),
+        "samples_s": {"parse": parses, "import_omero_scripts": yardstick},
         "ratio": round(parse_s / import_s, 3),
         "own_import_ms": round(sum(us for name, us in ours.items() if name.startswith("worker")) / 1000, 1),
         "fields": 24 + WORKFLOWS * (2 + PARAMETERS),
