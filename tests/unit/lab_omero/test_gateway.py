@@ -81,9 +81,7 @@ def test_containers(alice: Any) -> None:
 
 
 def test_plates(alice: Any) -> None:
-    plate_id = make_plate(
-        alice, "plate", 2, 3, 2, lambda row, column, field: np.full((4, 5), row * 10 + column, "uint8")
-    )
+    plate_id = make_plate(alice, "plate", 2, 3, 2, lambda row, column, _: np.full((4, 5), row * 10 + column, "uint8"))
     plate = alice.getObject("Plate", plate_id)
     assert plate.getGridSize() == {"rows": 2, "columns": 3}
     assert (plate.getRowLabels(), plate.getColumnLabels()) == (["A", "B"], [1, 2, 3])

@@ -54,8 +54,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
             [[1, 3], [2, 1]],
         ),
         (
-            "select i.id, nv.value from ImageAnnotationLink l join l.parent i join l.child a join a.mapValue nv "
-            "where nv.name = 'colour' and a.class = MapAnnotation",
+            (
+                "select i.id, nv.value from ImageAnnotationLink l join l.parent i join l.child a join a.mapValue nv "
+                "where nv.name = 'colour' and a.class = MapAnnotation"
+            ),
             {},
             [[2, "red"]],
         ),

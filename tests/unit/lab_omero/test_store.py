@@ -37,11 +37,16 @@ def test_a_failed_transaction_leaves_everything_as_it_was(path: Path) -> None:
     with store.transaction():
         dataset, image = store.new("Dataset", name="before"), store.new("Image")
         link = store.new("DatasetImageLink", parent=dataset, child=image)
-    with pytest.raises(ZeroDivisionError), store.transaction():
-        store.set(dataset, name="after")
-        store.new("Dataset", name="new")
-        store.delete(link)
-        raise ZeroDivisionError
+
+    def change_everything_and_fail() -> None:
+        with store.transaction():
+            store.set(dataset, name="after")
+            store.new("Dataset", name="new")
+            store.delete(link)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        change_everything_and_fail()
     for seen in (store, Store(path)):
         (known,) = seen.all("Dataset")
         assert known["name"] == "before"
@@ -50,10 +55,15 @@ def test_a_failed_transaction_leaves_everything_as_it_was(path: Path) -> None:
 
 def test_an_inner_transaction_is_undone_with_the_outer_one(path: Path) -> None:
     store = Store(path)
-    with pytest.raises(ZeroDivisionError), store.transaction():
+
+    def fail_after_the_inner_one() -> None:
         with store.transaction():
-            store.new("Dataset", name="inner")
-        raise ZeroDivisionError
+            with store.transaction():
+                store.new("Dataset", name="inner")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_the_inner_one()
     assert store.all("Dataset") == Store(path).all("Dataset") == []
 
 
