@@ -91,8 +91,10 @@ def test_a_run_that_succeeds_leaves_nothing_on_the_error_output(deployment: Depl
 def test_a_stopped_script_says_that_its_run_goes_on_and_an_engine_ends_it(
     deployment: Deployment, image_id: int
 ) -> None:
-    script = start(deployment, image_id)
-    script.wait_until("is accepted")
+    script = start(deployment, image_id, **{"nuclei_|_debug_sleep": 5.0})
+    while not statuses(deployment):
+        assert script.process.poll() is None
+        time.sleep(0.1)
     script.process.send_signal(signal.SIGTERM)
     # The Processor repeats it.
     time.sleep(0.2)

@@ -42,6 +42,49 @@ class Stopped(BaseException):
     """Somebody wants this script, and only the script, to end; no handler of errors may hold that up."""
 
 
+class StopSignals:
+    """Turns the signals that ask this process to end into `Stopped`, so that there is time for a last word.
+
+    After the first of them the others are ignored for good: Processor-0 repeats SIGTERM every 6 s and kills after 30 s.
+    Neither the last word nor the end of the session may be interrupted, and a process that dies of a signal would look
+    like a success in OMERO.web.
+    """
+
+    _NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self._held = False
+        self._asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        self._before = {number: signal.signal(number, self._stop) for number in self._NUMBERS}
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if not self._asked:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let a block come to its end before `Stopped` is raised."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._asked:
+            raise Stopped
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._asked = True
+        for number in self._NUMBERS:
+            signal.signal(number, signal.SIG_IGN)
+        if not self._held:
+            raise Stopped
+
+
 class Teller:
     """Tells the person who started a script what goes on.
 
@@ -104,22 +147,27 @@ def launch(client: Any, catalogue: Catalogue) -> int:
     teller = Teller(client)
     run_id: UUID | None = None
     try:
-        with _stopping():
+        with StopSignals() as signals:
             gateway = BlitzGateway(client_obj=client)
             person = session.who(gateway)
             with session.translated("read the inputs of the script"):
                 inputs = client.getInputs(unwrap=True)
             request = parse_request(read_request(inputs, catalogue, person))
             with open_record() as record:
-                run_id = accept(record.tracker, request)
-                teller.say(f"Run {run_id} is accepted: it goes on even if this script is stopped.")
                 try:
+                    # Whoever is told that nothing was started must be able to rely on it.
+                    with signals.held():
+                        run_id = accept(record.tracker, request)
+                    teller.say(f"Run {run_id} is accepted: it goes on even if this script is stopped.")
                     outcome = _follow(run_id, record, gateway, teller.say)
                 except Stopped:
+                    if run_id is None:
+                        raise
                     teller.say(_goes_on(run_id, record))
                     return 1
-            teller.say(outcome.message)
-            _give_objects(teller, gateway, outcome)
+            with signals.held():
+                teller.say(outcome.message)
+                _give_objects(teller, gateway, outcome)
             return 0 if outcome.status == "DONE" else 1
     except WorkerError as error:
         if run_id is None:
@@ -127,7 +175,8 @@ def launch(client: Any, catalogue: Catalogue) -> int:
         else:
             teller.say(f"This script lost sight of run {run_id}, which goes on without it: {error}")
     except Stopped:
-        teller.say("Stopped before anything was started.")
+        if run_id is None:
+            teller.say("Stopped before anything was started.")
     except Exception:  # noqa: BLE001 - the last word to a person, whatever happened
         # A defect of ours. The trace is for whoever reads the script's error output.
         traceback.print_exc(file=sys.stderr)
@@ -179,30 +228,6 @@ def _give_objects(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome) ->
     except OmeroError as error:
         # The results are in OMERO; only the short cuts to them are not.
         print(error, flush=True)
-
-
-@contextmanager
-def _stopping() -> Iterator[None]:
-    """Raise `Stopped` where a signal asks this process to end, so that there is time for a last word."""
-    stopped = False
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        # Processor-0 repeats SIGTERM every 6 s and kills after 30 s: neither the last word nor the end of the session
-        # may be interrupted, and a process that dies of a signal would look like a success in OMERO.web.
-        nonlocal stopped
-        stopped = True
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise Stopped
-
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        if not stopped:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _quieten() -> None:
