@@ -17,7 +17,7 @@ from tests.bench.micrographs import IMAGES, SHAPE, FieldSet, imported
 from tests.bench.report import Row
 from tests.bench.submission import BenchFailed, OurWay, Submission, reference_way
 from tests.lab import lifecycle
-from tests.lab.description import CHECKOUT, Lab, LabNotThere, lab_base
+from tests.lab.description import CHECKOUT, Lab, LabNotThere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -55,19 +55,18 @@ def bench(
     cluster is removed at the end.
     """
     wanted = [name for name in RowName if not only or name in only]
-    facts = machine.facts()
+    lab = Lab.load() if set(wanted) - {RowName.dialog} else None
+    facts = machine.facts(lab)
     rows: list[Row] = []
     with ExitStack() as stack:
         say = stack.enter_context(progress(len(wanted) * repeat))
-        fields = None
-        if set(wanted) & {RowName.submit, RowName.export}:
-            stack.enter_context(lifecycle.in_use(lab_base()))
-            lab = Lab.load()
+        if lab is not None:
+            stack.enter_context(lifecycle.in_use(lab.base))
             fields = stack.enter_context(imported(lab, USER, report=lambda words: say(words, 0)))
         for name in wanted:
-            if name is RowName.dialog:
+            if lab is None or name is RowName.dialog:
                 rows.append(dialog_row(repeat, say))
-            elif fields is not None:
+            else:
                 rows.append((submit_row if name is RowName.submit else export_row)(lab, fields, repeat, say))
     report.write(output, rows, facts | {"images": IMAGES, "shape": list(SHAPE), "repeat": repeat})
     console.print(report.table(rows))

@@ -8,15 +8,24 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tests.lab.cluster import Cluster
 from tests.lab.description import CHECKOUT
+
+if TYPE_CHECKING:
+    from tests.lab.description import Lab
 
 PACKAGES = ("omero-worker", "omero-py", "omero-cli-zarr", "zeroc-ice", "zarr", "numpy", "paramiko", "eventsourcing")
 
 
-def facts() -> dict[str, Any]:
+def facts(lab: Lab | None = None) -> dict[str, Any]:
     """Collect the date, the machine, its load and the versions.
+
+    Parameters
+    ----------
+    lab : Lab, optional
+        The lab that is measured with; its Slurm is asked for its version.
 
     Returns
     -------
@@ -36,8 +45,8 @@ def facts() -> dict[str, Any]:
         "versions": {
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in PACKAGES},
-            "slurm": _said("sbatch", "--version").removeprefix("slurm-wlm ").removeprefix("slurm "),
-            "commit": _said("git", "-C", str(CHECKOUT), "rev-parse", "HEAD"),
+            "slurm": None if lab is None else Cluster(lab).run("sbatch", "--version").split()[-1],
+            "commit": commit(),
         },
     }
 
@@ -50,9 +59,10 @@ def processor() -> str:
     return platform.machine()
 
 
-def _said(*command: str) -> str:
-    """What a command prints; empty if it is not there or fails."""
+def commit() -> str | None:
+    """The commit of the working tree, with ``-dirty`` where it was changed since; None outside of git."""
+    command = ("git", "-C", str(CHECKOUT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return None

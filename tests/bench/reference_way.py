@@ -1,4 +1,4 @@
-"""``python -m tests.bench.reference_way DATASET``: from a dataset to a submitted job, the way it was done before.
+"""``python -m tests.bench.reference_way DATASET NAME``: from a dataset to a submitted job, the way it was done before.
 
 A fair re-implementation of the way, not of the code: one image after the other through omero-cli-zarr into a local
 folder, a zip of it, the zip through SFTP, the zip unpacked on the login node, sbatch. The libraries are the ones that
@@ -8,7 +8,7 @@ scripts that are generated and sent again for every run, and a second and third 
 
 It is started as the Processor starts a script: the session is in the file that ``ICE_CONFIG`` names. Where the
 cluster is, it reads from the lab's description; its host key is checked. Its last line of output is JSON: the times at
-which each stage was through, in seconds since the epoch, the Slurm job, and what it has left on the cluster.
+which each stage was through, in seconds since the epoch, and the Slurm job. It leaves what it has sent on the cluster.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import shlex
 import shutil
 import tempfile
 import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Do it, and print the times."""
     parser = argparse.ArgumentParser(description="Export a dataset and submit a job, the way it was done before.")
     parser.add_argument("dataset", type=int, help="id of the dataset")
-    dataset_id = parser.parse_args(argv).dataset
+    parser.add_argument("name", help="name of the archive and of its folder on the cluster")
+    arguments = parser.parse_args(argv)
+    name: str = arguments.name
     lab = Lab.load()
     times = {"imported": time.time()}
     client = omero.client()
@@ -57,11 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         gateway = BlitzGateway(client_obj=client)
         times["joined"] = time.time()
-        name = f"bench_{uuid.uuid4()}"
         with tempfile.TemporaryDirectory(prefix="reference-way-") as work:
             folder = Path(work) / name
             folder.mkdir()
-            for image in sorted(gateway.getObject("Dataset", dataset_id).listChildren(), key=lambda each: each.getId()):
+            for image in sorted(
+                gateway.getObject("Dataset", arguments.dataset).listChildren(), key=lambda each: each.getId()
+            ):
                 export(image, folder)
             times["exported"] = time.time()
             archive = shutil.make_archive(str(folder), "zip", root_dir=folder)
@@ -69,8 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             job_id = send_and_submit(lab, Path(archive), name, times)
     finally:
         client.closeSession()
-    left = [f"{lab.data_path}/{name}", f"{lab.data_path}/{name}.zip"]
-    print(json.dumps({"times": times, "job_id": job_id, "left_on_cluster": left}))
+    print(json.dumps({"times": times, "job_id": job_id}))
     return 0
 
 

@@ -94,7 +94,7 @@ def table(rows: Sequence[Row]) -> Table:
         A line for each.
     """
     shown = Table(title="Ours against the reference", caption="Medians. Ratio: reference / ours, so above 1 is faster.")
-    shown.add_column("row")
+    shown.add_column("row", no_wrap=True)
     for name in ("ours", "reference", "ratio"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("unit")
