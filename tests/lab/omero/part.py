@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.lab.omero import web
+from tests.lab.omero import grid, web
 from tests.lab.omero.security.bootstrap import PASSWORDS, SERVICE_USER
 from tests.lab.ports import answers
 
@@ -25,9 +25,18 @@ STOCK_PROCESS = "omero.processor.ProcessI"
 
 
 class OmeroPart:
-    """The stand-in for OMERO.server, and a real Processor-0 that runs its scripts."""
+    """The stand-in for OMERO.server, and a real Processor-0 that runs its scripts.
+
+    Parameters
+    ----------
+    own_processor : bool
+        Whether there is to be a Processor-0; without one, scripts wait for that of a grid.
+    """
 
     name = "omero"
+
+    def __init__(self, *, own_processor: bool = True) -> None:
+        self._own_processor = own_processor
 
     def start(self, ctx: LabContext) -> Mapping[str, object]:
         data = ctx.directory("omero", mode=0o700)
@@ -39,11 +48,13 @@ class OmeroPart:
                 *(sys.executable, "-m", "tests.lab.omero", "--base", str(ctx.base)),
                 *("--port", str(port), "--insecure", str(insecure), "--scripts", str(ctx.checkout / "scripts")),
                 *("--property", f"omero.process.python={process_class()}"),
+                *grid_arguments(ctx),
             ],
             cwd=ctx.checkout,
         )
         ctx.wait_for("OMERO", (data / "ready").exists, daemon="omero")
-        self._start_processor(ctx, data)
+        if self._own_processor:
+            self._start_processor(ctx, data)
         service_password = (data / "service-password").read_text(encoding="ascii").strip()
         return {
             "omero_host": HOST,
@@ -79,7 +90,7 @@ class OmeroPart:
         ctx.end("omero", grace_s=3)
 
     def status(self, ctx: LabContext) -> str:
-        return ctx.statuses("omero", "processor")
+        return ctx.statuses("omero", *(["processor"] if self._own_processor else []))
 
 
 class WebPart:
@@ -102,6 +113,14 @@ class WebPart:
 
     def status(self, ctx: LabContext) -> str:
         return ctx.statuses("web")
+
+
+def grid_arguments(ctx: LabContext) -> list[str]:
+    """Return the arguments that make the server known to the lab's grid, if there is one."""
+    port = ctx.facts.get("grid_port")
+    if not port:
+        return []
+    return ["--locator", grid.locator(int(port)), "--internal", f"tcp -h {HOST}"]
 
 
 def process_class() -> str:

@@ -16,7 +16,7 @@ from omero.gateway import BlitzGateway
 from tests.lab.omero.security.bootstrap import PASSWORDS, SERVICE_USER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 HOST = "127.0.0.1"
 UPSTREAM_WARNINGS = (
@@ -39,13 +39,22 @@ class PrivateOmero:
         Properties of the server.
     scripts : Path, optional
         Directory of official scripts.
+    arguments : sequence of str
+        Further arguments of ``python -m tests.lab.omero``.
     """
 
-    def __init__(self, base: Path, properties: Mapping[str, str] | None = None, scripts: Path | None = None) -> None:
+    def __init__(
+        self,
+        base: Path,
+        properties: Mapping[str, str] | None = None,
+        scripts: Path | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.base = base
         self.port, self.insecure_port = free_port(), free_port()
         self._properties = dict(properties or {})
         self._scripts = scripts
+        self._arguments = list(arguments)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -62,6 +71,7 @@ class PrivateOmero:
         """Start it, and wait until it answers."""
         (self.data / "ready").unlink(missing_ok=True)
         arguments = ["--base", str(self.base), "--port", str(self.port), "--insecure", str(self.insecure_port)]
+        arguments += self._arguments
         for name, value in self._properties.items():
             arguments += ["--property", f"{name}={value}"]
         if self._scripts is not None:
