@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import time
 import uuid
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import Ice
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.lab.omero.model.rows import Row
+
+_REMEMBERED_S = 600.0
+"""How long the services of a session that is over answer that it is."""
 
 
 class Blitz:
@@ -64,6 +69,7 @@ class Blitz:
         self.processors = Processors(self.store, self.switchboard)
         self.parameters: dict[tuple[int, str], Any] = {}
         """What scripts ask for, by id and hash."""
+        self._over: deque[tuple[float, Session]] = deque()
         self.stopping = False
         """Whether connections are lost because the server stops."""
 
@@ -127,6 +133,15 @@ class Blitz:
         """Let go of what the services of a session hold; they stay reachable, to say that the session is over."""
         for service in session.servants.values():
             service.released()
+        self._over.append((time.monotonic(), session))
+
+    def sweep(self) -> None:
+        """End sessions whose time is over, and forget those that have ended a while ago."""
+        self.sessions.close_expired()
+        while self._over and self._over[0][0] < time.monotonic() - _REMEMBERED_S:
+            _, session = self._over.popleft()
+            for name in session.servants:
+                self.switchboard.remove(Ice.Identity(name, session.uuid))
 
     # Scripts
 

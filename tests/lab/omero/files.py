@@ -31,6 +31,10 @@ DTYPES: dict[str, np.dtype[Any]] = {
 """Types of pixels as they lie on disk and travel: big endian."""
 
 
+_MAPPED_FILES = 500
+"""Files of pixels that are kept mapped into memory."""
+
+
 class PixelBuffer:
     """The pixels of an image, as OMERO's ROMIO lays them out: big endian, planes in the order Z, C, T.
 
@@ -85,9 +89,12 @@ class Files:
     def pixels(self, row: Row) -> PixelBuffer:
         """Return the pixels of a Pixels object."""
         with self._lock:
-            if row.id not in self._buffers:
-                self._buffers[row.id] = PixelBuffer(self.path_of(row), row)
-            return self._buffers[row.id]
+            # Used last stands last; whoever holds one that is forgotten here may go on using it.
+            buffer = self._buffers.pop(row.id, None) or PixelBuffer(self.path_of(row), row)
+            self._buffers[row.id] = buffer
+            if len(self._buffers) > _MAPPED_FILES:
+                del self._buffers[next(iter(self._buffers))]
+            return buffer
 
     def remove(self, row: Row) -> None:
         """Remove the file of an OriginalFile, or of Pixels, that was deleted."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import omero
 
 from tests.lab.omero.files import sha1_of
 from tests.lab.omero.security.people import ROOT_USER, USER_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from tests.lab.omero.model.rows import Row
     from tests.lab.omero.model.store import Store
@@ -74,6 +76,12 @@ class ScriptFiles:
         store.set_extra(row, official=True, place=str(file))
         self.measure(row, file)
         return row
+
+    def check_own(self, row: Row) -> None:
+        """Raise an ApiUsageException for a script of a mounted directory: that is somebody's working tree."""
+        place = row.extra.get("place")
+        if place is not None and not Path(place).is_relative_to(self.own):
+            raise omero.ApiUsageException("", "", f"{path_in_repository(row)} is served from a directory of others")
 
     def measure(self, row: Row, file: Path) -> None:
         """Note size and hash of a script."""

@@ -292,3 +292,26 @@ def test_a_file_is_as_private_as_its_group(omero_server: PrivateOmero) -> None:
         with pytest.raises(omero.ResourceError):
             store.setFileId(file.id.val, bob.SERVICE_OPTS)
         store.close()
+
+
+def test_working_as_another_user_takes_a_privilege(omero_server: PrivateOmero) -> None:
+    for user in ("bob", SERVICE_USER):
+        with omero_server.login(user) as gateway:
+            alice = gateway.getAdminService().lookupExperimenter("alice")
+            gateway.SERVICE_OPTS.setOmeroUser(alice.id.val)
+            with pytest.raises(omero.SecurityViolation, match="may not work as user"):
+                make_dataset(gateway, "for alice")
+
+
+def test_an_object_of_ones_own_is_not_turned_towards_that_of_another(
+    omero_server: PrivateOmero, image_ids: dict[str, int]
+) -> None:
+    with as_bob(omero_server, ANNOTATE) as bob:
+        dataset_id = make_dataset(bob, "of bob")
+        image_id = import_image(bob, np.zeros((3, 4), "uint8"), "of bob", dataset_id)
+        query = "select l from DatasetImageLink l where l.child.id = :id"
+        parameters = omero.sys.ParametersI().addId(image_id)
+        link = bob.getQueryService().findByQuery(query, parameters, bob.SERVICE_OPTS)
+        link.child = omero.model.ImageI(image_ids[ANNOTATE], False)
+        with pytest.raises(omero.SecurityViolation):
+            bob.getUpdateService().saveObject(link, bob.SERVICE_OPTS)

@@ -29,8 +29,8 @@ class Author(Protocol):
     def check_update(self, row: Row) -> None:
         """Raise a SecurityViolation if a row may not be changed."""
 
-    def check_new(self, row: Row) -> None:
-        """Raise a SecurityViolation if a new row may not refer to what it refers to."""
+    def check_links(self, row: Row) -> None:
+        """Raise a SecurityViolation if a row may not refer to what it refers to."""
 
     def permissions(self, row: Row) -> Any:
         """Return the PermissionsI of a row."""
@@ -56,7 +56,8 @@ class Decoder:
         self._rows: dict[int, Row] = {}
         # Keeps the objects alive, so that their identities stay unique.
         self._seen: list[Any] = []
-        self._created: list[Row] = []
+        self._created: set[Row] = set()
+        self._linked: dict[Row, None] = {}
 
     def save(self, obj: Any) -> Row:
         """Save an object with what hangs on it, and give it its id and details.
@@ -69,9 +70,9 @@ class Decoder:
             If the author may not do that.
         """
         row = self._save(obj)
-        for created in self._created:
-            self._author.check_new(created)
-        self._created.clear()
+        for linked in self._linked:
+            self._author.check_links(linked)
+        self._linked.clear()
         return row
 
     def _save(self, obj: Any) -> Row:
@@ -89,6 +90,8 @@ class Decoder:
                 self._author.check_update(row)
                 self._store.set_details(row, update_event=self._event)
             self._store.set(row, **changes)
+        if is_new or any(isinstance(value, Row) for value in changes.values()):
+            self._linked[row] = None
         self._save_external_info(obj, row)
         self._save_collections(obj, row)
         obj._id = rlong(row.id)
@@ -115,7 +118,7 @@ class Decoder:
             return row, False
         owner, group = self._author.owner_and_group(obj._details)
         row = self._store.new(cls, owner, group, self._event)
-        self._created.append(row)
+        self._created.add(row)
         return row, True
 
     def _enumerated(self, cls: str, value: str | None) -> Row:

@@ -44,7 +44,7 @@ class Call:
     Raises
     ------
     omero.SecurityViolation
-        If the user is not a member of that group.
+        If the user is not a member of that group, or may not work as that user.
     """
 
     def __init__(self, session: Session, store: Store, people: People, context: Mapping[str, str]) -> None:
@@ -59,8 +59,7 @@ class Call:
         self.all_groups = False
         self.group: Row = session.group
         self._choose_group(context.get("omero.group", ""))
-        if context.get("omero.user") and self.is_admin:
-            self.user = people.user_by_id(int(context["omero.user"]))
+        self._choose_user(context.get("omero.user", ""))
 
     def _choose_group(self, wanted: str) -> None:
         if not wanted:
@@ -73,6 +72,13 @@ class Call:
             message = f"User {self.session.user.id} is not a member of group {wanted} and cannot login"
             raise omero.SecurityViolation("", "", message)
         self.group = group
+
+    def _choose_user(self, wanted: str) -> None:
+        if not wanted or int(wanted) == self.user.id:
+            return
+        if not self.may(privilege="WriteOwned"):
+            raise omero.SecurityViolation("", "", f"user {self.user.id} may not work as user {wanted}")
+        self.user = self._people.user_by_id(int(wanted))
 
     def in_all_groups(self) -> Call:
         """Return the same call, made in all groups."""
@@ -180,8 +186,8 @@ class Call:
         if not allowed:
             raise omero.SecurityViolation("", "", f"Updating {row} not allowed for user {self.user.id}")
 
-    def check_new(self, row: Row) -> None:
-        """Raise a SecurityViolation if a new row refers to what the caller may not link to."""
+    def check_links(self, row: Row) -> None:
+        """Raise a SecurityViolation if a row that was saved refers to what the caller may not link to."""
         is_annotation = row.cls.endswith("AnnotationLink")
         for name, field in SCHEMA.fields[row.cls].items():
             target = row[name]

@@ -187,6 +187,9 @@ class PixelsReader(Service):
         self.pixels = row
         self.buffer = self.blitz.files.pixels(row)
 
+    def released(self) -> None:
+        self.buffer = None
+
     @property
     def data(self) -> PixelBuffer:
         """The opened pixels."""

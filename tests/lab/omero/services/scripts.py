@@ -82,6 +82,7 @@ class ScriptService(Service):
     @writes
     def editScript(self, file: Any, text: str, current: Any = None) -> None:
         row, call = self._script(file._id.val, current), self.call(current)
+        self.blitz.scripts.check_own(row)
         if not (is_official(row) and call.may(privilege="WriteScriptRepo")):
             call.check_update(row)
         self._write(row, text)
@@ -95,6 +96,7 @@ class ScriptService(Service):
     @writes
     def deleteScript(self, script_id: int, current: Any = None) -> None:
         row, call = self._script(script_id, current), self.call(current)
+        self.blitz.scripts.check_own(row)
         allowed = call.may(privilege="DeleteScriptRepo") if is_official(row) else call.may_delete(row)
         if not allowed:
             raise omero.SecurityViolation("", "", f"Deleting {row} not allowed for user {call.user.id}")

@@ -160,7 +160,7 @@ class Server:
     def _reap(self) -> None:
         while not self._stop.wait(_REAP_S):
             try:
-                self.blitz.sessions.close_expired()
+                self.blitz.sweep()
             except Exception:  # noqa: BLE001  # one failure is no reason for never looking again
                 log.exception("closing sessions")
 
