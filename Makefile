@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 python := .venv/bin/python
 
-.PHONY: help install lab-up lab-down lab-status lint test demo bench lock
+.PHONY: help install lab-up lab-down lab-status lint test test-slow demo bench lock
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,8 +28,11 @@ lint:  ## style, types, floors, docstrings
 	.venv/bin/numpydoc lint $$(git ls-files 'worker/*.py')
 	shellcheck $$(git ls-files '*.sh' .ci/run)
 
-test: install lint  ## everything: install, lint, and all tests against the lab
-	.venv/bin/pytest -m "not docker"
+test: install lint  ## everything: install, lint, and all tests against the lab but the exhaustive ones
+	.venv/bin/pytest -m "not docker and not slow"
+
+test-slow: install  ## the exhaustive tests: an import that is killed at each of its writes
+	.venv/bin/pytest -m slow
 
 demo: install lab-up  ## one analysis from the dialog to the results, as a person sees it
 	@$(python) -m tests.demo

@@ -1,0 +1,7 @@
+"""What every test of the whole system may ask for."""
+
+from __future__ import annotations
+
+from tests.system.results_bench import alice, bench, fresh
+
+__all__ = ["alice", "bench", "fresh"]

@@ -1,0 +1,105 @@
+"""Zips, logs and other files of results, attached to what was analysed."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+
+from tests.lab.omero.images import import_image, make_plate
+from tests.system.results_bench import NOTHING, Bench, content, files_on
+from worker.errors import ResultsError
+from worker.results.importer import attach_log
+from worker.results.model import ImportOptions, SourceFile
+
+if TYPE_CHECKING:
+    from omero.gateway import BlitzGateway
+
+pytestmark = pytest.mark.lab
+
+
+def test_the_zip_of_everything_is_on_the_project(bench: Bench, fresh: BlitzGateway) -> None:
+    (bench.folder / "deep").mkdir()
+    (bench.folder / "deep/notes.txt").write_text("notes")
+    (bench.folder / "m.csv").write_text("a\n1\n")
+    bench.bring(replace(NOTHING, zip_to_parent=True))
+    annotation = files_on(fresh, "Project", bench.project_id)["42_out.zip"]
+    assert annotation.getNs() == "openmicroscopy.org/omero/scripts/results/created/SLURM/SLURM_GET_RESULTS"
+    with zipfile.ZipFile(io.BytesIO(content(annotation))) as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == ["deep/notes.txt", "m.csv", f"metadata_{bench.provenance.run_id}.csv"]
+        assert archive.read("deep/notes.txt") == b"notes"
+
+
+def test_the_zip_of_an_image_without_dataset_is_on_the_image(alice: BlitzGateway, bench: Bench) -> None:
+    image_id = import_image(alice, np.zeros((4, 5), "uint8"), "orphan.tif")
+    (bench.folder / "x.txt").write_text("x")
+    source = SourceFile("orphan.zarr", "Image", image_id, image_id, "orphan.tif")
+    replace(bench, sources=(source,)).bring(replace(NOTHING, zip_to_parent=True))
+    assert sorted(files_on(alice, "Image", image_id)) == ["42_out.zip", "omero-42.log"]
+
+
+def test_the_zip_of_a_plate_is_on_the_plate(alice: BlitzGateway, bench: Bench) -> None:
+    plate_id = make_plate(alice, "plate", 1, 2, 1, lambda *_: np.zeros((4, 5), "uint8"))
+    wells = alice.getObject("Plate", plate_id).listChildren()
+    fields = [well.getImage() for well in wells]
+    sources = tuple(
+        SourceFile(f"plate.zarr/A/{number}/0", "Plate", plate_id, field.getId(), field.getName())
+        for number, field in enumerate(fields, start=1)
+    )
+    (bench.folder / "x.txt").write_text("x")
+    replace(bench, sources=sources).bring(replace(NOTHING, zip_to_parent=True))
+    assert "42_out.zip" in files_on(alice, "Plate", plate_id)
+
+
+def test_the_log_of_the_job_is_always_there(bench: Bench, fresh: BlitzGateway) -> None:
+    tifffile.imwrite(bench.folder / "cells_mask.tif", np.ones((4, 5), "uint8"))
+    bench.bring(replace(NOTHING, new_dataset="labels"))
+    log = files_on(fresh, "Project", bench.project_id)["omero-42.log"]
+    assert content(log) == b"Running nuclei Job\n"
+    assert log.getFile().getMimetype() == "text/plain"
+
+
+def test_the_log_of_a_failed_job_is_attached_once(bench: Bench, fresh: BlitzGateway) -> None:
+    first, second = (attach_log(bench.gateway, bench.log, bench.sources, bench.provenance) for _ in range(2))
+    assert first == second
+    assert sorted(files_on(fresh, "Project", bench.project_id)) == ["omero-42.log"]
+
+
+def test_an_analysis_that_wrote_nothing_is_an_error_with_its_log_in_omero(bench: Bench, fresh: BlitzGateway) -> None:
+    with pytest.raises(ResultsError, match="The analysis wrote no results"):
+        bench.bring(ImportOptions())
+    assert sorted(files_on(fresh, "Project", bench.project_id)) == ["omero-42.log"]
+
+
+def test_result_images_can_be_attached_to_the_images_they_were_made_from(bench: Bench, fresh: BlitzGateway) -> None:
+    for name in ("cells_mask.tif", "nuclei_mask.tif"):
+        tifffile.imwrite(bench.folder / name, np.ones((4, 5), "uint8"))
+    bench.bring(replace(NOTHING, attach_to_images=True))
+    for source, stem in zip(bench.sources, ("cells_mask", "nuclei_mask"), strict=True):
+        ((name, annotation),) = files_on(fresh, "Image", source.image_id).items()
+        assert name == f"{stem}.{bench.provenance.run_id}.tif"
+        assert content(annotation) == (bench.folder / f"{stem}.tif").read_bytes()
+
+
+def test_other_files_can_be_attached_to_the_dataset(bench: Bench, fresh: BlitzGateway) -> None:
+    large = np.random.default_rng(0).bytes(5 * 2**20)
+    (bench.folder / "model.bin").write_bytes(large)
+    bench.bring(replace(NOTHING, attach_files=True))
+    files = files_on(fresh, "Dataset", bench.dataset_id)
+    assert sorted(files) == [f"metadata_{bench.provenance.run_id}.csv", "model.bin"]
+    assert content(files["model.bin"]) == large
+
+
+def test_a_zarr_result_is_in_the_zip_and_a_note_says_so(bench: Bench, fresh: BlitzGateway) -> None:
+    (bench.folder / "l.zarr/0").mkdir(parents=True)
+    (bench.folder / "l.zarr/0/0").write_bytes(b"chunk")
+    report = bench.bring(replace(NOTHING, zip_to_parent=True))
+    assert report.notes == (
+        "OME-Zarr results cannot be imported as images or attached singly: l.zarr. They are in the zip.",
+    )

@@ -1,0 +1,144 @@
+"""Result images in OMERO: pixels, types, sizes, names, and where they say that they come from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tests.system.results_bench import (
+    NOTHING,
+    PIXEL_SIZE_UM,
+    Bench,
+    ask,
+    children,
+    images_of_run,
+    maps_on,
+    only,
+    results_dataset,
+)
+from worker.errors import ResultsError
+from worker.results.ledger import NS_KEY
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from omero.gateway import BlitzGateway
+
+pytestmark = pytest.mark.lab
+
+
+def constant_planes(dtype: str = "uint16") -> NDArray[Any]:
+    """Planes, shape (T=2, C=3, Z=3, 4, 5), whose every pixel says which plane it is in: 100 z + 10 c + t."""
+    t, c, z = np.ogrid[:2, :3, :3]
+    return np.broadcast_to((100 * z + 10 * c + t).astype(dtype)[..., None, None], (2, 3, 3, 4, 5)).copy()
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
+def test_every_plane_arrives_at_its_place_with_its_values_and_type(
+    bench: Bench, fresh: BlitzGateway, dtype: str, byteorder: Any
+) -> None:
+    # 211 is the largest value of the fixture: too large for int8.
+    planes = (constant_planes("int16") % 128).astype(dtype)
+    tifffile.imwrite(bench.folder / "cells_mask.ome.tif", planes, metadata={"axes": "TCZYX"}, byteorder=byteorder)
+    report = bench.bring(replace(NOTHING, new_dataset="labels"))
+    image = fresh.getObject("Image", only(report, "Image"))
+    expected_type = {"float32": "float", "float64": "double"}.get(dtype, dtype)
+    assert image.getPixelsType() == expected_type
+    assert (image.getSizeT(), image.getSizeC(), image.getSizeZ()) == (2, 3, 3)
+    pixels = image.getPrimaryPixels()
+    for t, c, z in np.ndindex(2, 3, 3):
+        assert np.array_equal(pixels.getPlane(z, c, t), planes[t, c, z])
+
+
+def test_labels_beyond_16_bits_keep_their_numbers(bench: Bench, fresh: BlitzGateway) -> None:
+    labels = np.array([[0, 1, 70_000], [2**31, 2**32 - 1, 3]], "int64")
+    tifffile.imwrite(bench.folder / "cells_mask.tif", labels, metadata={"axes": "YX"})
+    image = fresh.getObject("Image", only(bench.bring(replace(NOTHING, new_dataset="labels")), "Image"))
+    assert image.getPixelsType() == "uint32"
+    assert np.array_equal(image.getPrimaryPixels().getPlane(0, 0, 0), labels)
+
+
+def test_png_becomes_an_image(bench: Bench, fresh: BlitzGateway) -> None:
+    pixels = np.arange(60, dtype="uint8").reshape(4, 5, 3)
+    Image.fromarray(pixels).save(bench.folder / "cells_overlay.png")
+    image = fresh.getObject("Image", only(bench.bring(replace(NOTHING, new_dataset="labels")), "Image"))
+    assert [np.array_equal(image.getPrimaryPixels().getPlane(0, c, 0), pixels[..., c]) for c in range(3)] == [True] * 3
+
+
+def test_the_size_of_pixels_comes_from_the_analysed_image(bench: Bench, fresh: BlitzGateway) -> None:
+    tifffile.imwrite(bench.folder / "cells_mask.tif", np.ones((2, 4, 5), "uint8"), metadata={"axes": "ZYX"})
+    image = fresh.getObject("Image", only(bench.bring(replace(NOTHING, new_dataset="labels")), "Image"))
+    assert (image.getPixelSizeX(), image.getPixelSizeY()) == PIXEL_SIZE_UM[:2]
+    # Three planes were analysed and two came back: their distance is not that of the original.
+    assert image.getPixelSizeZ() is None
+
+
+def test_an_image_of_another_size_does_not_claim_the_size_of_pixels(bench: Bench, fresh: BlitzGateway) -> None:
+    tifffile.imwrite(bench.folder / "cells_small.tif", np.ones((2, 2), "uint8"))
+    image = fresh.getObject("Image", only(bench.bring(replace(NOTHING, new_dataset="labels")), "Image"))
+    assert image.getPixelSizeX() is None
+
+
+def test_the_range_of_each_channel_is_known(bench: Bench, fresh: BlitzGateway) -> None:
+    pixels = np.array([[[1, 2]], [[30, 40]]], "float32")
+    pixels[0, 0, 0] = np.nan
+    tifffile.imwrite(bench.folder / "cells_p.ome.tif", pixels, metadata={"axes": "CYX"})
+    report = bench.bring(replace(NOTHING, new_dataset="labels"))
+    # Not image.getChannels(): it opens a rendering engine, which looks at the pixels again.
+    hql = "select s.globalMin, s.globalMax from Channel c join c.statsInfo s where c.pixels.image.id = :id"
+    assert ask(fresh, hql, id=only(report, "Image")) == [[2, 2], [30, 40]]
+
+
+def test_names_follow_the_pattern_and_descriptions_tell_the_source(bench: Bench, fresh: BlitzGateway) -> None:
+    for name in ("cells_mask.tif", "cells_outline.tif", "summary.tif"):
+        tifffile.imwrite(bench.folder / name, np.ones((4, 5), "uint8"))
+    report = bench.bring(replace(NOTHING, new_dataset="labels", rename="{original_file}_labels.{ext}"))
+    found = children(fresh, "Dataset", results_dataset(fresh, bench))
+    assert sorted(each.getName() for each in found) == ["cells_labels.tif", "cells_labels_2.tif", "summary_labels.tif"]
+    images = {each.getName(): each for each in found}
+    source = bench.sources[0]
+    said = images["cells_labels.tif"].getDescription()
+    assert said == (
+        f"Result from job 42 (Workflow {bench.provenance.run_id}) | analysis nuclei v1"
+        f" | source: cells.tif (id: {source.image_id})"
+    )
+    assert "source" not in images["summary_labels.tif"].getDescription()
+    assert report.notes == ("summary.tif is not linked to an image: its name begins with the name of none.",)
+
+
+def test_every_image_says_where_it_comes_from(bench: Bench, fresh: BlitzGateway) -> None:
+    tifffile.imwrite(bench.folder / "cells_mask.tif", np.ones((4, 5), "uint8"))
+    report = bench.bring(replace(NOTHING, new_dataset="labels"))
+    for kind in ("Image", "Dataset"):
+        maps = maps_on(fresh, kind, only(report, kind))
+        assert sorted(maps) == [
+            NS_KEY,
+            "biomero/workflow",
+            "biomero/workflow/task/nuclei",
+            "biomero/workflow/task/nuclei/job",
+        ]
+        assert maps["biomero/workflow"][0]["Workflow_ID"] == bench.provenance.run_id
+        assert maps["biomero/workflow/task/nuclei"][0]["Param_diameter"] == "30"
+        assert maps["biomero/workflow/task/nuclei/job"][0]["Job_ID"] == "42"
+
+
+def test_a_damaged_image_leaves_nothing_behind_and_does_not_stop_the_others(bench: Bench, fresh: BlitzGateway) -> None:
+    broken = bench.folder / "cells_mask.tif"
+    ones = np.ones((3, 40, 50), "uint8")
+    tifffile.imwrite(broken, ones, photometric="minisblack", compression="zlib", metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(broken) as tiff:
+        page: Any = tiff.pages[2]
+        offset = page.dataoffsets[0]
+    with broken.open("r+b") as stream:
+        stream.seek(offset)
+        stream.write(b"\xff" * 8)
+    tifffile.imwrite(bench.folder / "nuclei_mask.tif", np.ones((4, 5), "uint8"))
+    with pytest.raises(ResultsError, match=r"Not everything .* cells_mask.tif cannot be read"):
+        bench.bring(replace(NOTHING, new_dataset="labels"))
+    assert [each.getName() for each in children(fresh, "Dataset", results_dataset(fresh, bench))] == ["nuclei_mask.tif"]
+    assert images_of_run(fresh, bench) == ["nuclei_mask.tif"]
