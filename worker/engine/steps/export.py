@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from worker.cluster.streams import TarUpload
 from worker.engine.context import Done, Outcome
-from worker.pixels import cli_zarr, exporter
+from worker.pixels import exporter
 from worker.pixels.selection import read_selection
 from worker.results.importer import check_permissions
 from worker.results.model import ImportOptions, SourceFile
@@ -93,8 +93,12 @@ def export_pixels(context: StepContext) -> Outcome:
 
 def exporter_of(context: StepContext) -> Callable[..., ExportManifest]:
     """What writes the pixels: as the admin has set it, but omero-cli-zarr writes no TIFF."""
-    other = context.resources.settings.worker.exporter == "omero-cli-zarr"
-    return cli_zarr.export if other and context.request.use_zarr else exporter.export
+    if context.resources.settings.worker.exporter == "own" or not context.request.use_zarr:
+        return exporter.export
+    # Imported only where it is chosen: it brings dask and scipy along, a second for every script.
+    from worker.pixels import cli_zarr
+
+    return cli_zarr.export
 
 
 def selected_sources(selection: Selection) -> list[SourceFile]:
