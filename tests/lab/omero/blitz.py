@@ -102,8 +102,8 @@ class Blitz:
         name : str
             Name of a user, or key of a session.
         context : mapping
-            The Ice context: ``omero.group`` is the name of a group, ``omero.client.uuid`` and ``omero.agent`` tell of
-            the client.
+            The Ice context: ``omero.group`` is the name or id of a group; ``omero.client.uuid`` and ``omero.agent`` tell
+            of the client.
         direct : bool
             Whether it is a server of the grid that asks.
 
@@ -118,16 +118,28 @@ class Blitz:
                 user = self.people.user(name)
                 if user is None:
                     raise omero.ApiUsageException("", "", f"No such experimenter: {name}")
-                group = self.people.group(context["omero.group"]) if context.get("omero.group") else None
-                session = self.sessions.create(user, group, agent=context.get("omero.agent", ""))
+                session = self.sessions.create(user, self._group_of(context), agent=context.get("omero.agent", ""))
             session.references += 1
             session.touch()
-            identity = Ice.Identity(session.uuid, f"session-{context.get('omero.client.uuid') or uuid.uuid4().hex}")
+            client = context.get("omero.client.uuid") or uuid.uuid4().hex
+            identity = Ice.Identity(session.uuid, f"session-{client}")
             if self.switchboard.knows(identity):
                 identity = Ice.Identity(session.uuid, f"session-{uuid.uuid4().hex}")
             factory = ServiceFactory(self, session, identity, direct=direct)
             self.switchboard.add(factory, identity)
             return factory
+
+    def _group_of(self, context: Mapping[str, str]) -> Row | None:
+        """Return the group that a client wants to work in: None if it does not say."""
+        wanted = context.get("omero.group", "")
+        if not wanted or wanted.startswith("-"):
+            return None
+        if wanted.isdigit():
+            return self.people.group_by_id(int(wanted))
+        group = self.people.group(wanted)
+        if group is None:
+            raise omero.ApiUsageException("", "", f"No such group: {wanted}")
+        return group
 
     def _release(self, session: Session) -> None:
         """Let go of what the services of a session hold; they stay reachable, to say that the session is over."""

@@ -34,6 +34,12 @@ def test_a_wrong_password_is_refused(omero_server: PrivateOmero) -> None:
     client.__del__()
 
 
+@pytest.mark.parametrize("group", ["nonsense", "lab-b", "999"])
+def test_logging_in_to_a_group_takes_membership(omero_server: PrivateOmero, group: str) -> None:
+    with pytest.raises(RuntimeError, match="alice cannot log in"), omero_server.login("alice", group=group):
+        pass
+
+
 def test_passwords_are_not_on_disk(omero_server: PrivateOmero) -> None:
     for path in omero_server.data.glob("store.sqlite*"):
         content = path.read_bytes()
