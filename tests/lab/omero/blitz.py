@@ -102,8 +102,8 @@ class Blitz:
         name : str
             Name of a user, or key of a session.
         context : mapping
-            The Ice context: ``omero.group`` is the name or id of a group; ``omero.client.uuid`` and ``omero.agent`` tell
-            of the client.
+            The Ice context: ``omero.group`` is the name or id of a group, ``omero.client.uuid`` and ``omero.agent``
+            tell of the client.
         direct : bool
             Whether it is a server of the grid that asks.
 
