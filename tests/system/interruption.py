@@ -31,9 +31,14 @@ class MortalGateway:
     gateway : BlitzGateway
         A living one.
     dies_at : int or None
-        Number of the write, from 1; None never dies, and only counts.
+        Number of the write, from 1; None never dies, and only keeps account.
     reply_lost : bool
         Whether that write still reaches OMERO.
+
+    Attributes
+    ----------
+    writes : list of str
+        Which calls have written so far, in their order.
     """
 
     def __init__(self, gateway: BlitzGateway, dies_at: int | None = None, *, reply_lost: bool = False) -> None:
@@ -41,7 +46,7 @@ class MortalGateway:
         self._dies_at = dies_at
         self._reply_lost = reply_lost
         self._dead = False
-        self.writes = 0
+        self.writes: list[str] = []
 
     @property
     def c(self) -> Any:
@@ -56,8 +61,8 @@ class MortalGateway:
         if self._dead:
             raise Killed
         if name in WRITES:
-            self.writes += 1
-            if self.writes == self._dies_at:
+            self.writes.append(name)
+            if len(self.writes) == self._dies_at:
                 self._dead = True
                 if self._reply_lost:
                     function(*arguments, **named)
