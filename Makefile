@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 python := .venv/bin/python
 
-.PHONY: help install lab-up lab-down lab-status lint test test-slow demo bench lock
+.PHONY: help install lab-up lab-down lab-status lint test test-slow docker-test demo bench lock
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ test: install lint  ## everything: install, lint, and all tests against the lab 
 
 test-slow: install  ## the exhaustive tests: an import that is killed at each of its writes
 	.venv/bin/pytest -m slow
+
+docker-test: install  ## build the image and run it on a real grid (slow; root, Docker Engine)
+	.venv/bin/pytest -m docker tests/docker
 
 demo: install lab-up  ## one analysis from the dialog to the results, as a person sees it
 	@$(python) -m tests.demo

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.lab import samples
-from tests.lab.omero.images import import_image
+from tests.lab.omero.images import import_image, make_plate
 from tests.lab.person import logged_in, start_script
 from tests.system.deployment import Deployment
 from tests.system.direct import DirectScript
@@ -102,6 +102,39 @@ def test_a_script_drives_its_own_run_where_no_engine_is_alive(
         assert plane.shape == (128, 128)
         assert plane.max() > 3
         assert labels.getParent().getName() == "labels"
+
+
+@pytest.mark.parametrize("zarr", [False, True], ids=["tiff", "zarr"])
+def test_a_plate_comes_back_with_labels_of_each_of_its_fields(
+    deployment: Deployment, tmp_path: Path, zarr: bool
+) -> None:
+    with logged_in(deployment.lab, USER) as gateway:
+        corner = samples.nuclei_image()[:96, :96]
+        plate_id = make_plate(gateway, "plate 1", rows=1, columns=2, fields=2, maker=lambda *_: corner)
+    changes = {"Data_Type": "Plate", "IDs": [plate_id], "Use_ZARR_Format": zarr}
+    ended = run_directly(deployment, tmp_path, dialog(deployment.lab, **changes)).wait()
+    assert ended.exit_status == 0, ended.message
+    objects = results_of(deployment, only_run(deployment).run_id)
+    with logged_in(deployment.lab, USER) as gateway:
+        images = [gateway.getObject("Image", item["object_id"]) for item in objects if item["kind"] == "Image"]
+        fields = {image.getId() for image in fields_of(gateway, plate_id)}
+        sources = {int(image.getDescription().rpartition("(id: ")[2].rstrip(")")) for image in images}
+    assert len(images) == len(fields) == 4
+    assert sources == fields
+
+
+def fields_of(gateway: Any, plate_id: int) -> list[Any]:
+    """The images of a plate."""
+    plate = gateway.getObject("Plate", plate_id)
+    return [sample.getImage() for well in plate.listChildren() for sample in well.listChildren()]
+
+
+def test_omero_cli_zarr_is_the_selectable_other_exporter(deployment: Deployment, tmp_path: Path, image_id: int) -> None:
+    deployment.configure("WORKER", exporter="omero-cli-zarr")
+    formats = {"Use_ZARR_Format": True, "OME-Zarr_version": "0.5"}
+    ended = run_directly(deployment, tmp_path, dialog(deployment.lab, image_id, **formats)).wait()
+    assert ended.exit_status == 0, ended.message
+    assert [item for item in results_of(deployment, only_run(deployment).run_id) if item["kind"] == "Image"]
 
 
 def test_the_processor_runs_the_script_and_the_service_drives_the_run(lab: Lab, image_id: int) -> None:

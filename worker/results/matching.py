@@ -88,11 +88,12 @@ def stems(source: SourceFile) -> tuple[str, ...]:
     tuple of str
         The exported name without its suffix, and without the suffix that the image itself had in OMERO
         (``cells.tif.zarr``: ``cells.tif`` and ``cells``). Inside a plate, the parts of the path joined
-        with ``_`` (``plate.zarr/A/1/0``: ``plate_A_1_0``).
+        with ``_``, row and column also without (``plate.zarr/A/1/0``: ``plate_A_1_0`` and ``plate_A1_0``).
     """
     head, *rest = PurePosixPath(_normal(source.path)).parts
-    names = [head, *_without_suffixes(head)]
-    return tuple(dict.fromkeys("_".join((name, *rest)) for name in names if name))
+    names = [name for name in (head, *_without_suffixes(head)) if name]
+    places = [rest, ["".join(rest[:2]), *rest[2:]]] if len(rest) == 3 else [rest]
+    return tuple(dict.fromkeys("_".join((name, *place)) for name in names for place in places))
 
 
 def _without_suffixes(name: str) -> list[str]:

@@ -94,6 +94,7 @@ def test_a_field_of_a_plate_is_known_by_its_place() -> None:
 def test_an_image_that_is_called_like_its_format_keeps_its_whole_name() -> None:
     assert stems(SourceFile("cells.tif.zarr", "Image", 1, 1, "cells.tif")) == ("cells.tif.zarr", "cells.tif", "cells")
     assert stems(SourceFile(".tif", "Image", 1, 1, ".tif")) == (".tif",)
+    assert stems(SourceFile("p.zarr/A/1/0", "Plate", 1, 1, "field"))[-2:] == ("p_A_1_0", "p_A1_0")
 
 
 names = st.text(st.sampled_from("ab1_.- "), min_size=1, max_size=6)
