@@ -207,7 +207,7 @@ def export_with_cli(lab: Lab, gateway: Any, target: str, directory: Path) -> Non
 
 
 def test_a_person_runs_a_script_in_the_browser(lab: Lab, script: tuple[int, str], image_id: int) -> None:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import TimeoutError, sync_playwright  # noqa: A004 - playwright's own
 
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     arguments += ["--disable-sync", "--no-first-run"]
@@ -222,9 +222,10 @@ def test_a_person_runs_a_script_in_the_browser(lab: Lab, script: tuple[int, str]
         page.fill("#id_username", "alice")
         page.fill("#id_password", lab.omero_users["alice"])
         page.click("input[type=submit]")
-        page.wait_for_load_state("networkidle")
+        page.wait_for_selector("#dataTree .jstree-node", timeout=60_000)
         page.goto(f"{address}/?show=image-{image_id}")
-        page.wait_for_load_state("networkidle")
+        # Not "networkidle": the page goes on asking for the state of activities.
+        page.wait_for_selector("#dataTree .jstree-clicked >> text=/./", timeout=60_000)
         page.click("#scriptButton")
         page.click("#scriptList >> text=checks")
         name = script[1].removesuffix(".py").replace("_", " ")
@@ -238,6 +239,9 @@ def test_a_person_runs_a_script_in_the_browser(lab: Lab, script: tuple[int, str]
         page.bring_to_front()
         total = int(PIXELS[0, 0, 0].sum()) * 3
         page.click("#launch_activities")
-        page.wait_for_selector(f"#activities_panel >> text=the sum is {total}", timeout=120_000)
+        try:
+            page.wait_for_selector(f"#activities_panel >> text=the sum is {total}", timeout=120_000)
+        except TimeoutError as error:
+            raise AssertionError(f"Activities: {page.inner_text('#activities_panel')!r}, failed: {failures}") from error
         assert not failures
         browser.close()
