@@ -20,20 +20,28 @@ fi
 # invoke-rc.d asks this file whether it may start a service; 101 means no. Whatever stood there before comes back.
 policy=/usr/sbin/policy-rc.d
 saved=
-restore_policy() {
-    rm -f "$policy"
+log=$(mktemp)
+tidy_up() {
+    rm -f "$log" "$policy"
     [ -z "$saved" ] || mv "$saved" "$policy"
 }
 if [ -e "$policy" ]; then
     saved=$policy.before-lab
     mv "$policy" "$saved"
 fi
-trap restore_policy EXIT
+trap tidy_up EXIT
 printf '#!/bin/sh\nexit 101\n' >"$policy"
 chmod 755 "$policy"
 
 export DEBIAN_FRONTEND=noninteractive
-quietly=(-qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
-echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
-apt-get "${quietly[@]}" update </dev/null
-apt-get "${quietly[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null
+# dpkg has more than a thousand lines to say on a bare machine; the last of them are of use if it fails.
+apt() {
+    apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null >"$log" 2>&1 || {
+        tail -n 40 "$log" >&2
+        echo "The Debian packages could not be installed: 'apt-get $1' failed." >&2
+        return 1
+    }
+}
+echo "Installing ${#missing[@]} Debian packages (about two minutes): ${missing[*]}"
+apt update
+apt install -y --no-install-recommends "${missing[@]}"
