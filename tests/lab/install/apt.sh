@@ -42,6 +42,6 @@ apt() {
         return 1
     }
 }
-echo "Installing ${#missing[@]} Debian packages (about two minutes): ${missing[*]}"
+echo "Installing ${#missing[@]} Debian packages (up to two minutes): ${missing[*]}"
 apt update
 apt install -y --no-install-recommends "${missing[@]}"
