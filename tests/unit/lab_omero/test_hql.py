@@ -70,6 +70,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         ("select distinct d.name from Dataset d join d.imageLinks l where d.id = 1", {}, [["First"]]),
         ("select i.id from Image i where i.id between 2 and 3 or i.id = 1", {}, [[1], [2], [3]]),
         ("select i.id from Image i left outer join i.annotationLinks l where l.id is null", {}, [[1], [3], [4]]),
+        ("select i.id from Image i left outer join i.annotationLinks l where i.id < 3 and l.id is null", {}, [[1]]),
+        ("select i.id from Image i left outer join i.annotationLinks l where l.id > 99", {}, []),
+        (
+            "select i.id, d.id from Image i left outer join i.datasetLinks l left join l.parent d"
+            " where d.id = 1 and i.id > 2",
+            {},
+            [[3, 1]],
+        ),
+        ("select d.id, i.id from Dataset d, Image i where i.id = 4 and d.name = 'second'", {}, [[2, 4]]),
+        (
+            "select d.id, i.id from Dataset d, Image i where i.description = 'even'"
+            " and exists (select l from DatasetImageLink l where l.parent = d and l.child = i)",
+            {},
+            [[1, 2], [2, 4]],
+        ),
     ],
 )
 def test_a_query_finds_what_it_asks_for(store: Store, query: str, parameters: dict[str, Any], rows: list[Any]) -> None:

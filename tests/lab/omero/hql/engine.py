@@ -1,4 +1,7 @@
-"""Running a query: nested loops over rows, with a look-up by id or reference where the conditions allow it."""
+"""Running a query: nested loops over rows, cut short by each condition as soon as it can be decided.
+
+Rows are looked up by id or reference where the conditions allow it.
+"""
 
 from __future__ import annotations
 
@@ -70,14 +73,16 @@ class Engine(Evaluation):
     ) -> None:
         super().__init__(store, parameters or {})
         self._may_see = may_see
+        self._conditions: dict[Query, list[list[Expression]]] = {}
 
     def scopes(self, query: Query, outer: Scope | None = None) -> Iterator[Scope]:
+        if query not in self._conditions:
+            self._conditions[query] = decidable(query)
         return self._loop(query, 0, Scope(query.roots, outer))
 
     def _loop(self, query: Query, depth: int, scope: Scope) -> Iterator[Scope]:
         if depth == len(query.sources):
-            if query.where is None or self.value(query.where, scope):
-                yield scope.snapshot()
+            yield scope.snapshot()
             return
         source = query.sources[depth]
         matched = False
@@ -88,11 +93,17 @@ class Engine(Evaluation):
             if isinstance(source, Join) and source.condition and not self.value(source.condition, scope):
                 continue
             matched = True
-            yield from self._loop(query, depth + 1, scope)
+            if self._holds(query, depth, scope):
+                yield from self._loop(query, depth + 1, scope)
         if not matched and isinstance(source, Join) and source.outer:
             scope.values[source.alias] = None
-            yield from self._loop(query, depth + 1, scope)
+            if self._holds(query, depth, scope):
+                yield from self._loop(query, depth + 1, scope)
         scope.values.pop(source.alias, None)
+
+    def _holds(self, query: Query, depth: int, scope: Scope) -> bool:
+        """Whether the conditions hold that the value of a source was the last to be needed for."""
+        return all(self.value(condition, scope) for condition in self._conditions[query][depth])
 
     def _values_of(self, query: Query, depth: int, scope: Scope) -> Sequence[Any]:
         source = query.sources[depth]
@@ -222,6 +233,25 @@ def conjuncts(expression: Expression | None) -> list[Expression]:
     if isinstance(expression, And):
         return conjuncts(expression.left) + conjuncts(expression.right)
     return [] if expression is None else [expression]
+
+
+def decidable(query: Query) -> list[list[Expression]]:
+    """Return for each source of a query the conditions that can be decided once it and those before it have a value."""
+    aliases = [source.alias for source in query.sources]
+    conditions: list[list[Expression]] = [[] for _ in aliases]
+    for condition in conjuncts(query.where):
+        conditions[_last_needed(condition, aliases)].append(condition)
+    return conditions
+
+
+def _last_needed(expression: Expression, aliases: Sequence[str]) -> int:
+    if subqueries(expression):
+        # A sub-select may ask for any of them.
+        return len(aliases) - 1
+    if isinstance(expression, Path):
+        # What is no alias is a field of the only root.
+        return aliases.index(expression.parts[0]) if expression.parts[0] in aliases else 0
+    return max((_last_needed(child, aliases) for child in children(expression)), default=0)
 
 
 def _equalities(condition: Expression, alias: str) -> Iterator[tuple[Path, tuple[Expression, ...]]]:
