@@ -131,6 +131,8 @@ def command(web_port: int, omerodir: Path) -> list[str]:
     """
     return [
         *(sys.executable, "-m", "gunicorn.app.wsgiapp", "--bind", f"127.0.0.1:{web_port}"),
-        *("--workers", "1", "--threads", "6", "--timeout", "120", "--graceful-timeout", "1"),
+        # One request at a time: OMERO.web keeps activities in the session, and of two requests that load and save it
+        # at the same time one loses the script that the other has just started.
+        *("--workers", "1", "--threads", "1", "--timeout", "120", "--graceful-timeout", "1"),
         *("--worker-tmp-dir", str(omerodir / "tmp"), "--no-control-socket", "omeroweb.wsgi:application"),
     ]

@@ -73,15 +73,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         ("select i.id from Image i left outer join i.annotationLinks l where i.id < 3 and l.id is null", {}, [[1]]),
         ("select i.id from Image i left outer join i.annotationLinks l where l.id > 99", {}, []),
         (
-            "select i.id, d.id from Image i left outer join i.datasetLinks l left join l.parent d"
-            " where d.id = 1 and i.id > 2",
+            (
+                "select i.id, d.id from Image i left outer join i.datasetLinks l left join l.parent d"
+                " where d.id = 1 and i.id > 2"
+            ),
             {},
             [[3, 1]],
         ),
         ("select d.id, i.id from Dataset d, Image i where i.id = 4 and d.name = 'second'", {}, [[2, 4]]),
         (
-            "select d.id, i.id from Dataset d, Image i where i.description = 'even'"
-            " and exists (select l from DatasetImageLink l where l.parent = d and l.child = i)",
+            (
+                "select d.id, i.id from Dataset d, Image i where i.description = 'even'"
+                " and exists (select l from DatasetImageLink l where l.parent = d and l.child = i)"
+            ),
             {},
             [[1, 2], [2, 4]],
         ),
