@@ -81,7 +81,7 @@ def up(
         If a part could not be started; the parts that were started now are stopped again.
     """
     parts = load_parts() if parts is None else parts
-    with _exclusive(base):
+    with _exclusive(base), _readable_files():
         check_owner(base)
         if fresh:
             _down(base, parts, report)
@@ -254,6 +254,16 @@ def _exclusive(base: Path) -> Iterator[None]:
     with _lock_file(base, "lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _readable_files() -> Iterator[None]:
+    """Make files as everybody may read them, whatever the caller's umask: daemons run as several accounts."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager
