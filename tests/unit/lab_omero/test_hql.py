@@ -83,11 +83,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         ("select d.id, i.id from Dataset d, Image i where i.id = 4 and d.name = 'second'", {}, [[2, 4]]),
         (
             (
-                "select d.id, i.id from Dataset d, Image i where i.description = 'even'"
+                "select d.id, i.id from Dataset d, Image i where i.id > 2"
                 " and exists (select l from DatasetImageLink l where l.parent = d and l.child = i)"
             ),
             {},
-            [[1, 2], [2, 4]],
+            [[1, 3], [2, 4]],
         ),
     ],
 )
