@@ -227,7 +227,7 @@ def test_a_person_runs_a_script_in_the_browser(lab: Lab, script: tuple[int, str]
         # Not "networkidle": the page goes on asking for the state of activities.
         page.wait_for_selector("#dataTree .jstree-clicked >> text=/./", timeout=60_000)
         page.click("#scriptButton")
-        page.click("#scriptList >> text=checks")
+        page.click("#scriptList >> text=checks", timeout=90_000)
         name = script[1].removesuffix(".py").replace("_", " ")
         with context.expect_page() as opened:
             page.click(f"#scriptList >> text=/{name}|{script[1]}/")
