@@ -60,7 +60,7 @@ def run_id(lab: Lab, record: Record) -> UUID:
             "data_type": "Image",
             "ids": [image_id],
             "workflows": [{"name": "nuclei", "version": lab.nuclei_version}],
-            "output": {"new_dataset": "labels", "zip_to_parent": False},
+            "output": {"new_dataset": "found in runs", "zip_to_parent": False},
             "cleanup": False,
             "user_id": person.user_id,
             "user_name": person.user_name,

@@ -49,7 +49,7 @@ def dialog(lab: Lab, *image_ids: int, **changes: object) -> dict[str, object]:
         "Use_ZARR_Format": False,
         "Select how to import your results (one or more)": True,
         "1) Zip attachment to parent": False,
-        "3a) Import into NEW Dataset": "labels",
+        "3a) Import into NEW Dataset": "found in runs",
         "4) Upload result CSVs as OMERO tables": True,
         "nuclei": True,
         "nuclei_Version": lab.nuclei_version,
@@ -101,7 +101,7 @@ def test_a_script_drives_its_own_run_where_no_engine_is_alive(
         assert plane.dtype == np.uint16
         assert plane.shape == (128, 128)
         assert plane.max() > 3
-        assert labels.getParent().getName() == "labels"
+        assert labels.getParent().getName() == "found in runs"
 
 
 @pytest.mark.parametrize("zarr", [False, True], ids=["tiff", "zarr"])

@@ -42,7 +42,7 @@ def start(deployment: Deployment, image_id: int, **changes: object) -> DirectScr
         "IDs": [image_id],
         "E-mail": False,
         "1) Zip attachment to parent": False,
-        "3a) Import into NEW Dataset": "labels",
+        "3a) Import into NEW Dataset": "found in runs",
         "4) Upload result CSVs as OMERO tables": True,
         "nuclei": True,
         "nuclei_Version": deployment.lab.nuclei_version,

@@ -65,7 +65,7 @@ def begin(deployment: Deployment, image_id: int, *, group: str | None = None, **
         "Use_ZARR_Format": False,
         "Select how to import your results (one or more)": True,
         "1) Zip attachment to parent": False,
-        "3a) Import into NEW Dataset": "labels",
+        "3a) Import into NEW Dataset": "found in runs",
         "4) Upload result CSVs as OMERO tables": True,
         "nuclei": True,
         "nuclei_Version": deployment.lab.nuclei_version,
