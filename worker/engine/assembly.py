@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from worker.cluster import ssh
 from worker.cluster.local import LocalTransport
-from worker.engine.context import OmeroAccess, Resources
+from worker.engine.context import SSH_POOL, OmeroAccess, Resources
 from worker.engine.lease import Leases
 from worker.engine.retry import Budget
 from worker.engine.watcher import Watcher
@@ -148,4 +148,4 @@ def open_transport(settings: Settings) -> Transport:
     """
     if settings.ssh.host == "local:":
         return LocalTransport()
-    return ssh.connect_pool(settings.ssh)
+    return ssh.connect_pool(settings.ssh, SSH_POOL)

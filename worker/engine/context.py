@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from worker.settings.models import Settings
 
 
+SSH_POOL = 4
+"""Connections to a cluster that a process keeps."""
+
+
 class OmeroAccess(Protocol):
     """Opens OMERO as the person to whom a run belongs."""
 
@@ -38,8 +42,12 @@ class OmeroAccess(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many steps may use a resource at the same time, over all runs of this process."""
+    """How many steps may use a resource at the same time, over all runs of this process.
 
+    A transfer holds an SSH connection for itself; one of the pool's stays free for commands.
+    """
+
+    transfers: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(SSH_POOL - 1))
     exports: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
     imports: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
 

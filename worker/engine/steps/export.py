@@ -71,7 +71,10 @@ def export_pixels(context: StepContext) -> Outcome:
         # Whoever may not write the results is told before the cluster has spent an hour on them.
         check_permissions(gateway, selected_sources(selection), ImportOptions.from_json(request.output))
         context.guard()
-        with TarUpload(context.resources.transport, context.layout.input) as upload:
+        with (
+            context.resources.limits.transfers,
+            TarUpload(context.resources.transport, context.layout.input) as upload,
+        ):
             manifest = exporter_of(context)(
                 gateway,
                 selection,
