@@ -8,9 +8,11 @@ import os
 import runpy
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import MethodType
 from typing import Any
 
-ccompiler: Any = importlib.import_module("setuptools._distutils.ccompiler")
+build_ext: Any = importlib.import_module("setuptools.command.build_ext").build_ext
+build_extensions = build_ext.build_extensions
 
 
 def compile_in_parallel(
@@ -40,6 +42,13 @@ def compile_in_parallel(
     return list(objects)
 
 
-ccompiler.CCompiler.compile = compile_in_parallel
+def build_extensions_in_parallel(self: Any) -> None:
+    """Do what ``build_ext.build_extensions`` does, with :func:`compile_in_parallel`."""
+    # Into the compiler at hand, not its class: setuptools loads the modules of compilers twice, under two names.
+    self.compiler.compile = MethodType(compile_in_parallel, self.compiler)
+    build_extensions(self)
+
+
+build_ext.build_extensions = build_extensions_in_parallel
 sys.argv[0] = "setup.py"
 runpy.run_path("setup.py", run_name="__main__")
