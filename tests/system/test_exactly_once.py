@@ -112,6 +112,15 @@ def test_a_job_whose_reply_was_lost_is_adopted_not_submitted_again(resources: Re
     assert step.attempts == 1
 
 
+def test_a_driver_that_is_told_to_stop_leaves_the_rest_to_the_next_one(resources: Resources, run_id: UUID) -> None:
+    answers = iter([True, False])
+    with resources.leases.heartbeat():
+        assert not drive(resources, run_id, go_on=lambda: next(answers)).finished
+    assert set(resources.tracker.run(run_id).steps) == {"export"}
+    drive_to_the_end(resources, run_id)
+    expect_done_once(resources, run_id)
+
+
 def test_two_holders_at_once_make_one_job(resources: Resources, run_id: UUID) -> None:
     errors: list[BaseException] = []
 

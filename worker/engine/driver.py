@@ -36,7 +36,13 @@ class Later:
     finished: bool = False
 
 
-def drive(resources: Resources, run_id: UUID, *, report: Callable[[str], None] = lambda _: None) -> Later:
+def drive(
+    resources: Resources,
+    run_id: UUID,
+    *,
+    report: Callable[[str], None] = lambda _: None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> Later:
     """Take the steps of a run until it has to wait or has ended.
 
     Parameters
@@ -47,6 +53,8 @@ def drive(resources: Resources, run_id: UUID, *, report: Callable[[str], None] =
         The run.
     report : callable
         Is told, in words, what is being done.
+    go_on : callable
+        Is asked before each step; when it says no, the run is left to the next driver.
 
     Returns
     -------
@@ -62,24 +70,29 @@ def drive(resources: Resources, run_id: UUID, *, report: Callable[[str], None] =
         return Later(None)
     structlog.contextvars.bind_contextvars(run=str(run_id))
     not_yet: dict[str, datetime | None] = {}
+    later: Later | None = None
     try:
-        while True:
+        while go_on():
             later = _advance(resources, run_id, report, not_yet)
             if later is not None:
                 return later
+        return Later(None)
     except (LeaseLost, HistoryConflict) as error:
         # Another process has gone on with the run: leave it alone, without a word in the record.
         log.warning("run_left_to_another", problem=str(error))
         return Later(None)
     finally:
         structlog.contextvars.unbind_contextvars("run", "task")
-        _release(resources, run_id)
+        _release(resources, run_id, for_good=later is not None and later.finished)
 
 
-def _release(resources: Resources, run_id: UUID) -> None:
+def _release(resources: Resources, run_id: UUID, *, for_good: bool) -> None:
     """Give the lease back; where the database does not answer, it runs out by itself."""
     try:
-        resources.leases.give_back(run_id)
+        if for_good:
+            resources.leases.forget(run_id)
+        else:
+            resources.leases.give_back(run_id)
     except HistoryUnavailable as error:
         log.warning("lease_not_given_back", run=str(run_id), problem=str(error))
 

@@ -77,7 +77,7 @@ class Service:
         self._watched: dict[UUID, UUID] = {}
 
     def stop(self) -> None:
-        """Ask the service to stop; steps in flight come to their end first."""
+        """Ask the service to stop: each step in flight comes to its end, and no other is begun."""
         self._stopping.set()
 
     def run(self) -> None:
@@ -106,6 +106,10 @@ class Service:
             log.warning("beat_not_stopped", problem=str(error))
         log.info("service_stopped")
 
+    def _goes_on(self) -> bool:
+        """Whether a run may take another step in this process."""
+        return not self._stopping.is_set()
+
     def _tick(self, pool: ThreadPoolExecutor) -> None:
         """Collect what has come to rest and start what is due."""
         for run_id, future in list(self._driven.items()):
@@ -121,7 +125,7 @@ class Service:
                 continue
             self._asleep.pop(run_id, None)
             self._woken.discard(run_id)
-            self._driven[run_id] = pool.submit(drive, self._resources, run_id)
+            self._driven[run_id] = pool.submit(drive, self._resources, run_id, go_on=self._goes_on)
         for run_id in set(self._asleep) - set(open_runs):
             del self._asleep[run_id]
         self._woken &= set(open_runs)
