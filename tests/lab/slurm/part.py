@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import os
 import secrets
 import shutil
@@ -170,12 +171,29 @@ def add_to_accounting(ctx: LabContext, cluster: Cluster) -> None:
     done = cluster.directory / "in-accounting"
     if done.exists():
         return
-    manager = ["sacctmgr", "--immediate", "--quiet", "add"]
-    environment = slurm_environment(ctx)
-    run([*manager, "cluster", "lab"], env=environment)
-    run([*manager, "account", "lab", "Description=lab", "Organization=lab"], env=environment)
-    run([*manager, "user", ctx.cluster_user, "Account=lab"], env=environment)
+    add(ctx, "cluster", "lab")
+    add(ctx, "account", "lab", "Description=lab", "Organization=lab")
+    add(ctx, "user", ctx.cluster_user, "Account=lab")
     done.touch()
+
+
+def add(ctx: LabContext, *what: str, timeout_s: float = 20.0) -> None:
+    """Add something to accounting, if it is not there.
+
+    slurmdbd takes connections a moment before it can answer them, on a busy machine some seconds before.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            run(["sacctmgr", "--immediate", "--quiet", "add", *what], env=slurm_environment(ctx))
+        except PartFailed as error:
+            if "already exist" in str(error):
+                return
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
+        else:
+            return
 
 
 def nodes_ready(ctx: LabContext) -> bool:
