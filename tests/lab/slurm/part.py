@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 import os
 import secrets
 import shutil
 import socket
 import stat
+import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -187,7 +187,7 @@ def add(ctx: LabContext, *what: str, timeout_s: float = 20.0) -> None:
         try:
             run(["sacctmgr", "--immediate", "--quiet", "add", *what], env=slurm_environment(ctx))
         except PartFailed as error:
-            if "already exist" in str(error):
+            if "already exist" in str(error) or "Nothing new added" in str(error):
                 return
             if time.monotonic() > deadline:
                 raise
