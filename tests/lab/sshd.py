@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.lab import ports
 from tests.lab.accounts import end_processes, make_account
 from tests.lab.parts import LabContext, run
-from tests.lab.slurm.configuration import slurm_environment
+from tests.lab.slurm.configuration import named_localhost, slurm_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ class SshdPart:
             encoding="utf-8",
         )
         PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
-        ctx.spawn("sshd", ["/usr/sbin/sshd", "-D", "-e", "-f", str(server_config)])
+        ctx.spawn("sshd", named_localhost(["/usr/sbin/sshd", "-D", "-e", "-f", str(server_config)]))
         ctx.wait_for("sshd", lambda: ports.answers(port), daemon="sshd", timeout_s=5)
         return {
             "ssh_host": "127.0.0.1",

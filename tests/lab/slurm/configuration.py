@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.lab.parts import LabContext
     from tests.lab.ports import PortBlock
 
@@ -26,6 +28,9 @@ MEMORY_MIB = 4000
 
 PARTITIONS = ("cpu", "short", "gpu")
 
+HOST = "localhost"
+"""The machine's name, as Slurm sees it: a daemon that may not listen on every address listens on that of this name."""
+
 CONTROLLERS = tuple(Path("/sys/fs/cgroup") / name / "cgroup.procs" for name in ("memory", "freezer"))
 
 
@@ -39,8 +44,6 @@ class Cluster:
         Everything of Slurm lies below it.
     ports : PortBlock
         The lab's ports.
-    host : str
-        Name of this machine.
     database_password : str
         For slurmdbd at MariaDB.
     gpus : tuple of Path
@@ -49,7 +52,6 @@ class Cluster:
 
     directory: Path
     ports: PortBlock
-    host: str
     database_password: str
     gpus: tuple[Path, ...]
 
@@ -74,6 +76,29 @@ def slurm_environment(ctx: LabContext) -> dict[str, str]:
     return {"SLURM_CONF": str(ctx.base / "slurm/etc/slurm.conf")}
 
 
+def named_localhost(argv: Sequence[str], *, user: str | None = None) -> list[str]:
+    """Return the command line that runs a program on a machine called :data:`HOST`.
+
+    The name of a machine stands for 127.0.0.1 on few of them, for 127.0.1.1 or an address of the network on most.
+    So whatever is or calls Slurm has a UTS namespace with another name.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        The program and its arguments.
+    user : str, optional
+        The account it runs as; by default the caller's, which must be root.
+
+    Returns
+    -------
+    list of str
+        To be started by root. The program takes the place of the process that was started.
+    """
+    rename = ["unshare", "--uts", "sh", "-c", f'hostname {HOST} && exec "$@"', "sh"]
+    account = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
+    return [*rename, *account, *argv]
+
+
 def has_control_groups() -> bool:
     """Whether jobs can be kept in control groups (version 1), which alone gives the state OUT_OF_MEMORY."""
     return all(os.access(path, os.W_OK) for path in CONTROLLERS)
@@ -88,7 +113,7 @@ def slurm_conf(cluster: Cluster) -> str:
         confinement = "ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nJobAcctGatherParams=OverMemoryKill"
     return f"""\
 ClusterName=lab
-SlurmctldHost={cluster.host}(127.0.0.1)
+SlurmctldHost={HOST}(127.0.0.1)
 SlurmUser=slurm
 SlurmdUser=root
 SlurmctldPort={ports["slurmctld"]}
@@ -145,7 +170,7 @@ def _nodes(cluster: Cluster) -> str:
     for number, name in enumerate(cluster.node_names, start=1):
         gpus = f" Gres=gpu:a100:{len(cluster.gpus)}" if number == NODES else ""
         lines.append(
-            f"NodeName={name} NodeHostname={cluster.host} NodeAddr=127.0.0.1 Port={cluster.ports[f'slurmd{number}']} "
+            f"NodeName={name} NodeHostname={HOST} NodeAddr=127.0.0.1 Port={cluster.ports[f'slurmd{number}']} "
             f"CPUs={CPUS} Boards=1 SocketsPerBoard=1 CoresPerSocket={CPUS} ThreadsPerCore=1 "
             f"RealMemory={MEMORY_MIB}{gpus} State=UNKNOWN"
         )
@@ -185,7 +210,7 @@ def slurmdbd_conf(cluster: Cluster) -> str:
     return f"""\
 AuthType=auth/munge
 AuthInfo=socket={cluster.munge_socket}
-DbdHost={cluster.host}
+DbdHost={HOST}
 DbdAddr=127.0.0.1
 DbdPort={cluster.ports["slurmdbd"]}
 SlurmUser=slurm

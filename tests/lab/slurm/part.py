@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import stat
 import time
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.lab import ports, processes
 from tests.lab.parts import LabContext, PartFailed, run
 from tests.lab.slurm import configuration
-from tests.lab.slurm.configuration import NODES, Cluster, slurm_environment
+from tests.lab.slurm.configuration import NODES, Cluster, named_localhost, slurm_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,14 +32,14 @@ class SlurmPart:
         environment = slurm_environment(ctx)
         start_munged(ctx, cluster)
         start_mariadb(ctx, cluster)
-        ctx.spawn("slurmdbd", ["/usr/sbin/slurmdbd", "-D"], environment, user="slurm")
+        ctx.spawn("slurmdbd", named_localhost(["/usr/sbin/slurmdbd", "-D"], user="slurm"), environment)
         ctx.wait_for("slurmdbd", lambda: ports.answers(ctx.port("slurmdbd")), daemon="slurmdbd")
         add_to_accounting(ctx, cluster)
         # -i: a saved state of another Slurm version is no reason to stop.
-        ctx.spawn("slurmctld", ["/usr/sbin/slurmctld", "-D", "-i"], environment, user="slurm")
+        ctx.spawn("slurmctld", named_localhost(["/usr/sbin/slurmctld", "-D", "-i"], user="slurm"), environment)
         for daemon, node in zip(SLURMD, cluster.node_names, strict=True):
             (cluster.directory / "spool" / node).mkdir(parents=True, exist_ok=True)
-            ctx.spawn(daemon, ["/usr/sbin/slurmd", "-D", "-N", node], environment)
+            ctx.spawn(daemon, named_localhost(["/usr/sbin/slurmd", "-D", "-N", node]), environment)
         ctx.wait_for("slurmctld", lambda: ports.answers(ctx.port("slurmctld")), daemon="slurmctld", timeout_s=30)
         ctx.wait_for("every node", lambda: nodes_ready(ctx), daemon="slurmctld", timeout_s=30)
         home = PurePosixPath(ctx.cluster_home)
@@ -80,7 +79,6 @@ def write_configuration(ctx: LabContext) -> Cluster:
     cluster = Cluster(
         directory=directory,
         ports=ctx.ports,
-        host=socket.gethostname().partition(".")[0],
         database_password=password_file.read_text(encoding="ascii"),
         gpus=tuple(make_device(ctx.directory("slurm/devices") / f"gpu{number}") for number in range(2)),
     )
