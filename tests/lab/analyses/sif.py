@@ -70,7 +70,8 @@ def ensure(name: str = "nuclei", *, report: Callable[[str], None] = lambda _: No
             layer = work / "layer"
             (layer / name).mkdir(parents=True)
             for path in files:
-                shutil.copy(path, layer / name)
+                # Not with its mode: in a checkout of a careful person only the owner may read it.
+                shutil.copyfile(path, layer / name / path.name)
             (layer / ".singularity.d").mkdir()
             runscript = layer / ".singularity.d/runscript"
             runscript.write_text(RUNSCRIPT.format(name=name), encoding="utf-8")
