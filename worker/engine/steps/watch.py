@@ -60,6 +60,8 @@ def watch(context: StepContext) -> Outcome:
     ok = report.state is JobState.COMPLETED and not report.exit_code
     message = "" if ok else _why(context, task.task_name, report)
     if ok:
+        # The job ended between two looks at its log; it has done all of its work.
+        context.tracker.update_task_progress(branch.task_id, "100%")
         context.tracker.complete_task(branch.task_id, f"Slurm job {job_id} completed.")
     else:
         context.tracker.fail_task(branch.task_id, message)
