@@ -123,6 +123,7 @@ def watch(
         run_id = run_id or (look_again[0] if look_again else None)
         if run_id is not None:
             live.update(progress_table(tell(record, run_id), outcome.message))
+    console.print()
     return run_id, outcome
 
 
@@ -183,7 +184,8 @@ def report(
         console.print(f"Labels against the truth that comes with the micrograph: F1 {verdict.f1:.2f} at IoU 0.5")
     for problem in verdict.problems:
         console.print(f"PROBLEM: {problem}", style="bold red", markup=False)
-    console.print(f"Summary: {OUTPUT / 'summary.json'}; picture: {OUTPUT / 'overlay.png'}", highlight=False)
+    console.print(f"Summary: {OUTPUT / 'summary.json'}", highlight=False, soft_wrap=True)
+    console.print(f"Picture: {OUTPUT / 'overlay.png'}", highlight=False, soft_wrap=True)
     settings = " ".join(
         f"{name}={environ[name]}" for name in sorted(environ) if name.startswith(("OMERO_WORKER", "SQL"))
     )
