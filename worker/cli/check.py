@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -117,12 +118,8 @@ def _cluster(settings: Settings, environment: WorkerEnvironment) -> Iterator[Fin
     transport = open_transport(settings)
     try:
         yield from _guarded("SSH", lambda: _login(transport, settings))
-        for program, argv in (
-            ("sbatch", ["sbatch", "--version"]),
-            ("squeue", ["squeue", "--version"]),
-            ("sacct", ["sacct", "--version"]),
-        ):
-            yield from _guarded(program, lambda program=program, argv=argv: _program(transport, program, argv))  # type: ignore[misc]  # bound early on purpose
+        for program in ("sbatch", "squeue", "sacct"):
+            yield from _guarded(program, partial(_program, transport, program))
         yield from _guarded("containers", lambda: _runtime(transport))
         yield from _guarded("images", lambda: _images(transport, settings, environment))
     except WorkerError as error:
@@ -136,9 +133,9 @@ def _login(transport: Transport, settings: Settings) -> Iterator[Finding]:
     yield Finding("SSH", Verdict.OK, f"logged in at {settings.ssh.host} as {name}")
 
 
-def _program(transport: Transport, program: str, argv: list[str]) -> Iterator[Finding]:
+def _program(transport: Transport, program: str) -> Iterator[Finding]:
     try:
-        yield Finding(program, Verdict.OK, transport.run(argv).check().text.strip())
+        yield Finding(program, Verdict.OK, transport.run([program, "--version"]).check().text.strip())
     except CommandFailed as error:
         verdict = Verdict.WARN if program == "sacct" else Verdict.FAIL
         yield Finding(

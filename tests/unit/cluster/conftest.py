@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
     """An sshd of our own."""
     if SSHD is None:
-        pytest.skip("there is no sshd")
+        pytest.fail("there is no sshd: run 'make install'")
     server = SshServer(tmp_path_factory.mktemp("sshd"))
     server.start()
     yield server

@@ -335,7 +335,6 @@ class TestTheOptionsOfSbatch:
             replace(job, key=key)
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="there is no shellcheck")
 class TestShellcheck:
     def test_job_scripts_are_clean(self, job: JobRequest, tmp_path: Path) -> None:
         for name, one in {
