@@ -23,6 +23,7 @@ left out until their time comes, so that one analysis never holds up another.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from worker.engine.view import BRANCH_STEPS, Branch, Progress, RunView
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 URGENCY = {"submit": 0, "import": 1, "fetch": 2, "watch": 3}
+
+IMPLAUSIBLE_WAIT = timedelta(minutes=30)
+"""Nobody waits that long between two attempts: such a time is left from before somebody set the clock back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ def _when_due(view: RunView, steps: list[Step], now: datetime, not_yet: Mapping[
             look_again = not_yet[step.name]
             if look_again is not None:
                 waits.append((look_again, f"{step.name} goes on"))
-        elif state.retry_at is None or state.retry_at <= now:
+        elif state.retry_at is None or not now < state.retry_at < now + IMPLAUSIBLE_WAIT:
             return step
         else:
             waits.append((state.retry_at, state.message))

@@ -105,6 +105,10 @@ def test_a_step_is_tried_again_once_its_time_has_come() -> None:
     assert named(plan(run({"export": WAITING}), SOON)) == "export"
 
 
+def test_a_time_from_before_the_clock_was_set_back_is_not_waited_for() -> None:
+    assert named(plan(run({"export": WAITING}), NOW - timedelta(hours=3))) == "export"
+
+
 def test_a_job_that_still_runs_does_not_hold_up_the_other_one() -> None:
     view = run(SUBMITTED | {"submit/1": DONE}, branches=2)
     assert named(plan(view, NOW, {"watch/0": None})) == "watch/1"
