@@ -117,7 +117,23 @@ def _run_changes(event: AggregateEvent) -> dict[str, Any]:
             return {"paused": False, "message": "", "next_attempt_at": None}
         case WorkflowRun.CancelRequested():
             return {"cancel_requested_by": event.by, "next_attempt_at": None}
+        case WorkflowRun.StepsReopened():
+            return _reopened(event)
     return {}
+
+
+def _reopened(event: WorkflowRun.StepsReopened) -> dict[str, Any]:
+    """Columns of a run some of whose steps are taken anew; the run goes on if it had failed."""
+    run = worker_run.c
+    failed = run.state == "FAILED"
+    return {
+        "state": sa.case((failed, "STARTED"), else_=run.state),
+        "cancel_requested_by": sa.case((failed, sa.null()), else_=run.cancel_requested_by),
+        "paused": sa.case((failed, sa.false()), else_=run.paused),
+        "step": event.steps[0] if event.steps else run.step,
+        "message": event.reason,
+        "next_attempt_at": None,
+    }
 
 
 def _insert_task(session: Session, event: Task.TaskCreated) -> None:
@@ -183,6 +199,10 @@ def _task_changes(event: AggregateEvent) -> dict[str, Any]:
             return {"state": "COMPLETED"}
         case Task.TaskFailed():
             return {"state": "FAILED"}
+        case Task.TaskReopened():
+            return {"state": "CREATED", "status": None, "progress": None}
+        case Task.ResubmissionPlanned():
+            return {"state": "CREATED", "status": None, "progress": None, "job_id": None}
         case Task.StatusUpdated():
             return {"status": event.status}
         case Task.ProgressUpdated():

@@ -94,6 +94,29 @@ def stage_of(task_name: str, status: str | None) -> Stage | None:
     return Stage(f"JOB_{status}" if status else "RUNNING", 50, 90)
 
 
+def stage_of_step(step: str) -> Stage:
+    """Tell how far a run is that goes on with a step after it had failed, before any task is at work again.
+
+    Parameters
+    ----------
+    step : str
+        The first of the steps that are taken anew, such as ``fetch/0``.
+
+    Returns
+    -------
+    Stage
+        The stage of the tasks to which the step belongs.
+    """
+    match step.partition("/")[0]:
+        case "export":
+            return Stage("TRANSFERRING", 5, 25)
+        case "fetch":
+            return Stage("RETRIEVING", 90, 90)
+        case "import" | "tidy":
+            return Stage("IMPORTING", 90, 90)
+    return Stage("RUNNING", 50, 90)
+
+
 def percent_of(stage: Stage, task_progress: str | None) -> str:
     """Tell the progress of a run from that of its task at work.
 

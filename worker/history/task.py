@@ -5,12 +5,15 @@ See `worker.history.workflow_run` for what must not change.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventsourcing.domain import Aggregate
 
+from worker.errors import HistoryConflict
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from uuid import UUID
 
 TaskState = Literal["CREATED", "STARTED", "COMPLETED", "FAILED"]
@@ -31,6 +34,16 @@ def job_number(value: object) -> int | None:
     """
     text = str(value).strip()
     return int(text) if text.isdigit() and int(text) > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Resubmission:
+    """Another job of a task, in the place of one that came to nothing."""
+
+    attempt: int
+    """Number of the attempt, one more than that of the job before."""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """Options of sbatch, without ``--``, that override the settings from now on."""
 
 
 class Task(Aggregate, created_event_name="TaskCreated"):
@@ -65,6 +78,7 @@ class Task(Aggregate, created_event_name="TaskCreated"):
             number = job_number(self.job_id)
             if number is not None:
                 aggregate.job_ids.append(number)
+                aggregate.job_id = number
                 aggregate.status = "CREATED"
                 aggregate.progress = None
 
@@ -141,6 +155,32 @@ class Task(Aggregate, created_event_name="TaskCreated"):
             """Keep the key."""
             aggregate.submission_key = self.key
 
+    class TaskReopened(Aggregate.Event):
+        """The task is done anew, after it had failed."""
+
+        TOPIC = "biomero.eventsourcing:Task.TaskReopened"
+        reason: str
+
+        def apply(self, aggregate: Task) -> None:
+            """Begin anew."""
+            aggregate.begin_anew()
+
+    class ResubmissionPlanned(Aggregate.Event):
+        """Another job of the task is going to be submitted, with options of sbatch that override the settings."""
+
+        TOPIC = "biomero.eventsourcing:Task.ResubmissionPlanned"
+        attempt: int
+        flags: dict[str, str]
+        reason: str
+
+        def apply(self, aggregate: Task) -> None:
+            """Begin anew under another key; the earlier jobs are history."""
+            aggregate.begin_anew()
+            aggregate.attempt = self.attempt
+            aggregate.flags = self.flags
+            aggregate.submission_key = None
+            aggregate.job_id = None
+
     def __init__(
         self,
         workflow_id: UUID,
@@ -156,11 +196,26 @@ class Task(Aggregate, created_event_name="TaskCreated"):
         self.params = params
         self.state: TaskState = "CREATED"
         self.job_ids: list[int] = []
+        self.job_id: int | None = None
+        self.attempt = 1
+        self.flags: dict[str, str] = {}
         self.status = "CREATED"
         self.progress: str | None = None
         self.result_message: str | None = None
         self.results: list[dict[str, Any]] = []
         self.submission_key: str | None = None
+
+    @property
+    def next_key(self) -> str:
+        """Key under which the job of the present attempt is submitted: the task's uuid, from the second on numbered."""
+        return str(self.id) if self.attempt == 1 else f"{self.id}.{self.attempt}"
+
+    def begin_anew(self) -> None:
+        """Forget how the task has ended; it has not got anywhere yet. Only events call this."""
+        self.state = "CREATED"
+        self.status = "CREATED"
+        self.progress = None
+        self.result_message = None
 
     def start_task(self) -> None:
         """Record that work on the task has begun."""
@@ -182,6 +237,35 @@ class Task(Aggregate, created_event_name="TaskCreated"):
         if self.submission_key != key:
             self.trigger_event(self.SubmissionIntended, key=key)
 
+    def reopen(self, reason: str) -> None:
+        """Let the task be done anew."""
+        if self.state != "CREATED":
+            self.trigger_event(self.TaskReopened, reason=reason)
+
+    def plan_resubmission(self, plan: Resubmission, reason: str) -> None:
+        """Record that another job of the task is going to be submitted.
+
+        Parameters
+        ----------
+        plan : Resubmission
+            Its attempt and its options.
+        reason : str
+            Why, for a person to read.
+
+        Raises
+        ------
+        HistoryConflict
+            If somebody has planned another one in between.
+        """
+        if (self.attempt, self.flags) == (plan.attempt, dict(plan.flags)):
+            return
+        if plan.attempt != self.attempt + 1:
+            raise HistoryConflict(
+                f"Task {self.id} is at attempt {self.attempt}; the next cannot be {plan.attempt}.",
+                remedy="Read the task again.",
+            )
+        self.trigger_event(self.ResubmissionPlanned, attempt=plan.attempt, flags=dict(plan.flags), reason=reason)
+
     def add_job_id(self, job_id: int | str) -> None:
         """Record the id under which Slurm took the task's job.
 
@@ -193,7 +277,8 @@ class Task(Aggregate, created_event_name="TaskCreated"):
         number = job_number(job_id)
         if number is None:
             raise ValueError(f"{job_id!r} is not the id of a Slurm job")
-        if number not in self.job_ids:
+        # Slurm gives the number of a job that it has lost to the next one, which may be ours again.
+        if number not in self.job_ids or self.job_id is None:
             self.trigger_event(self.JobIdAdded, job_id=number)
 
     def add_result(self, result: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from worker.history import tables
 from worker.history.domain import Task, WorkflowRun, job_number
-from worker.history.status import is_main_task, percent_of, stage_of
+from worker.history.status import is_main_task, percent_of, stage_of, stage_of_step
 from worker.history.upsert import upsert
 
 if TYPE_CHECKING:
@@ -80,6 +80,11 @@ def follow_run_progress(session: Session, event: AggregateEvent, task: TaskConte
     elif isinstance(event, WorkflowRun.WorkflowFailed):
         of_run = RUN_PROGRESS.c.workflow_id == event.originator_id
         session.execute(change.where(of_run).values(status="FAILED"))
+    elif isinstance(event, WorkflowRun.StepsReopened):
+        # A run that goes on all the time says by its tasks how far it is.
+        of_run = sa.and_(RUN_PROGRESS.c.workflow_id == event.originator_id, RUN_PROGRESS.c.status == "FAILED")
+        stage = stage_of_step(event.steps[0] if event.steps else "")
+        session.execute(change.where(of_run).values(status=stage.status, progress=percent_of(stage, None)))
     elif isinstance(event, Task.TaskCreated):
         # Before any task is at work, the first one stands for the run.
         columns = [RUN_PROGRESS.c.task, *([RUN_PROGRESS.c.main_task_name] if is_main_task(event.task_name) else [])]
@@ -124,6 +129,8 @@ def follow_tasks(session: Session, event: AggregateEvent, task: TaskContext | No
             session.execute(change.values(end_time=at))
         case Task.TaskFailed():
             session.execute(change.values(end_time=at, error_type=event.error_message))
+        case Task.TaskReopened() | Task.ResubmissionPlanned():
+            session.execute(change.values(status="CREATED", end_time=None, error_type=None))
 
 
 VIEWS = (

@@ -9,7 +9,7 @@ the reply of the database was lost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -204,6 +204,24 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
             """Remember who."""
             aggregate.cancel_requested_by = self.by
 
+    class StepsReopened(Aggregate.Event):
+        """Steps are to be taken anew: after a failure, by hand or because a job is submitted with more memory."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.StepsReopened"
+        steps: list[str]
+        reason: str
+        by: str
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Forget the steps; a run that had failed goes on, and is not cancelled any more."""
+            for step in self.steps:
+                aggregate.steps.pop(step, None)
+            if aggregate.status == "FAILED":
+                aggregate.status = "STARTED"
+                aggregate.error_message = ""
+                aggregate.cancel_requested_by = None
+                aggregate.paused_reason = None
+
     def __init__(self, name: str, description: str, user: int, group: int) -> None:
         self.name = name
         self.description = description
@@ -306,6 +324,19 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
         """Ask for the run to be stopped; the first to ask is remembered."""
         if self.cancel_requested_by is None and not self.ended:
             self.trigger_event(self.CancelRequested, by=by)
+
+    def reopen_steps(self, steps: Sequence[str], *, reason: str, by: str) -> None:
+        """Let steps be taken anew; a run that has failed goes on.
+
+        Raises
+        ------
+        HistoryConflict
+            If the run has completed.
+        """
+        if self.status == "COMPLETED":
+            raise HistoryConflict(f"Run {self.id} has completed; there is nothing to take anew.")
+        if self.status == "FAILED" or any(step in self.steps for step in steps):
+            self.trigger_event(self.StepsReopened, steps=list(steps), reason=reason, by=by)
 
     def _open_step(self, step: str) -> StepState | None:
         state = self.steps.get(step)
