@@ -5,7 +5,6 @@ See `worker.history.workflow_run` for what must not change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +13,7 @@ from eventsourcing.domain import Aggregate
 from worker.errors import HistoryConflict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
 TaskState = Literal["CREATED", "STARTED", "COMPLETED", "FAILED"]
