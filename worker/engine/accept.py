@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 EXPORT_TASK = "_SLURM_Image_Transfer.py"
 IMPORT_TASK = "SLURM_Get_Results.py"
+BATCH_TASK = "SLURM_Run_Workflow.py"
 RUN_NAME = "Slurm Workflow"
+PARENT_NAME = "Slurm Workflow (Batched)"
 
 
-def accept(tracker: WorkflowTracker, request: RunRequest) -> UUID:
+def accept(tracker: WorkflowTracker, request: RunRequest, *, run_id: UUID | None = None) -> UUID:
     """Record a run with all its tasks, in one transaction.
+
+    A run whose selection is to be split has no tasks yet: each batch gets one when it is started.
 
     Parameters
     ----------
@@ -27,6 +31,8 @@ def accept(tracker: WorkflowTracker, request: RunRequest) -> UUID:
         The record.
     request : RunRequest
         What was asked for.
+    run_id : UUID, optional
+        What the run shall be known by; a run that is recorded under it already is left as it is. By default a new one.
 
     Returns
     -------
@@ -40,16 +46,29 @@ def accept(tracker: WorkflowTracker, request: RunRequest) -> UUID:
     """
     release = version("omero-worker")
     chosen = {"Data_Type": request.data_type, "IDs": list(request.ids)}
-    tasks = [TaskSpec(EXPORT_TASK, release, chosen, {"Format": request.export_format})]
-    for workflow in request.workflows:
-        tasks.append(TaskSpec(workflow.name, workflow.version, chosen, dict(workflow.parameters)))
-        tasks.append(TaskSpec(IMPORT_TASK, release, chosen, dict(request.output)))
-    names = ", ".join(workflow.name for workflow in request.workflows)
+    tasks: list[TaskSpec] = []
+    if request.batch is None:
+        tasks.append(TaskSpec(EXPORT_TASK, release, chosen, {"Format": request.export_format}))
+        for workflow in request.workflows:
+            tasks.append(TaskSpec(workflow.name, workflow.version, chosen, dict(workflow.parameters)))
+            tasks.append(TaskSpec(IMPORT_TASK, release, chosen, dict(request.output)))
     return tracker.accept(
-        name=RUN_NAME,
-        description=f"{names} on {request.data_type} {', '.join(str(i) for i in request.ids)}\n{release}",
+        name=RUN_NAME if request.batch is None else PARENT_NAME,
+        description=f"{describe(request)}\n{release}",
         user=request.user_id,
         group=request.group_id,
         request=request.model_dump(mode="json"),
         tasks=tasks,
+        **({} if run_id is None else {"run_id": run_id}),
     )
+
+
+def describe(request: RunRequest) -> str:
+    """Say in a line what was asked for."""
+    names = ", ".join(workflow.name for workflow in request.workflows)
+    text = f"{names} on {request.data_type} {', '.join(str(i) for i in request.ids)}"
+    if request.batch is not None:
+        return f"{text}, in batches of {request.batch.size}"
+    if request.parent is not None:
+        return f"{text} (batch {request.parent.index} of {request.parent.total} of run {request.parent.run_id})"
+    return text

@@ -22,53 +22,19 @@ left out until their time comes, so that one analysis never holds up another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from worker.engine.batches import plan_batches
+from worker.engine.decisions import Decision, End, Finished, Step, Wait, when_due
 from worker.engine.view import BRANCH_STEPS, Branch, Progress, RunView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+__all__ = ["Decision", "End", "Finished", "Step", "Wait", "branch_failed", "next_branch_step", "plan"]
+
 URGENCY = {"submit": 0, "import": 1, "fetch": 2, "watch": 3}
-
-IMPLAUSIBLE_WAIT = timedelta(minutes=30)
-"""Nobody waits that long between two attempts: such a time is left from before somebody set the clock back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Take this step now."""
-
-    name: str
-    kind: str
-    branch: Branch | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do before `until`; None: not before somebody changes the run."""
-
-    until: datetime | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Close the run."""
-
-    ok: bool
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The run is closed already."""
-
-
-Decision = Step | Wait | End | Finished
 
 
 def branch_failed(view: RunView, branch: Branch) -> str | None:
@@ -110,8 +76,10 @@ def plan(view: RunView, now: datetime, not_yet: Mapping[str, datetime | None] | 
     Returns
     -------
     Step, Wait, End or Finished
-        See the table above.
+        See the table above, and that of `worker.engine.batches` for a run whose selection is split.
     """
+    if view.is_parent:
+        return plan_batches(view, now, not_yet or {})
     if view.status in ("COMPLETED", "FAILED"):
         return Finished()
     waiting = not_yet or {}
@@ -121,7 +89,7 @@ def plan(view: RunView, now: datetime, not_yet: Mapping[str, datetime | None] | 
             return End(ok=False, message=f"Cancelled by {view.cancelled_by}.")
         if cancel.progress is Progress.FAILED:
             return End(ok=False, message=f"Cancelled by {view.cancelled_by}, but not on the cluster: {cancel.message}")
-        return _when_due(view, [Step("cancel", "cancel")], now, waiting)
+        return when_due(view, [Step("cancel", "cancel")], now, waiting)
     if view.paused is not None:
         return Wait(None, view.paused)
 
@@ -129,37 +97,18 @@ def plan(view: RunView, now: datetime, not_yet: Mapping[str, datetime | None] | 
     if export.progress is Progress.FAILED:
         return End(ok=False, message=export.message)
     if export.progress is not Progress.DONE:
-        return _when_due(view, [Step("export", "export")], now, waiting)
+        return when_due(view, [Step("export", "export")], now, waiting)
 
     open_steps = [step for branch in view.branches if (step := next_branch_step(view, branch))]
     if open_steps:
-        return _when_due(view, sorted(open_steps, key=lambda step: URGENCY[step.kind]), now, waiting)
+        return when_due(view, sorted(open_steps, key=lambda step: URGENCY[step.kind]), now, waiting)
 
     failures = {branch.index: reason for branch in view.branches if (reason := branch_failed(view, branch))}
     if not failures and view.cleanup and view.step("tidy").progress not in (Progress.DONE, Progress.FAILED):
-        return _when_due(view, [Step("tidy", "tidy")], now, waiting)
+        return when_due(view, [Step("tidy", "tidy")], now, waiting)
     if not failures:
         return End(ok=True, message="")
     if len(view.branches) == 1:
         return End(ok=False, message=next(iter(failures.values())))
     reasons = " ".join(failures[index] for index in sorted(failures))
     return End(ok=False, message=f"{len(failures)} of {len(view.branches)} analyses failed: {reasons}")
-
-
-def _when_due(view: RunView, steps: list[Step], now: datetime, not_yet: Mapping[str, datetime | None]) -> Step | Wait:
-    """Take the first step that may be taken now, or wait for the one that may be taken first."""
-    waits: list[tuple[datetime, str]] = []
-    for step in steps:
-        state = view.step(step.name)
-        if step.name in not_yet:
-            look_again = not_yet[step.name]
-            if look_again is not None:
-                waits.append((look_again, f"{step.name} goes on"))
-        elif state.retry_at is None or not now < state.retry_at < now + IMPLAUSIBLE_WAIT:
-            return step
-        else:
-            waits.append((state.retry_at, state.message))
-    if not waits:
-        return Wait(None, "jobs are running")
-    until, reason = min(waits)
-    return Wait(until, reason)

@@ -6,9 +6,10 @@ the run without asking the person, the dialog or the script again. It holds no s
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from worker.errors import RequestError
 
@@ -38,6 +39,36 @@ class WorkflowChoice(BaseModel):
         return value
 
 
+class BatchChoice(BaseModel):
+    """How a selection is split into batches, each of which becomes a run of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: Annotated[int, Field(ge=1)]
+    """Images (or plates) in a batch."""
+    parallel: Annotated[int, Field(ge=1)] | None = None
+    """Batches that may be at work at the same time; None: as many as the admin allows, which is never exceeded."""
+
+
+class ParentRun(BaseModel):
+    """Which batch of which parent a run is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: UUID
+    """The parent."""
+    index: Annotated[int, Field(ge=1)]
+    """Number of the batch, from 1."""
+    total: Annotated[int, Field(ge=1)]
+    """Number of all batches."""
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Self:
+        if self.index > self.total:
+            raise ValueError(f"there is no batch {self.index} of {self.total}")
+        return self
+
+
 class RunRequest(BaseModel):
     """Everything that a run needs to know about what was asked for, and by whom.
 
@@ -65,6 +96,10 @@ class RunRequest(BaseModel):
     """Address for Slurm's mail, or None for no mail."""
     cleanup: bool = True
     """Whether the data on the cluster are removed once the results are safely in OMERO."""
+    batch: BatchChoice | None = None
+    """How to split the selection into batches; None: not at all."""
+    parent: ParentRun | None = None
+    """The run whose batch this one is; None: nobody's."""
     user_id: int
     user_name: str
     group_id: int
@@ -77,6 +112,12 @@ class RunRequest(BaseModel):
         if len(set(names)) != len(names):
             raise ValueError(f"a workflow is chosen more than once: {', '.join(names)}")
         return value
+
+    @model_validator(mode="after")
+    def _no_batches_of_batches(self) -> Self:
+        if self.batch is not None and self.parent is not None:
+            raise ValueError("a batch cannot be split into batches")
+        return self
 
     @property
     def export_format(self) -> Literal["zarr-0.4", "zarr-0.5", "tiff"]:

@@ -63,6 +63,8 @@ class RunView:
     paused: str | None = None
     cancelled_by: str | None = None
     cleanup: bool = True
+    is_parent: bool = False
+    """Whether its selection is split into batches, each a run of its own."""
 
     def step(self, name: str) -> StepView:
         """How far the step of that name is; one that nobody has begun is open."""
@@ -81,11 +83,15 @@ def view_of(run: WorkflowRun) -> RunView:
     -------
     RunView
         Its picture. The order of the tasks is that in which `worker.engine.accept` adds them: the export, then two
-        (analysis, import) for each workflow.
+        (analysis, import) for each workflow. A run whose selection is split has no branches, but a task for each batch
+        that was started.
     """
     tasks = list(run.tasks)
+    request = run.request or {}
+    is_parent = bool(request.get("batch"))
     branches = tuple(
-        Branch(index, tasks[1 + 2 * index], tasks[2 + 2 * index]) for index in range((len(tasks) - 1) // 2)
+        Branch(index, tasks[1 + 2 * index], tasks[2 + 2 * index])
+        for index in range(0 if is_parent else (len(tasks) - 1) // 2)
     )
     steps: dict[str, StepView] = {}
     for name, state in run.steps.items():
@@ -94,7 +100,6 @@ def view_of(run: WorkflowRun) -> RunView:
         if progress is Progress.INTENDED and state.last_error and retry_at is None:
             progress = Progress.FAILED
         steps[name] = StepView(progress, state.data, state.attempts, state.last_error, retry_at)
-    request = run.request or {}
     return RunView(
         status=run.status,
         branches=branches,
@@ -102,4 +107,5 @@ def view_of(run: WorkflowRun) -> RunView:
         paused=run.paused_reason,
         cancelled_by=run.cancel_requested_by,
         cleanup=bool(request.get("cleanup", True)),
+        is_parent=is_parent,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from uuid import UUID
 
 import pytest
 
@@ -19,9 +20,12 @@ GOOD: dict[str, object] = {
     "group_name": "lab",
 }
 
+PARENT = {"run_id": str(UUID(int=1)), "index": 1, "total": 3}
 
-def test_a_request_survives_its_way_through_the_record_unchanged() -> None:
-    request = parse_request(GOOD)
+
+@pytest.mark.parametrize("change", [{}, {"batch": {"size": 32}}, {"parent": PARENT}])
+def test_a_request_survives_its_way_through_the_record_unchanged(change: dict[str, object]) -> None:
+    request = parse_request(GOOD | change)
     assert RunRequest.model_validate(json.loads(json.dumps(request.model_dump(mode="json")))) == request
 
 
@@ -43,6 +47,10 @@ def test_parameters_keep_the_types_that_were_typed() -> None:
         ({"surprise": 1}, "surprise"),
         ({"workflows": [{"name": "a", "version": "1"}, {"name": "a", "version": "2"}]}, "workflows"),
         ({"workflows": [{"name": "a", "version": "1", "parameters": {"x": float("nan")}}]}, "workflows.0.parameters"),
+        ({"batch": {"size": 0}}, "batch.size"),
+        ({"batch": {"size": 1, "parallel": 0}}, "batch.parallel"),
+        ({"parent": {"run_id": str(UUID(int=1)), "index": 4, "total": 3}}, "parent: .*no batch 4 of 3"),
+        ({"batch": {"size": 1}, "parent": PARENT}, "a batch cannot be split"),
     ],
 )
 def test_what_does_not_fit_is_named(change: dict[str, object], field: str) -> None:
