@@ -83,8 +83,8 @@ def follow_run_progress(session: Session, event: AggregateEvent, task: TaskConte
     elif isinstance(event, WorkflowRun.StepsReopened):
         # A run that goes on all the time says by its tasks how far it is.
         of_run = sa.and_(RUN_PROGRESS.c.workflow_id == event.originator_id, RUN_PROGRESS.c.status == "FAILED")
-        stage = stage_of_step(event.steps[0] if event.steps else "")
-        session.execute(change.where(of_run).values(status=stage.status, progress=percent_of(stage, None)))
+        anew = stage_of_step(event.steps[0] if event.steps else "")
+        session.execute(change.where(of_run).values(status=anew.status, progress=percent_of(anew, None)))
     elif isinstance(event, Task.TaskCreated):
         # Before any task is at work, the first one stands for the run.
         columns = [RUN_PROGRESS.c.task, *([RUN_PROGRESS.c.main_task_name] if is_main_task(event.task_name) else [])]

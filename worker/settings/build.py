@@ -59,7 +59,9 @@ def build(layers: Layers, environ: Mapping[str, str]) -> models.Settings:
             secret = read_secret("SQLALCHEMY_URL", environ, warnings)
             values |= {} if secret is None else {"sqlalchemy_url": secret}
         sections[name.lower()] = model.model_validate(values)
-    workflows, notes = read_workflows(layers.sections.get(WORKFLOWS, {}), _read_switch)
+    workflows, notes = read_workflows(
+        layers.sections.get(WORKFLOWS, {}), lambda entry, reader: _read_entry(entry, reader, {}, [])
+    )
     settings = models.Settings.model_validate(
         sections
         | {
@@ -155,10 +157,6 @@ def _read_variable(
                 )
                 return {}
     return {}
-
-
-def _read_switch(entry: Entry) -> bool:
-    return bool(_read_entry(entry, reading.BOOLEAN, {}, []))
 
 
 def _read_converters(entries: Mapping[str, Entry], warnings: list[str]) -> dict[str, str]:

@@ -209,6 +209,26 @@ class WorkerKnobs(_Frozen):
     ] = Field(default="own", description="what writes OME-Zarr")
 
 
+class RetrySettings(_Frozen):
+    """Keys ``<workflow>_retry_…``: whether a job that ran out of memory or time is tried again with more of it."""
+
+    max: Annotated[int, Written(reading.integer(0, 8))] = Field(
+        default=0, description="how often it is tried again after the first time; 0: never"
+    )
+    memory_factor: Annotated[float, Written(reading.FACTOR)] = Field(
+        default=2.0, description="so many times the memory it had, if it ran out of memory"
+    )
+    memory_max_mib: Annotated[int | None, Written(reading.MEMORY, key="memory_max")] = Field(
+        default=None, description="never more memory than this"
+    )
+    time_factor: Annotated[float, Written(reading.FACTOR)] = Field(
+        default=2.0, description="so many times the time it had, if it ran out of time"
+    )
+    time_max_s: Annotated[int | None, Written(reading.DURATION, key="time_max")] = Field(
+        default=None, description="never more time than this"
+    )
+
+
 class WorkflowSettings(_Frozen):
     """One workflow of ``[MODELS]`` or ``[WORKFLOWS]``.
 
@@ -226,6 +246,9 @@ class WorkflowSettings(_Frozen):
         description="options of sbatch without the leading --; None is an option without a value",
     )
     use_gpu: bool = Field(default=False, description="whether it runs on a GPU unless told otherwise")
+    retry: RetrySettings | None = Field(
+        default=None, description="how its jobs are tried again with more memory or time; None: they are not"
+    )
 
 
 class Settings(_Frozen):

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from worker.settings.amounts import duration_s, memory_mib
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+MAX_FACTOR = 100.0
+"""So much more memory or time at once is a slip of the pen."""
 
 TRUE_WORDS = ("true", "1", "yes", "y", "on")
 FALSE_WORDS = ("false", "0", "no", "n", "off")
@@ -89,13 +94,15 @@ def _one_word(text: str) -> str:
     return text
 
 
-def integer(minimum: int) -> Reader:
+def integer(minimum: int, maximum: int | None = None) -> Reader:
     """Make a reader of whole numbers.
 
     Parameters
     ----------
     minimum : int
         The smallest number allowed.
+    maximum : int, optional
+        The greatest number allowed.
 
     Returns
     -------
@@ -104,11 +111,19 @@ def integer(minimum: int) -> Reader:
     """
 
     def read(text: str) -> int:
-        if not _INTEGER.fullmatch(text) or int(text) < minimum:
+        if not _INTEGER.fullmatch(text) or int(text) < minimum or (maximum is not None and int(text) > maximum):
             raise ValueError(text)
         return int(text)
 
-    return Reader(f"a whole number of at least {minimum}", read, one_word=True)
+    allowed = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+    return Reader(f"a whole number {allowed}", read, one_word=True)
+
+
+def _factor(text: str) -> float:
+    value = float(text)
+    if not 1 < value <= MAX_FACTOR:
+        raise ValueError(text)
+    return value
 
 
 def seconds(minimum_s: float) -> Reader:
@@ -157,6 +172,9 @@ def one_of(*choices: str) -> Reader:
 
 
 TEXT = Reader("any text", str)
+FACTOR = Reader(f"a number greater than 1, at most {MAX_FACTOR:g}", _factor, one_word=True)
+MEMORY = Reader("an amount of memory, such as 64G or 500M", memory_mib, one_word=True)
+DURATION = Reader("a time as sbatch takes it, such as 08:00:00 or 2-00:00:00", duration_s, one_word=True)
 WORD = Reader("one word", _one_word, one_word=True)
 BOOLEAN = Reader("one of " + ", ".join(TRUE_WORDS + FALSE_WORDS), _boolean, one_word=True)
 LOCAL_PATH = Reader("a path on this machine", Path)

@@ -8,6 +8,11 @@ key                                    meaning
 ``<wf>_job``                           its job script
 ``<wf>_job_<flag>``                    ``--<flag>=<value>`` for sbatch; without ``=``: ``--<flag>``
 ``<wf>_use_gpu``                       whether it runs on a GPU
+``<wf>_retry_max``                     how often a job that ran out of memory or time is tried again
+``<wf>_retry_memory_factor``           ... with so many times the memory that it had
+``<wf>_retry_memory_max``              ... but never more than this
+``<wf>_retry_time_factor``             ... with so many times the time that it had
+``<wf>_retry_time_max``                ... but never more than this
 =====================================  ==============================================================
 
 Names may themselves end in ``_repo`` or hold ``_job_``, so a key belongs to the longest workflow that it fits, and
@@ -21,16 +26,18 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from worker.settings import models
+from worker.settings import models, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from worker.settings.ini import Entry
 
-_OWN = ("_repo", "_job", "_use_gpu")
+_RETRY = "_retry_"
+_RETRY_FIELDS = models.written_fields(models.RetrySettings)
+_OWN = ("_repo", "_job", "_use_gpu", *(f"{_RETRY}{key}" for key in _RETRY_FIELDS))
 _FLAG = "_job_"
-_ORPHAN = re.compile(r"(?P<name>.+?)(?P<rest>_repo|_use_gpu|_job|_job_.+)")
+_ORPHAN = re.compile(rf"(?P<name>.+?)(?P<rest>_repo|_use_gpu|_job|{_RETRY}(?:{'|'.join(_RETRY_FIELDS)})|_job_.+)")
 _FLAG_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -43,7 +50,7 @@ class _Draft:
 
 def read_workflows(
     entries: Mapping[str, Entry],
-    read_switch: Callable[[Entry], bool],
+    read_value: Callable[[Entry, reading.Reader], object],
 ) -> tuple[dict[str, models.WorkflowSettings], list[str]]:
     """Read the merged section of workflows.
 
@@ -51,8 +58,8 @@ def read_workflows(
     ----------
     entries : Mapping[str, Entry]
         The entries by lower-case key.
-    read_switch : Callable[[Entry], bool]
-        Reads a value that is not blank as true or false.
+    read_value : Callable[[Entry, Reader], object]
+        Reads a value that is not blank.
 
     Returns
     -------
@@ -72,7 +79,8 @@ def read_workflows(
             repo=_text(draft.own.get("_repo")),
             job=_text(draft.own.get("_job")),
             job_flags=read_flags(draft.flags, warnings),
-            use_gpu=gpu is not None and not gpu.blank and read_switch(gpu),
+            use_gpu=gpu is not None and not gpu.blank and bool(read_value(gpu, reading.BOOLEAN)),
+            retry=_read_retry(draft, read_value, warnings),
         )
     return workflows, warnings
 
@@ -110,6 +118,27 @@ def read_flags(entries: Mapping[str, Entry], warnings: list[str]) -> dict[str, s
     return flags
 
 
+def _read_retry(
+    draft: _Draft, read_value: Callable[[Entry, reading.Reader], object], warnings: list[str]
+) -> models.RetrySettings | None:
+    """Read how jobs are tried again; None if they are not."""
+    values: dict[str, object] = {}
+    written: list[Entry] = []
+    for key, (name, mark) in _RETRY_FIELDS.items():
+        entry = draft.own.get(f"{_RETRY}{key}")
+        if entry is not None and not entry.blank:
+            values[name] = read_value(entry, mark.reader)
+            written.append(entry)
+    if values.get("max"):
+        return models.RetrySettings.model_validate(values)
+    if written and "max" not in values:
+        warnings.append(
+            f"{written[0].where}: {written[0].spelling} has no effect without {draft.entry.key}{_RETRY}max, "
+            "which says how often a job is tried again."
+        )
+    return None
+
+
 def _assign(entries: Mapping[str, Entry]) -> tuple[dict[str, _Draft], list[str]]:
     drafts: dict[str, _Draft] = {}
     warnings: list[str] = []
@@ -118,7 +147,7 @@ def _assign(entries: Mapping[str, Entry]) -> tuple[dict[str, _Draft], list[str]]
         entry = entries[key]
         fit = _longest_fit(key, drafts)
         # No option of sbatch ends in _repo: <wf>_job_<flag> with a repository of its own is a workflow.
-        if fit is not None and not (fit[1].startswith(_FLAG) and f"{key}_repo" in entries):
+        if fit is not None and not (fit[1].startswith((_FLAG, _RETRY)) and f"{key}_repo" in entries):
             draft, rest = fit
             if rest in _OWN:
                 draft.own[rest] = entry

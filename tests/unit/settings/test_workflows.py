@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.errors import RequestError, SettingsError
+from worker.settings.models import RetrySettings
 
 if TYPE_CHECKING:
     from tests.unit.settings.conftest import Load
@@ -116,3 +117,64 @@ def test_asking_for_a_workflow_that_is_not_there_names_the_nearest(load: Load) -
     settings = load("[MODELS]\ncellpose=c\n")
     with pytest.raises(RequestError, match=r"no workflow 'celpose'.*Did you mean cellpose\?"):
         settings.workflow("celpose")
+
+
+def test_a_job_is_not_tried_again_unless_that_is_set(load: Load) -> None:
+    assert load("[MODELS]\nspots=s\n").workflow("spots").retry is None
+    assert load("[MODELS]\nspots=s\nspots_retry_max=0\n").workflow("spots").retry is None
+
+
+def test_a_job_is_tried_again_with_twice_as_much_unless_told_otherwise(load: Load) -> None:
+    settings = load("[MODELS]\nspots=s\nspots_retry_max=2\n")
+    assert settings.workflow("spots").retry == RetrySettings(
+        max=2, memory_factor=2.0, memory_max_mib=None, time_factor=2.0, time_max_s=None
+    )
+    assert settings.warnings == ()
+
+
+def test_memory_and_time_are_bounded_as_sbatch_writes_them(load: Load) -> None:
+    settings = load(
+        "[MODELS]\nspots=s\nspots_retry_max=3\nspots_retry_memory_factor=1.5\nspots_retry_memory_max=64G\n"
+        "spots_retry_time_factor=4\nspots_retry_time_max=1-08:00:00\n"
+    )
+    assert settings.workflow("spots").retry == RetrySettings(
+        max=3, memory_factor=1.5, memory_max_mib=65536, time_factor=4.0, time_max_s=115200
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("retry_max", "9", "from 0 to 8"),
+        ("retry_max", "often", "from 0 to 8"),
+        ("retry_memory_factor", "1", "greater than 1"),
+        ("retry_memory_factor", "nan", "greater than 1"),
+        ("retry_memory_max", "much", "an amount of memory"),
+        ("retry_time_max", "UNLIMITED", "a time as sbatch takes it"),
+    ],
+)
+def test_what_cannot_be_retried_with_is_refused_with_its_line(load: Load, key: str, value: str, allowed: str) -> None:
+    with pytest.raises(SettingsError, match=rf"0\.ini:3: \[MODELS\] spots_{key} = '{value}'.*{allowed}"):
+        load(f"[MODELS]\nspots=s\nspots_{key}={value}\n")
+
+
+def test_a_misspelt_retry_key_is_a_warning_with_the_nearest(load: Load) -> None:
+    settings = load("[MODELS]\nspots=s\nspots_retry_max=1\nspots_retry_memory_faktor=2\n")
+    (warning,) = settings.warnings
+    assert "spots_retry_memory_faktor is not known and ignored; did you mean spots_retry_memory_factor?" in warning
+
+
+def test_a_retry_key_without_a_number_of_times_has_no_effect_and_says_so(load: Load) -> None:
+    settings = load("[MODELS]\nspots=s\nspots_retry_memory_max=64G\n")
+    (warning,) = settings.warnings
+    assert "0.ini:3: spots_retry_memory_max has no effect without spots_retry_max" in warning
+
+
+def test_a_retry_key_of_no_workflow_is_a_warning(load: Load) -> None:
+    (warning,) = load("[MODELS]\nspots=s\nspot_retry_max=1\n").warnings
+    assert "there is no workflow spot; did you mean spots_retry_max?" in warning
+
+
+def test_a_workflow_may_be_named_like_a_retry_key(load: Load) -> None:
+    settings = load("[MODELS]\nspots=s\nspots_retry_max=folder\nspots_retry_max_repo=r\n")
+    assert list(settings.workflows) == ["spots", "spots_retry_max"]
