@@ -204,6 +204,10 @@ class WorkerKnobs(_Frozen):
         default=120.0,
         description="seconds for which a job that Slurm does not list is waited for",
     )
+    batch_parallel_max: Annotated[int, _knob(reading.integer(1), "batch_parallel_max")] = Field(
+        default=4,
+        description="batches of one run that may be at work at the same time",
+    )
     exporter: Annotated[
         Literal["own", "omero-cli-zarr"], _knob(reading.one_of("own", "omero-cli-zarr"), "exporter")
     ] = Field(default="own", description="what writes OME-Zarr")
