@@ -44,23 +44,27 @@ def accept(tracker: WorkflowTracker, request: RunRequest, *, run_id: UUID | None
     HistoryUnavailable
         If the run could not be recorded. Nothing has been started then.
     """
-    release = version("omero-worker")
     chosen = {"Data_Type": request.data_type, "IDs": list(request.ids)}
     tasks: list[TaskSpec] = []
     if request.batch is None:
-        tasks.append(TaskSpec(EXPORT_TASK, release, chosen, {"Format": request.export_format}))
+        tasks.append(TaskSpec(EXPORT_TASK, release(), chosen, {"Format": request.export_format}))
         for workflow in request.workflows:
             tasks.append(TaskSpec(workflow.name, workflow.version, chosen, dict(workflow.parameters)))
-            tasks.append(TaskSpec(IMPORT_TASK, release, chosen, dict(request.output)))
+            tasks.append(TaskSpec(IMPORT_TASK, release(), chosen, dict(request.output)))
     return tracker.accept(
         name=RUN_NAME if request.batch is None else PARENT_NAME,
-        description=f"{describe(request)}\n{release}",
+        description=f"{describe(request)}\n{release()}",
         user=request.user_id,
         group=request.group_id,
         request=request.model_dump(mode="json"),
         tasks=tasks,
         **({} if run_id is None else {"run_id": run_id}),
     )
+
+
+def release() -> str:
+    """Version of this worker, which stands with what it records."""
+    return version("omero-worker")
 
 
 def describe(request: RunRequest) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from worker.engine.batches import number_of
 from worker.engine.steps.bring_in import bring_in
 from worker.engine.steps.cancel import cancel
+from worker.engine.steps.child import cancel_children, child
 from worker.engine.steps.export import export_pixels
 from worker.engine.steps.fetch import fetch
+from worker.engine.steps.split import split
 from worker.engine.steps.submit import submit
 from worker.engine.steps.tidy import tidy
 from worker.engine.steps.watch import watch
@@ -26,6 +29,9 @@ STEPS: Mapping[str, Callable[[StepContext], Outcome]] = {
     "import": bring_in,
     "tidy": tidy,
     "cancel": cancel,
+    "split": split,
+    "child": child,
+    "cancel_children": cancel_children,
 }
 """Step functions by kind."""
 
@@ -48,3 +54,7 @@ def close_tasks(context: StepContext, step: Step, message: str) -> None:
         context.tracker.fail_task(context.own_branch.task_id, message)
     elif step.kind in ("fetch", "import"):
         context.tracker.fail_task(context.own_branch.import_task_id, message)
+    elif step.kind == "child":
+        # The task of a batch is added by this very step.
+        for task_id in context.tracker.run(context.run_id).tasks[number_of(step.name) - 1 :][:1]:
+            context.tracker.fail_task(task_id, message)
