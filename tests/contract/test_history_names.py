@@ -46,7 +46,7 @@ EVENTS = {
     "biomero.eventsourcing:WorkflowRun.StepsReopened": ["steps", "reason", "by"],
     "biomero.eventsourcing:Task.SubmissionIntended": ["key"],
     "biomero.eventsourcing:Task.TaskReopened": ["reason"],
-    "biomero.eventsourcing:Task.ResubmissionPlanned": ["attempt", "flags", "reason"],
+    "biomero.eventsourcing:Task.ResubmissionPlanned": ["attempt", "cause", "flags", "reason"],
 }
 
 NEVER_RECORDED = {"Event", "Created"}
@@ -218,8 +218,8 @@ def test_snapshots_have_a_new_format_number_when_an_aggregate_changes() -> None:
     assert SNAPSHOT_FORMAT == 2
     assert {name: " ".join(sorted(attributes)) for name, attributes in shapes.items()} == {
         "run": "cancel_requested_by description error_message group name paused_reason request status steps tasks user",
-        "task": "attempt flags input_data job_id job_ids params progress result_message results state status "
-        "submission_key task_name task_version workflow_id",
+        "task": "attempt earlier_attempts flags input_data job_id job_ids params progress result_message results state "
+        "status submission_key task_name task_version workflow_id",
         "step": "attempts data key last_error retry_at state",
     }
 

@@ -1,6 +1,6 @@
 """The domain: runs, their steps, and their tasks."""
 
-from worker.history.task import Resubmission, Task, TaskState, job_number
+from worker.history.task import BY_HAND, Resubmission, Task, TaskState, job_number
 from worker.history.workflow_run import RunStatus, StepState, WorkflowRun
 
-__all__ = ["Resubmission", "RunStatus", "StepState", "Task", "TaskState", "WorkflowRun", "job_number"]
+__all__ = ["BY_HAND", "Resubmission", "RunStatus", "StepState", "Task", "TaskState", "WorkflowRun", "job_number"]

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
+BY_HAND = "BY_HAND"
+"""Cause of another attempt that a person asked for."""
+
 TaskState = Literal["CREATED", "STARTED", "COMPLETED", "FAILED"]
 
 
@@ -42,6 +45,8 @@ class Resubmission:
 
     attempt: int
     """Number of the attempt, one more than that of the job before."""
+    cause: str
+    """What became of that job: ``OUT_OF_MEMORY``, ``TIMEOUT``, ``LOST``; ``BY_HAND`` if a person wants another."""
     flags: Mapping[str, str] = field(default_factory=dict)
     """Options of sbatch, without ``--``, that override the settings from now on."""
 
@@ -170,12 +175,21 @@ class Task(Aggregate, created_event_name="TaskCreated"):
 
         TOPIC = "biomero.eventsourcing:Task.ResubmissionPlanned"
         attempt: int
+        cause: str
         flags: dict[str, str]
         reason: str
 
         def apply(self, aggregate: Task) -> None:
-            """Begin anew under another key; the earlier jobs are history."""
+            """Begin anew under another key; the job before is history."""
             aggregate.begin_anew()
+            aggregate.earlier_attempts.append(
+                {
+                    "key": aggregate.submission_key,
+                    "job_id": aggregate.job_id,
+                    "cause": self.cause,
+                    "reason": self.reason,
+                }
+            )
             aggregate.attempt = self.attempt
             aggregate.flags = self.flags
             aggregate.submission_key = None
@@ -199,6 +213,7 @@ class Task(Aggregate, created_event_name="TaskCreated"):
         self.job_id: int | None = None
         self.attempt = 1
         self.flags: dict[str, str] = {}
+        self.earlier_attempts: list[dict[str, Any]] = []
         self.status = "CREATED"
         self.progress: str | None = None
         self.result_message: str | None = None
@@ -209,6 +224,22 @@ class Task(Aggregate, created_event_name="TaskCreated"):
     def next_key(self) -> str:
         """Key under which the job of the present attempt is submitted: the task's uuid, from the second on numbered."""
         return str(self.id) if self.attempt == 1 else f"{self.id}.{self.attempt}"
+
+    def tries(self, *causes: str) -> list[dict[str, Any]]:
+        """List the earlier attempts that ended for one of these causes since a person last asked for another.
+
+        Parameters
+        ----------
+        *causes : str
+            The causes.
+
+        Returns
+        -------
+        list of dict
+            ``key``, ``job_id``, ``cause`` and ``reason`` of each, in their order.
+        """
+        begin = max((n for n, entry in enumerate(self.earlier_attempts, 1) if entry["cause"] == BY_HAND), default=0)
+        return [entry for entry in self.earlier_attempts[begin:] if entry["cause"] in causes]
 
     def begin_anew(self) -> None:
         """Forget how the task has ended; it has not got anywhere yet. Only events call this."""
@@ -264,7 +295,9 @@ class Task(Aggregate, created_event_name="TaskCreated"):
                 f"Task {self.id} is at attempt {self.attempt}; the next cannot be {plan.attempt}.",
                 remedy="Read the task again.",
             )
-        self.trigger_event(self.ResubmissionPlanned, attempt=plan.attempt, flags=dict(plan.flags), reason=reason)
+        self.trigger_event(
+            self.ResubmissionPlanned, attempt=plan.attempt, cause=plan.cause, flags=dict(plan.flags), reason=reason
+        )
 
     def add_job_id(self, job_id: int | str) -> None:
         """Record the id under which Slurm took the task's job.
