@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 python := .venv/bin/python
 
-.PHONY: help install lab-up lab-down lab-status lint test test-slow docker-test demo bench lock
+.PHONY: help install lab-up lab-down lab-status lint test test-slow docker-test demo bench soak lock
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ demo: install lab-up  ## one analysis from the dialog to the results, as a perso
 
 bench: install lab-up  ## measure
 	@$(python) -m tests.bench
+
+soak: install lab-up  ## many runs with an engine that is killed every 30 s: make soak RUNS=1000
+	@$(python) -m tests.soak --runs $(or $(RUNS),1000)
 
 lock:  ## regenerate requirements.lock (the container's) and requirements-dev.lock
 	@tests/lab/install/lock.sh
