@@ -16,7 +16,7 @@ from worker.analyses import catalogue as catalogues
 from worker.analyses.catalogue import Catalogue, CatalogueEntry
 from worker.analyses.model import Analysis, Parameter
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "__workflows" / "SLURM_Run_Workflow.py"
+SCRIPTS = Path(__file__).parents[2] / "scripts" / "__workflows"
 NO = "--NO THANK YOU--"
 
 # Name, type, grouping, optional, default, values: section 1.1 of the reference.
@@ -47,6 +47,19 @@ FIXED: list[tuple[str, type, str, bool, object, list[str] | None]] = [
     ("Cleanup?", RBoolI, "02.9", True, True, None),
 ]
 
+# Section 1.2: what is not as above, and where it comes.
+_BATCHED_CHANGES: dict[str, list[tuple[str, type, str, bool, object, list[str] | None]]] = {
+    "Data_Type": [("Data_Type", RStringI, "01.1", False, "Image", ["Dataset", "Image", "Plate"])],
+    "Use_ZARR_Format": [
+        ("Batch_Size", RIntI, "01.4", False, 32, None),
+        ("Use_ZARR_Format", RBoolI, "01.5", True, False, None),
+    ],
+    "OME-Zarr_version": [("OME-Zarr_version", RStringI, "01.5.1", True, "0.4", ["0.4", "0.5"])],
+    "1) Zip attachment to parent": [("1) Zip attachment to parent", RBoolI, "02.2", True, False, None)],
+    "Cleanup?": [],
+}
+BATCHED = [changed for row in FIXED for changed in _BATCHED_CHANGES.get(row[0], [row])]
+
 CELLPOSE = Analysis(
     "Cellpose",
     "Finds cells.",
@@ -55,7 +68,7 @@ CELLPOSE = Analysis(
     (
         Parameter("use_gpu", "GPU", "boolean", default=False, optional=True, flag="--use_gpu"),
         Parameter("diameter", "Diameter", "integer", default=30, optional=True, flag="--diameter"),
-        Parameter("prob_threshold", "Threshold", "float", default=0.5, optional=True, flag="--prob_threshold"),
+        Parameter("prob_threshold", "Threshold", "float", default=0.5, optional=False, flag="--prob_threshold"),
         Parameter(
             "cp_model", "Model", "string", default="nuclei", optional=True, flag="--m", choices=("nuclei", "cyto")
         ),
@@ -75,8 +88,8 @@ WORKFLOWS: list[tuple[str, type, str, object, list[str] | None]] = [
 
 
 @pytest.fixture(scope="module")
-def params(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What OMERO learns of the script, parsed as OMERO does it."""
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What OMERO learns of the scripts, parsed as OMERO does it."""
     state_dir = tmp_path_factory.mktemp("state")
     entries = (
         CatalogueEntry("cellpose", ("v1.10", "v1.9"), CELLPOSE),
@@ -85,22 +98,46 @@ def params(tmp_path_factory: pytest.TempPathFactory) -> Any:
     catalogues.save(catalogues.catalogue_path(state_dir), Catalogue(entries, "2026-01-02T03:04:05+00:00"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMERO_WORKER_STATE_DIR", str(state_dir))
-        return parse_file(str(SCRIPT))
+        return {path.name: parse_file(str(path)) for path in SCRIPTS.glob("*.py")}
 
 
-def test_the_title_is_the_one_that_the_plugin_looks_for(params: Any) -> None:
+@pytest.fixture(scope="module")
+def params(parsed: dict[str, Any]) -> Any:
+    return parsed["SLURM_Run_Workflow.py"]
+
+
+@pytest.fixture(scope="module")
+def batched(parsed: dict[str, Any]) -> Any:
+    return parsed["SLURM_Run_Workflow_Batched.py"]
+
+
+def test_the_titles_are_those_that_the_plugin_looks_for(params: Any, batched: Any) -> None:
     assert params.name == "Slurm Workflow"
+    assert batched.name == "Slurm Workflow (Batched)"
 
 
-def test_the_dialog_is_never_cached(params: Any) -> None:
-    assert params.namespaces == ["openmicroscopy.org/omero/scripts/job/dynamic"]
+def test_no_dialog_is_ever_cached(parsed: dict[str, Any]) -> None:
+    for params in parsed.values():
+        assert params.namespaces == ["openmicroscopy.org/omero/scripts/job/dynamic"]
 
 
 @pytest.mark.parametrize(("name", "kind", "grouping", "optional", "default", "values"), FIXED)
 def test_a_fixed_field_is_as_it_ever_was(
     params: Any, name: str, kind: type, grouping: str, optional: bool, default: object, values: list[str] | None
 ) -> None:
-    field = params.inputs[name]
+    check_fixed(params.inputs[name], kind, grouping, optional, default, values)
+
+
+@pytest.mark.parametrize(("name", "kind", "grouping", "optional", "default", "values"), BATCHED)
+def test_a_fixed_field_of_the_batched_dialog_is_as_it_ever_was(
+    batched: Any, name: str, kind: type, grouping: str, optional: bool, default: object, values: list[str] | None
+) -> None:
+    check_fixed(batched.inputs[name], kind, grouping, optional, default, values)
+
+
+def check_fixed(
+    field: Any, kind: type, grouping: str, optional: bool, default: object, values: list[str] | None
+) -> None:
     assert type(field.prototype) is kind
     assert (field.grouping, field.optional) == (grouping, optional)
     assert (unwrap(field.prototype) if field.useDefault else None) == default
@@ -118,8 +155,23 @@ def test_a_field_of_a_workflow_is_as_it_ever_was(
     assert unwrap(field.values) == values
 
 
-def test_there_are_no_other_fields(params: Any) -> None:
+def test_there_are_no_other_fields(params: Any, batched: Any) -> None:
     assert set(params.inputs) == {row[0] for row in FIXED} | {row[0] for row in WORKFLOWS}
+    assert set(batched.inputs) == {row[0] for row in BATCHED} | {row[0] for row in WORKFLOWS}
+
+
+def test_fields_of_workflows_in_the_batched_dialog_are_demanded_where_their_descriptor_does(
+    params: Any, batched: Any
+) -> None:
+    demanded = [name for name, *_ in WORKFLOWS if not batched.inputs[name].optional]
+    assert demanded == ["cellpose_|_prob_threshold"]
+    for name, *_ in WORKFLOWS:
+        one, other = params.inputs[name], batched.inputs[name]
+        assert (type(one.prototype), unwrap(one.prototype), one.grouping) == (
+            type(other.prototype),
+            unwrap(other.prototype),
+            other.grouping,
+        )
 
 
 def test_ids_are_a_list_of_longs(params: Any) -> None:

@@ -1,12 +1,12 @@
-"""The fixed fields of the dialog "Slurm Workflow": names, kinds, groupings and defaults, in one table.
+"""The fixed fields of the dialogs "Slurm Workflow" and "Slurm Workflow (Batched)": names, kinds, groupings, defaults.
 
 The names are a contract: OMERO.biomero, OMERO.web and people's habits know them. Only the standard library, because
-the table is read whenever OMERO.web opens the dialog.
+the tables are read whenever OMERO.web opens a dialog.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 TITLE = "Slurm Workflow"
@@ -15,7 +15,7 @@ TITLE = "Slurm Workflow"
 NO = "--NO THANK YOU--"
 """What stands in a text field that is not used."""
 
-FieldKind = Literal["text", "switch", "object", "objects"]
+FieldKind = Literal["text", "switch", "number", "object", "objects"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class Field:
         Key of the input; OMERO.web shows it with blanks in the place of underscores.
     grouping : str
         Where it stands: OMERO.web sorts by this text and indents ``02.x`` below ``02``.
-    kind : {"text", "switch", "object", "objects"}
-        Text, checkbox, id of an OMERO object, list of ids.
+    kind : {"text", "switch", "number", "object", "objects"}
+        Text, checkbox, whole number, id of an OMERO object, list of ids.
     description : str
         The hint that OMERO.web shows.
-    default : str or bool or None
+    default : str or bool or int or None
         What it holds at first; None for nothing.
     values : tuple of str
         The only texts allowed, if not empty.
@@ -46,7 +46,7 @@ class Field:
     grouping: str
     kind: FieldKind
     description: str
-    default: str | bool | None = None
+    default: str | bool | int | None = None
     values: tuple[str, ...] = ()
     required: bool = False
     option: str = ""
@@ -102,6 +102,14 @@ SELECT_IMPORT = Field(
     default=True,
     required=True,
 )
+ZIP_TO_PARENT = Field(
+    "1) Zip attachment to parent",
+    "02.2",
+    "switch",
+    "Attach everything that the analysis wrote, as one zip, to the project or plate.",
+    default=True,
+    option="zip_to_parent",
+)
 NEW_DATASET = Field(
     "3a) Import into NEW Dataset",
     "02.5",
@@ -151,14 +159,7 @@ FIXED: tuple[Field, ...] = (
     USE_ZARR,
     ZARR_VERSION,
     SELECT_IMPORT,
-    Field(
-        "1) Zip attachment to parent",
-        "02.2",
-        "switch",
-        "Attach everything that the analysis wrote, as one zip, to the project or plate.",
-        default=True,
-        option="zip_to_parent",
-    ),
+    ZIP_TO_PARENT,
     Field(
         "2) Attach to original images",
         "02.4",
@@ -257,6 +258,61 @@ FIXED: tuple[Field, ...] = (
     CLEANUP,
 )
 """Every field that does not depend on the workflows, in the order of the dialog."""
+
+BATCH_SIZE = Field(
+    "Batch_Size",
+    "01.4",
+    "number",
+    "Images in a batch (plates, where results go into a screen). Each batch is a run of its own.",
+    default=32,
+    required=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialog:
+    """What one script asks for.
+
+    Parameters
+    ----------
+    title : str
+        Name of the dialog.
+    purpose : str
+        What it is for, in a sentence.
+    fixed : tuple of Field
+        Every field that does not depend on the workflows, in their order.
+    keeps_optional : bool
+        Whether a parameter that its descriptor demands is demanded by OMERO too; otherwise none is.
+    """
+
+    title: str
+    purpose: str
+    fixed: tuple[Field, ...]
+    keeps_optional: bool = False
+
+    def field(self, name: str) -> Field | None:
+        """The fixed field of that name, if there is one."""
+        return next((field for field in self.fixed if field.name == name), None)
+
+
+RUN = Dialog(TITLE, "Run analyses on the Slurm cluster and bring their results back into OMERO.", FIXED)
+"""The dialog of ``SLURM_Run_Workflow.py``."""
+
+_BATCHED_CHANGES: dict[str, tuple[Field, ...]] = {
+    DATA_TYPE.name: (replace(DATA_TYPE, default="Image", values=("Dataset", "Image", "Plate")),),
+    USE_ZARR.name: (BATCH_SIZE, replace(USE_ZARR, grouping="01.5")),
+    ZARR_VERSION.name: (replace(ZARR_VERSION, grouping="01.5.1"),),
+    ZIP_TO_PARENT.name: (replace(ZIP_TO_PARENT, default=False),),
+    CLEANUP.name: (),
+}
+
+BATCHED = Dialog(
+    "Slurm Workflow (Batched)",
+    "Split a selection into batches, run analyses on each on the Slurm cluster, and bring all results back into OMERO.",
+    tuple(changed for field in FIXED for changed in _BATCHED_CHANGES.get(field.name, (field,))),
+    keeps_optional=True,
+)
+"""The dialog of ``SLURM_Run_Workflow_Batched.py``: that of a single run, but for these fields."""
 
 SELECTS_OUTPUT: frozenset[str] = frozenset(
     {

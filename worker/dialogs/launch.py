@@ -18,6 +18,7 @@ from omero.gateway import BlitzGateway
 from omero.model import DatasetI, ImageI
 from omero.rtypes import robject, rstring
 
+from worker.dialogs import fields
 from worker.dialogs.reading import read_request
 from worker.engine.accept import accept
 from worker.engine.assembly import open_record, open_resources
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from worker.analyses.catalogue import Catalogue
+    from worker.dialogs.fields import Dialog
     from worker.engine.assembly import Record
     from worker.engine.attached import RunOutcome
 
@@ -127,7 +129,7 @@ class Teller:
             self._client.setOutput(name, value)
 
 
-def launch(client: Any, catalogue: Catalogue) -> int:
+def launch(client: Any, catalogue: Catalogue, dialog: Dialog = fields.RUN) -> int:
     """Do what was filled in: record the run and follow it to its end.
 
     Parameters
@@ -136,6 +138,8 @@ def launch(client: Any, catalogue: Catalogue) -> int:
         The script's client, with its session and its inputs. It stays open.
     catalogue : Catalogue
         What can be run, as the dialog showed it.
+    dialog : Dialog
+        What was filled in.
 
     Returns
     -------
@@ -152,7 +156,7 @@ def launch(client: Any, catalogue: Catalogue) -> int:
             person = session.who(gateway)
             with session.translated("read the inputs of the script"):
                 inputs = client.getInputs(unwrap=True)
-            request = parse_request(read_request(inputs, catalogue, person))
+            request = parse_request(read_request(inputs, catalogue, person, dialog))
             with open_record() as record:
                 try:
                     # Whoever is told that nothing was started must be able to rely on it.

@@ -1,4 +1,4 @@
-"""Building the dialog "Slurm Workflow" from the catalogue of workflows.
+"""Building the dialogs of the workflow scripts from the catalogue of workflows.
 
 OMERO.web, and OMERO.biomero on each look at its status, run a script just to learn its parameters. So this module
 imports nothing but ``omero.scripts`` and the standard library, asks nobody, and builds a dialog from whatever the
@@ -23,12 +23,10 @@ if TYPE_CHECKING:
 
     from worker.analyses.catalogue import Catalogue, CatalogueEntry
     from worker.analyses.model import Parameter
-    from worker.dialogs.fields import Field
+    from worker.dialogs.fields import Dialog, Field
 
 _INT_LIMIT = 2**31
 """An ``RInt`` has 32 bits."""
-
-_PURPOSE = "Run analyses on the Slurm cluster and bring their results back into OMERO."
 
 
 def read_catalogue(environ: Mapping[str, str] | None = None) -> Catalogue:
@@ -47,23 +45,25 @@ def read_catalogue(environ: Mapping[str, str] | None = None) -> Catalogue:
     return catalogues.load(catalogues.catalogue_path(locations.state_dir(environ)))
 
 
-def describe(catalogue: Catalogue) -> str:
+def describe(catalogue: Catalogue, dialog: Dialog = fields.RUN) -> str:
     """Write the text at the top of the dialog: what it is for, and what a person should know before pressing Run.
 
     Parameters
     ----------
     catalogue : Catalogue
         What can be run.
+    dialog : Dialog
+        The dialog.
 
     Returns
     -------
     str
         The text.
     """
-    lines = [_PURPOSE]
+    lines = [dialog.purpose]
     if catalogue.note:
         lines.append(f"Please note: {catalogue.note}")
-    shown = offered(catalogue)
+    shown = offered(catalogue, dialog)
     lines.extend(f"{entry.name}: {entry.problem}" for entry in shown if entry.problem)
     empty = [entry.name for entry in shown if not entry.versions]
     if empty:
@@ -76,20 +76,22 @@ def describe(catalogue: Catalogue) -> str:
     return "\n".join(lines)
 
 
-def offered(catalogue: Catalogue) -> tuple[CatalogueEntry, ...]:
+def offered(catalogue: Catalogue, dialog: Dialog = fields.RUN) -> tuple[CatalogueEntry, ...]:
     """Say which workflows the dialog offers: those whose fields do not take the place of others.
 
     Parameters
     ----------
     catalogue : Catalogue
         What can be run.
+    dialog : Dialog
+        The dialog.
 
     Returns
     -------
     tuple of CatalogueEntry
         The entries, in their order.
     """
-    taken = {field.name for field in fields.FIXED}
+    taken = {field.name for field in dialog.fixed}
     entries: list[CatalogueEntry] = []
     for entry in catalogue.entries:
         own = {entry.name, fields.version_name(entry.name)}
@@ -101,22 +103,24 @@ def offered(catalogue: Catalogue) -> tuple[CatalogueEntry, ...]:
     return tuple(entries)
 
 
-def workflow_parameters(catalogue: Catalogue) -> list[Any]:
+def workflow_parameters(catalogue: Catalogue, dialog: Dialog = fields.RUN) -> list[Any]:
     """Build the parameters of the dialog.
 
     Parameters
     ----------
     catalogue : Catalogue
         What can be run.
+    dialog : Dialog
+        The dialog.
 
     Returns
     -------
     list of omero.scripts.Type
         The fixed fields, then for each workflow its checkbox, its version and its parameters.
     """
-    parameters = [_fixed(field) for field in fields.FIXED]
-    for index, entry in enumerate(offered(catalogue)):
-        parameters.extend(_workflow(entry, fields.workflow_grouping(index)))
+    parameters = [_fixed(field) for field in dialog.fixed]
+    for index, entry in enumerate(offered(catalogue, dialog)):
+        parameters.extend(_workflow(entry, fields.workflow_grouping(index), keeps_optional=dialog.keeps_optional))
     return parameters
 
 
@@ -134,10 +138,10 @@ def _fixed(field: Field) -> Any:
         about["default"] = field.default
     if field.values:
         about["values"] = list(field.values)
-    return Bool(field.name, **about) if field.kind == "switch" else String(field.name, **about)
+    return _KINDS[field.kind](field.name, **about)
 
 
-def _workflow(entry: CatalogueEntry, grouping: str) -> list[Any]:
+def _workflow(entry: CatalogueEntry, grouping: str, *, keeps_optional: bool) -> list[Any]:
     """Build the fields of one workflow."""
     about = entry.analysis.description if entry.analysis is not None else ""
     parameters = [
@@ -155,7 +159,7 @@ def _workflow(entry: CatalogueEntry, grouping: str) -> list[Any]:
     width = max(2, len(str(len(asked))))
     for number, parameter in enumerate(asked, start=1):
         name = fields.parameter_name(entry.name, parameter.id)
-        parameters.append(_parameter(name, f"{grouping}.{number:0{width}d}", parameter))
+        parameters.append(_parameter(name, f"{grouping}.{number:0{width}d}", parameter, keeps_optional=keeps_optional))
     return parameters
 
 
@@ -166,7 +170,7 @@ def _asked(entry: CatalogueEntry) -> list[Parameter]:
     return [parameter for parameter in entry.analysis.parameters if not parameter.set_by_server]
 
 
-def _parameter(name: str, grouping: str, parameter: Parameter) -> Any:
+def _parameter(name: str, grouping: str, parameter: Parameter, *, keeps_optional: bool) -> Any:
     """Build the field of one parameter.
 
     Numbers are ``Int`` and ``Float``: the Processor refuses the plain numbers that OMERO.biomero sends for ``Long`` and
@@ -178,6 +182,8 @@ def _parameter(name: str, grouping: str, parameter: Parameter) -> Any:
     default = read(parameter.default)
     if default is not None:
         about["default"] = default
+        # Without a default, OMERO would refuse to run the other workflows too.
+        about["optional"] = parameter.optional or not keeps_optional
     choices = [read(choice) for choice in parameter.choices]
     if choices and parameter.type != "boolean" and None not in choices:
         # A descriptor may give a default that its own choices leave out; OMERO would refuse the whole dialog.
@@ -224,6 +230,8 @@ def _switch(value: object) -> bool | None:
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
+
+_KINDS: Mapping[str, Any] = {"switch": Bool, "number": Int, "text": String}
 
 _TYPES: Mapping[str, tuple[Any, Any]] = {
     "integer": (Int, _integer),

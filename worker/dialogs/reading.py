@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from worker.analyses.catalogue import Catalogue, CatalogueEntry
     from worker.analyses.model import Analysis, Parameter, Value
+    from worker.dialogs.fields import Dialog
 
     class Person(Protocol):
         """Who pressed Run, and in which group; `worker.pixels.session.Identity` is one."""
@@ -46,7 +47,9 @@ _WHEN_SET = ("new_screen", "screen_id")
 """Import options that are left out of the request where they are not used."""
 
 
-def read_request(inputs: Mapping[str, Any], catalogue: Catalogue, person: Person) -> dict[str, Any]:
+def read_request(
+    inputs: Mapping[str, Any], catalogue: Catalogue, person: Person, dialog: Dialog = fields.RUN
+) -> dict[str, Any]:
     """Make a request of what was filled in.
 
     Parameters
@@ -57,6 +60,8 @@ def read_request(inputs: Mapping[str, Any], catalogue: Catalogue, person: Person
         What can be run.
     person : Person
         Who pressed Run, and in which group.
+    dialog : Dialog
+        What was filled in.
 
     Returns
     -------
@@ -68,30 +73,35 @@ def read_request(inputs: Mapping[str, Any], catalogue: Catalogue, person: Person
     RequestError
         It cannot be done as asked; the message names the field as the dialog shows it.
     """
-    workflows = _read_workflows(inputs, catalogue)
-    return {
-        "data_type": _read_choice(inputs, fields.DATA_TYPE),
+    workflows = _read_workflows(inputs, catalogue, dialog)
+    request = {
+        "data_type": _read_choice(inputs, dialog.field(fields.DATA_TYPE.name) or fields.DATA_TYPE),
         "ids": _read_ids(inputs),
         "workflows": workflows,
         "use_zarr": _read_switch(inputs, fields.USE_ZARR),
         "ome_zarr_version": _read_choice(inputs, fields.ZARR_VERSION),
-        "output": read_output(inputs),
+        "output": read_output(inputs, dialog),
         "email": _read_email(inputs, person),
-        "cleanup": _read_switch(inputs, fields.CLEANUP),
+        "cleanup": dialog.field(fields.CLEANUP.name) is None or _read_switch(inputs, fields.CLEANUP),
         "user_id": person.user_id,
         "user_name": person.user_name,
         "group_id": person.group_id,
         "group_name": person.group_name,
     }
+    if dialog.field(fields.BATCH_SIZE.name) is not None:
+        request["batch"] = {"size": _read_batch_size(inputs)}
+    return request
 
 
-def read_output(inputs: Mapping[str, Any]) -> dict[str, Any]:
+def read_output(inputs: Mapping[str, Any], dialog: Dialog = fields.RUN) -> dict[str, Any]:
     """Read where the results go.
 
     Parameters
     ----------
     inputs : Mapping
         The inputs of the script by name.
+    dialog : Dialog
+        What was filled in.
 
     Returns
     -------
@@ -103,7 +113,7 @@ def read_output(inputs: Mapping[str, Any]) -> dict[str, Any]:
     RequestError
         Nothing was chosen, choices contradict each other, or one is not to be had in this release.
     """
-    options = {field.option: _read_option(inputs, field) for field in fields.FIXED if field.option}
+    options = {field.option: _read_option(inputs, field) for field in dialog.fixed if field.option}
     if not any(options[option] for option in fields.SELECTS_OUTPUT):
         raise RequestError(
             f"Nothing is chosen under '{fields.SELECT_IMPORT.label}'.",
@@ -121,7 +131,7 @@ def read_output(inputs: Mapping[str, Any]) -> dict[str, Any]:
     if not options[fields.CREATE_ROIS.option]:
         options = {name: value for name, value in options.items() if "roi" not in name}
     known = {field.name for field in dataclasses.fields(ImportOptions)}
-    for field in fields.FIXED:
+    for field in dialog.fixed:
         if field.option in options and field.option not in known:
             raise RequestError(
                 f"'{field.label}' cannot be done by this release of the worker.",
@@ -130,9 +140,9 @@ def read_output(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _read_workflows(inputs: Mapping[str, Any], catalogue: Catalogue) -> list[dict[str, Any]]:
+def _read_workflows(inputs: Mapping[str, Any], catalogue: Catalogue, dialog: Dialog) -> list[dict[str, Any]]:
     """Read which workflows were ticked, in which versions, with which parameters."""
-    entries = {entry.name: entry for entry in offered(catalogue)}
+    entries = {entry.name: entry for entry in offered(catalogue, dialog)}
     for name, value in inputs.items():
         if value is True and fields.version_name(name) in inputs and name not in entries:
             raise RequestError(
@@ -272,6 +282,13 @@ def _read_object(inputs: Mapping[str, Any], field: fields.Field) -> int | None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise RequestError(f"'{field.label}' is {value!r}.", remedy="It must be the id of an object in OMERO.")
+    return value
+
+
+def _read_batch_size(inputs: Mapping[str, Any]) -> int:
+    value = inputs.get(fields.BATCH_SIZE.name, fields.BATCH_SIZE.default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise RequestError(f"'{fields.BATCH_SIZE.label}' is {value!r}.", remedy="It must be 1 or more.")
     return value
 
 

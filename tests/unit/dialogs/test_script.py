@@ -1,4 +1,4 @@
-"""The script of the dialog, opened as OMERO's Processor opens it."""
+"""The scripts of the dialogs, opened as OMERO's Processor opens it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 
 CHECKOUT = Path(__file__).parents[3]
-SCRIPT = CHECKOUT / "scripts" / "__workflows" / "SLURM_Run_Workflow.py"
+SCRIPTS = CHECKOUT / "scripts" / "__workflows"
+OFFERED = {
+    "SLURM_Run_Workflow.py": ("Slurm Workflow", 24),
+    "SLURM_Run_Workflow_Batched.py": ("Slurm Workflow (Batched)", 24),
+}
+"""Titles of the dialogs and number of their fields where there is no catalogue."""
 
 OPEN = """
 import json, sys
@@ -24,8 +29,13 @@ print(json.dumps({"name": params.name, "fields": len(params.inputs), "packages":
 """
 
 
+@pytest.fixture(scope="module", params=OFFERED)
+def script(request: pytest.FixtureRequest) -> Path:
+    return SCRIPTS / str(request.param)
+
+
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def opened(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A dialog, opened in a fresh process that can reach neither cluster nor web nor database, and has no catalogue."""
     environ = {
         "PATH": os.environ["PATH"],
@@ -34,13 +44,13 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Any:
         "SQLALCHEMY_URL_FILE": "/nonexistent",
         "OMERO_WORKER_CONFIG_FILE": "/nonexistent",
     }
-    command = [sys.executable, "-c", OPEN, str(SCRIPT)]
+    command = [sys.executable, "-c", OPEN, str(script)]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
-def test_a_dialog_opens_although_nothing_else_works(opened: Any) -> None:
-    assert (opened["name"], opened["fields"]) == ("Slurm Workflow", 24)
+def test_a_dialog_opens_although_nothing_else_works(opened: Any, script: Path) -> None:
+    assert (opened["name"], opened["fields"]) == OFFERED[script.name]
 
 
 @pytest.mark.parametrize("package", ["pydantic", "sqlalchemy", "paramiko", "numpy", "zarr", "structlog", "alembic"])
@@ -62,10 +72,10 @@ def test_opening_a_dialog_enters_no_room_but_those_of_dialogs_and_catalogue(open
     ]
 
 
-def test_the_script_is_short() -> None:
-    assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) < 80
+def test_the_script_is_short(script: Path) -> None:
+    assert len(script.read_text(encoding="utf-8").splitlines()) < 80
 
 
-def test_the_script_is_plain_ascii() -> None:
+def test_the_script_is_plain_ascii(script: Path) -> None:
     # OMERO's server reads scripts in the character set of its locale, and compares checksums.
-    assert SCRIPT.read_text(encoding="utf-8").isascii()
+    assert script.read_text(encoding="utf-8").isascii()
