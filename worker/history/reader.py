@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from worker.errors import RunNotFound
 from worker.history.codec import plain_fields
+from worker.history.domain import WorkflowRun
 from worker.history.tables import (
     biomero_workflow_progress_view,
     worker_run,
@@ -18,6 +19,7 @@ from worker.history.tables import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from worker.history.database import Database
@@ -200,6 +202,37 @@ class RunReader:
                 .order_by(run.updated_at, run.run_id)
             )
             return list(session.execute(query).scalars())
+
+    def changed_since(self, position: int | None, *, names: Sequence[str]) -> tuple[int, set[UUID]]:
+        """List the runs to which something has happened after a position of the log.
+
+        Parameters
+        ----------
+        position : int or None
+            The position; None: none has happened yet, as far as the caller is concerned.
+        names : sequence of str
+            The events of runs that count, such as ``CancelRequested``.
+
+        Returns
+        -------
+        tuple of int and set of UUID
+            The position from which to go on, and the runs.
+        """
+        event = workflowtracker_events.c
+        with self._database.reading() as session:
+            last: int = session.execute(sa.select(sa.func.coalesce(sa.func.max(event.id), 0))).scalar_one()
+            if position is None or last <= position:
+                return last, set()
+            changed = session.execute(
+                sa.select(event.originator_id)
+                .distinct()
+                .where(
+                    event.id > position,
+                    event.id <= last,
+                    event.topic.in_([f"{WorkflowRun.TOPIC}.{name}" for name in names]),
+                )
+            )
+            return last, set(changed.scalars())
 
 
 def _event_row(row: Any, run_id: UUID, task_name: str | None) -> EventRow:
