@@ -7,6 +7,7 @@ that was read earlier, can find that somebody else has written to it since.
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
@@ -104,6 +105,16 @@ class Changes:
         """Read an aggregate, as `load` does."""
         return load(self._repository, kind, aggregate_id)
 
+    def has(self, kind: type[A], aggregate_id: UUID) -> bool:
+        """Whether an aggregate is there.
+
+        Raises
+        ------
+        RunNotFound
+            If it is one of another kind.
+        """
+        return aggregate_id in self._repository and bool(self.load(kind, aggregate_id))
+
     def add(self, aggregate: Aggregate) -> None:
         """Append what has happened to an aggregate since it was read, or since it was last added."""
         self.events.extend(aggregate.collect_events())
@@ -125,6 +136,13 @@ class EventLog:
         self.repository = _repository(database.reading, self._mapper)
         self._reader = EventRecorder(database.reading)
         self.notification_log = LocalNotificationLog(self._reader, section_size=SECTION_SIZE)
+        self._checks: tuple[Callable[[Session], None], ...] = ()
+
+    def fenced(self, check: Callable[[Session], None]) -> EventLog:
+        """Make the same log with a further check, which each transaction calls before it reads anything."""
+        fenced = copy.copy(self)
+        fenced._checks = (*self._checks, check)  # noqa: SLF001 - our own copy
+        return fenced
 
     def transact(self, decide: Callable[[Changes], T]) -> tuple[T, bool]:
         """Change the history in one transaction.
@@ -195,6 +213,8 @@ class EventLog:
         try:
             with self._database.session() as session:
                 lock_log(session)
+                for check in self._checks:
+                    check(session)
                 inside = lambda: nullcontext(session)  # noqa: E731 - a name for the argument of three recorders
                 changes = Changes(_repository(inside, self._mapper))
                 result = decide(changes)

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import structlog
-
+from worker.history.commands import Commands
 from worker.history.domain import Task, WorkflowRun
-from worker.history.event_log import Changes, EventLog, load
-from worker.history.followers import check_leader
-from worker.history.projection import Projection
-from worker.history.tables import LEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from eventsourcing.application import LocalNotificationLog, Repository
-    from eventsourcing.domain import Aggregate
-
-    from worker.history.database import Database
-
-log = structlog.get_logger(__name__)
-
-A = TypeVar("A", WorkflowRun, Task)
+    from worker.history.event_log import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +27,14 @@ class TaskSpec:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-class WorkflowTracker:
+class WorkflowTracker(Commands):
     """Records what happens to runs and tasks.
 
     Every command is one transaction, which is kept as a whole or not at all. A command that would change nothing (a
     status that is the present one) records nothing; all but `accept`, `initiate_workflow`, `add_task_to_workflow` and
-    `add_result` may therefore be repeated. When a command returns, it is recorded. The views follow in a transaction
-    of their own: should that fail, the command has succeeded all the same, and the views catch up after the next one.
+    `add_result` may therefore be repeated, and `accept` too if it is given the run's uuid. When a command returns, it
+    is recorded. The views follow in a transaction of their own: should that fail, the command has succeeded all the
+    same, and the views catch up after the next one.
 
     All commands raise `HistoryUnavailable` if the database does not answer, and `RunNotFound` if there is no such run
     or task.
@@ -55,53 +44,6 @@ class WorkflowTracker:
     database : Database
         Where the history is kept; migrated.
     """
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self._log = EventLog(database)
-        self.projection = Projection(database)
-
-    @property
-    def repository(self) -> Repository[UUID]:
-        """All runs and tasks by uuid: ``repository.get(uuid)``."""
-        return self._log.repository
-
-    @property
-    def notification_log(self) -> LocalNotificationLog:
-        """All events in the order in which they happened: ``notification_log.select(start=1, limit=10)``."""
-        return self._log.notification_log
-
-    # --- what is there ---
-
-    def run(self, run_id: UUID) -> WorkflowRun:
-        """Read a run.
-
-        Parameters
-        ----------
-        run_id : UUID
-            The run.
-
-        Returns
-        -------
-        WorkflowRun
-            Its present state.
-        """
-        return load(self.repository, WorkflowRun, run_id)
-
-    def task(self, task_id: UUID) -> Task:
-        """Read a task.
-
-        Parameters
-        ----------
-        task_id : UUID
-            The task.
-
-        Returns
-        -------
-        Task
-            Its present state.
-        """
-        return load(self.repository, Task, task_id)
 
     # --- new runs and tasks ---
 
@@ -114,6 +56,7 @@ class WorkflowTracker:
         group: int,
         request: Mapping[str, Any],
         tasks: Sequence[TaskSpec],
+        run_id: UUID | None = None,
     ) -> UUID:
         """Take on a run with everything it needs: the run, its request and its tasks in one transaction.
 
@@ -131,15 +74,25 @@ class WorkflowTracker:
             What was asked for, as JSON values; no secrets.
         tasks : sequence of TaskSpec
             The tasks, in their order.
+        run_id : UUID, optional
+            What the run shall be known by; a run that is recorded under it already is left as it is, so that the
+            command may be repeated. By default a new uuid.
 
         Returns
         -------
         UUID
             The run.
+
+        Raises
+        ------
+        RunNotFound
+            If `run_id` is the uuid of a task.
         """
 
         def decide(changes: Changes) -> UUID:
-            run = WorkflowRun(name, description, user, group)
+            if run_id is not None and changes.has(WorkflowRun, run_id):
+                return run_id
+            run = WorkflowRun.under(run_id, name, description, user, group)
             run.record_request(request)
             changes.add(run)
             for spec in tasks:
@@ -340,60 +293,3 @@ class WorkflowTracker:
     def update_task_progress(self, task_id: UUID, progress: str | None) -> None:
         """Record the progress of a task or its job, such as ``43%``, if it is a new one."""
         self._command(Task, task_id, lambda task: task.update_task_progress(progress))
-
-    def save(self, *aggregates: Aggregate) -> None:
-        """Record what has happened to runs and tasks since they were read from the repository.
-
-        Parameters
-        ----------
-        *aggregates : Aggregate
-            The runs and tasks.
-
-        Raises
-        ------
-        HistoryConflict
-            If somebody else has written to one of them in between; nothing is recorded then.
-        """
-        if self._log.save(*aggregates):
-            self._follow()
-
-    # --- the views ---
-
-    def pull_and_process(self, leader_name: str = LEADER, start: int | None = None, stop: int | None = None) -> None:
-        """Bring the views up to date.
-
-        Parameters
-        ----------
-        leader_name : str
-            Name of this application.
-        start : int, optional
-            First position to look at, inclusive. Events that were followed already are not followed again, and none
-            is left out, wherever this lies; `Projection.rebuild` computes the views anew.
-        stop : int, optional
-            Not used: the views are always brought fully up to date.
-        """
-        del start, stop
-        check_leader(leader_name)
-        self.projection.pull()
-
-    def _transact(self, decide: Callable[[Changes], UUID]) -> UUID:
-        aggregate_id, appended = self._log.transact(decide)
-        if appended:
-            self._follow()
-        return aggregate_id
-
-    def _command(self, kind: type[A], aggregate_id: UUID, command: Callable[[A], None]) -> None:
-        def decide(changes: Changes) -> UUID:
-            aggregate = changes.load(kind, aggregate_id)
-            command(aggregate)
-            changes.add(aggregate)
-            return aggregate_id
-
-        self._transact(decide)
-
-    def _follow(self) -> None:
-        try:
-            self.projection.pull()
-        except Exception:
-            # The command is recorded. To report it as failed would make the caller repeat it.
-            log.exception("views_not_updated")

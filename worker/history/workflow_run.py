@@ -235,6 +235,11 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
         self.paused_reason: str | None = None
         self.cancel_requested_by: str | None = None
 
+    @classmethod
+    def under(cls, run_id: UUID | None, name: str, description: str, user: int, group: int) -> WorkflowRun:
+        """Begin a run that is known by a given uuid; None: by a new one."""
+        return cls._create(cls.WorkflowInitiated, id=run_id, name=name, description=description, user=user, group=group)
+
     @property
     def ended(self) -> bool:
         """Whether the run has completed or failed."""
