@@ -58,7 +58,7 @@ def accept(tracker: WorkflowTracker, request: RunRequest, *, run_id: UUID | None
         group=request.group_id,
         request=request.model_dump(mode="json"),
         tasks=tasks,
-        **({} if run_id is None else {"run_id": run_id}),
+        run_id=run_id,
     )
 
 

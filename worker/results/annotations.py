@@ -1,7 +1,8 @@
 """Map annotations that say where results come from: the workflow, its task, its job.
 
 Namespaces and keys are those that existing dashboards, searches and people's habits know. The three annotations are
-written once for a run and linked to every image and dataset that it created.
+written once for a run and linked to every image and dataset that it created. Where the run is a batch of another one, a
+fourth says so.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from omero.rtypes import rstring
 from worker.results.ledger import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from worker.results.ledger import Ledger
-    from worker.results.model import Provenance
+    from worker.results.model import Batch, Provenance
 
 NS_WORKFLOW: Final = "biomero/workflow"
-"""Namespace of the annotation that describes a run; those of task and job begin with it."""
+"""Namespace of the annotation that describes a run; those of task, job and batch begin with it."""
+
+NS_BATCH: Final = f"{NS_WORKFLOW}/batch"
+"""Namespace of the annotation that says which batch of which run this one is."""
 
 
 def provenance_maps(provenance: Provenance) -> dict[str, dict[str, str]]:
@@ -34,7 +38,7 @@ def provenance_maps(provenance: Provenance) -> dict[str, dict[str, str]]:
     Returns
     -------
     dict
-        Namespace to pairs, for workflow, task and job.
+        Namespace to pairs, for workflow, task and job, and for the batch if the run is one.
     """
     task_namespace = f"{NS_WORKFLOW}/task/{provenance.workflow}"
     modified = provenance.modified or provenance.started
@@ -69,7 +73,37 @@ def provenance_maps(provenance: Provenance) -> dict[str, dict[str, str]]:
             "Command": provenance.command,
             **{f"Env_{name}": value for name, value in provenance.environment.items()},
         },
+        **_batch_map(provenance.batch),
     }
+
+
+def _batch_map(batch: Batch | None) -> dict[str, dict[str, str]]:
+    if batch is None:
+        return {}
+    return {
+        NS_BATCH: {
+            "Batch_Supervisor_Workflow_ID": batch.supervisor_id,
+            "Batch_Index": str(batch.index),
+            "Total_Batches": str(batch.total),
+            f"Input_{batch.data_type}_IDs": ", ".join(map(str, batch.ids)),
+        }
+    }
+
+
+def supervisor_annotation(batch: Batch) -> Any:
+    """Make the annotation of something that belongs to all batches of a run; not saved yet.
+
+    Parameters
+    ----------
+    batch : Batch
+        One of the batches.
+
+    Returns
+    -------
+    omero.model.MapAnnotationI
+        The annotation, which names the run whose selection was split.
+    """
+    return _map_annotation(NS_WORKFLOW, {"Workflow_ID": batch.supervisor_id, "Name": batch.supervisor_name})
 
 
 def write_provenance(ledger: Ledger, provenance: Provenance) -> tuple[int, ...]:
@@ -96,6 +130,11 @@ def write_provenance(ledger: Ledger, provenance: Provenance) -> tuple[int, ...]:
             _, entry = ledger.create(_map_annotation(namespace, pairs), key)
         ids.append(entry.object_id)
     return tuple(ids)
+
+
+def references(annotation_ids: Sequence[int]) -> list[Any]:
+    """Refer to map annotations that are in OMERO already, to link them to something."""
+    return [omero.model.MapAnnotationI(annotation_id, False) for annotation_id in annotation_ids]
 
 
 def _map_annotation(namespace: str, pairs: Mapping[str, str]) -> Any:

@@ -8,15 +8,17 @@ import omero.model
 import omero.sys
 from omero.rtypes import rstring, unwrap
 
-from worker.pixels.session import call_context, who
-from worker.results.ledger import Key
-from worker.results.surroundings import Place, read_place
+from worker.pixels.session import call_context, translated, who
+from worker.results.annotations import supervisor_annotation
+from worker.results.ledger import Key, Ledger
+from worker.results.surroundings import Place, read_place, read_surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.results.ledger import Ledger
-    from worker.results.model import ImportOptions
+    from omero.gateway import BlitzGateway
+
+    from worker.results.model import Batch, ImportOptions, SourceFile
     from worker.results.surroundings import Surroundings
 
 _OWN_DATASETS = """
@@ -26,7 +28,7 @@ where d.name = :name and d.details.owner.id = :user
 
 
 def target_dataset(
-    ledger: Ledger, options: ImportOptions, surroundings: Surroundings, annotation_ids: Sequence[int]
+    ledger: Ledger, options: ImportOptions, surroundings: Surroundings, annotations: Sequence[Any]
 ) -> tuple[Place, tuple[str, ...]]:
     """Find or create the dataset for result images.
 
@@ -44,8 +46,8 @@ def target_dataset(
         What the person chose; it must import images.
     surroundings : Surroundings
         Where the analysed images lie.
-    annotation_ids : Sequence of int
-        Annotations to link to a dataset that is created.
+    annotations : Sequence of omero.model.MapAnnotationI
+        Annotations to link to a dataset that is created; saved with it if they are not yet.
 
     Returns
     -------
@@ -71,9 +73,43 @@ def target_dataset(
         if found:
             several = f"You have {len(found)} datasets named {name!r}; used {found[0]}."
             return read_place(ledger.gateway, "Dataset", found[0]), (several,) if len(found) > 1 else ()
-    item, notes = _new_dataset(name, surroundings, annotation_ids)
+    item, notes = _new_dataset(name, surroundings, annotations)
     saved, _ = ledger.create(item, key)
     return Place("Dataset", saved.getId().val, name, may_annotate=True, may_link=True), notes
+
+
+def shared_dataset(gateway: BlitzGateway, options: ImportOptions, sources: Sequence[SourceFile], batch: Batch) -> int:
+    """Find or create the dataset that all batches of a run put their result images into.
+
+    It is the supervising run's: its key is in that run's ledger, where the next batch finds it. OMERO has no way to
+    let the first of two callers win, so the caller makes sure that there is only one at a time.
+
+    Parameters
+    ----------
+    gateway : BlitzGateway
+        The person's session.
+    options : ImportOptions
+        What the person chose; a new dataset by name.
+    sources : Sequence of SourceFile
+        What this batch has analysed.
+    batch : Batch
+        Which batch it is.
+
+    Returns
+    -------
+    int
+        Id of the dataset.
+
+    Raises
+    ------
+    OmeroError
+        If OMERO does not answer, or refuses.
+    """
+    with translated(f"find the dataset {options.new_dataset!r}"):
+        ledger = Ledger.open(gateway, batch.supervisor_id)
+        surroundings = read_surroundings(gateway, sources)
+        dataset, _ = target_dataset(ledger, options, surroundings, (supervisor_annotation(batch),))
+        return dataset.object_id
 
 
 def _own_datasets(ledger: Ledger, name: str, surroundings: Surroundings) -> list[int]:
@@ -90,11 +126,11 @@ def _own_datasets(ledger: Ledger, name: str, surroundings: Surroundings) -> list
     return near or sorted(each for each, projects in projects_of.items() if not projects)
 
 
-def _new_dataset(name: str, surroundings: Surroundings, annotation_ids: Sequence[int]) -> tuple[Any, tuple[str, ...]]:
+def _new_dataset(name: str, surroundings: Surroundings, annotations: Sequence[Any]) -> tuple[Any, tuple[str, ...]]:
     dataset = omero.model.DatasetI()
     dataset.setName(rstring(name))
-    for annotation_id in annotation_ids:
-        dataset.linkAnnotation(omero.model.MapAnnotationI(annotation_id, False))
+    for annotation in annotations:
+        dataset.linkAnnotation(annotation)
     open_projects = [place for place in surroundings.projects if place.may_link]
     if len(open_projects) == 1:
         link = omero.model.ProjectDatasetLinkI()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from worker.errors import RequestError, ResultsError
 from worker.pixels.session import translated
-from worker.results.annotations import write_provenance
+from worker.results.annotations import references, write_provenance
 from worker.results.attachments import Attachment, attach, file_chunks, zip_chunks
 from worker.results.datasets import target_dataset
 from worker.results.images import ImageLabel, import_image
@@ -182,7 +182,7 @@ class _Import:
         annotation_ids = write_provenance(self.ledger, self.provenance)
         places = list(self.surroundings.containers)
         if options.imports_images:
-            dataset, notes = target_dataset(self.ledger, options, self.surroundings, annotation_ids)
+            dataset, notes = target_dataset(self.ledger, options, self.surroundings, references(annotation_ids))
             self.notes += notes
             self._report("Dataset", dataset.object_id, dataset.name)
             if dataset.may_annotate and dataset not in places:

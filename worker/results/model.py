@@ -161,6 +161,32 @@ class ImportOptions(_Json):
 
 
 @dataclass(frozen=True, slots=True)
+class Batch(_Json):
+    """Which part of a larger selection a run has analysed.
+
+    Parameters
+    ----------
+    supervisor_id : str
+        UUID of the run whose selection was split.
+    supervisor_name : str
+        What that run is called.
+    index, total : int
+        Number of the batch, from 1, and of all batches.
+    data_type : str
+        What the batch holds: ``Image`` or ``Plate``.
+    ids : tuple of int
+        Their ids.
+    """
+
+    supervisor_id: str
+    supervisor_name: str
+    index: int
+    total: int
+    data_type: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance(_Json):
     """Where results come from: the run, its task, the job.
 
@@ -194,6 +220,8 @@ class Provenance(_Json):
         Environment variables that the job was given; never secrets.
     settings_digest : str
         sha256 of the settings that the run was made with.
+    batch : Batch or None
+        Which batch of which run this one is; None: of none.
     """
 
     run_id: str
@@ -215,6 +243,7 @@ class Provenance(_Json):
     command: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     settings_digest: str = ""
+    batch: Batch | None = None
 
 
 @dataclass(frozen=True, slots=True)

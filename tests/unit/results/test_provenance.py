@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 
 from worker.results.annotations import provenance_maps
 from worker.results.metadata import metadata_name, render
-from worker.results.model import Provenance
+from worker.results.model import Batch, Provenance
 
 PROVENANCE = Provenance(
     run_id="11111111-2222-3333-4444-555555555555",
@@ -98,6 +99,20 @@ def test_annotations_have_the_established_namespaces_and_keys() -> None:
             "Env_DO_CONVERT",
         ],
     }
+
+
+def test_results_of_a_batch_say_so() -> None:
+    batch = Batch("99999999-2222-3333-4444-555555555555", "nightly, in batches", 2, 3, "Image", (7, 8))
+    provenance = dataclasses.replace(PROVENANCE, batch=batch)
+    assert provenance_maps(provenance) == provenance_maps(PROVENANCE) | {
+        "biomero/workflow/batch": {
+            "Batch_Supervisor_Workflow_ID": "99999999-2222-3333-4444-555555555555",
+            "Batch_Index": "2",
+            "Total_Batches": "3",
+            "Input_Image_IDs": "7, 8",
+        }
+    }
+    assert Provenance.from_json(provenance.to_json()) == provenance
 
 
 def test_every_value_of_an_annotation_is_text() -> None:

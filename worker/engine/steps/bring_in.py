@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
 
-from worker.engine.context import Done, Outcome
+from worker.engine.accept import PARENT_NAME
+from worker.engine.context import Done, NotYet, Outcome
 from worker.engine.steps.fetch import log_file, stage
 from worker.results import importer
-from worker.results.model import CreatedObject, ImportOptions, Provenance, SourceFile
+from worker.results.datasets import shared_dataset
+from worker.results.model import Batch, CreatedObject, ImportOptions, Provenance, SourceFile
 
 if TYPE_CHECKING:
     from worker.engine.context import StepContext
@@ -25,8 +30,10 @@ def bring_in(context: StepContext) -> Outcome:
     -------
     Done
         With the ``objects`` in OMERO (kind, object_id, name) and ``notes`` for the person.
+    NotYet
+        While another batch of the same run looks for the dataset that they share.
     """
-    branch, request, tracker = context.own_branch, context.request, context.tracker
+    branch, tracker = context.own_branch, context.tracker
     job = context.view.step(branch.step("watch")).data
     fetched = context.view.step(branch.step("fetch")).data
     paths = [file["path"] for file in fetched["files"]]
@@ -37,17 +44,20 @@ def bring_in(context: StepContext) -> Outcome:
     sources = [SourceFile(**source) for source in context.view.step("export").data["sources"]]
     tracker.start_task(branch.import_task_id)
     context.report("Bringing the results into OMERO.")
-    with context.resources.limits.imports, context.omero() as gateway:
+    with context.omero() as gateway:
         context.guard()
         objects: list[CreatedObject]
         notes: tuple[str, ...] = ()
         if job["ok"]:
+            options = _options(context, gateway, sources)
+            if options is None:
+                return NotYet(datetime.now(UTC) + timedelta(seconds=1))
             report = importer.import_results(
                 gateway,
                 context.staging / "out",
                 paths,
                 sources,
-                ImportOptions.from_json(request.output),
+                options,
                 _provenance(context),
                 log if log.exists() else None,
                 lambda done, total: _progress(context, done, total),
@@ -61,6 +71,32 @@ def bring_in(context: StepContext) -> Outcome:
     else:
         tracker.fail_task(branch.import_task_id, "The job failed; only its log was brought into OMERO.")
     return Done({"objects": [item.to_json() for item in objects], "notes": list(notes)})
+
+
+def _options(context: StepContext, gateway: Any, sources: list[SourceFile]) -> ImportOptions | None:
+    """Where the results go; None while another batch creates the dataset for all of them.
+
+    The batches of one run take turns by a lease of their own, so that there is one new dataset and not one for each.
+    """
+    options = ImportOptions.from_json(context.request.output)
+    batch = _batch(context)
+    if batch is None or options.dataset_id is not None or not options.new_dataset:
+        return options
+    leases, turn = context.resources.leases, uuid5(UUID(batch.supervisor_id), "dataset")
+    if leases.take(turn) is None:
+        return None
+    try:
+        return replace(options, dataset_id=shared_dataset(gateway, options, sources, batch))
+    finally:
+        leases.give_back(turn)
+
+
+def _batch(context: StepContext) -> Batch | None:
+    """Which batch of which run this one is, if it is one."""
+    parent, request = context.request.parent, context.request
+    if parent is None:
+        return None
+    return Batch(str(parent.run_id), PARENT_NAME, parent.index, parent.total, request.data_type, request.ids)
 
 
 def _progress(context: StepContext, done: int, total: int) -> None:
@@ -90,4 +126,5 @@ def _provenance(context: StepContext) -> Provenance:
         input_data=", ".join(map(str, request.ids)),
         status=job["state"],
         settings_digest=context.resources.settings.digest(),
+        batch=_batch(context),
     )
