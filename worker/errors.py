@@ -30,7 +30,8 @@
     ├── ExportError                the pixels cannot be exported
     ├── AnalysisFailed             the job ended, but not well
     ├── ResultsError               results cannot be brought into OMERO
-    └── LeaseLost                  another process drives this run now              (transient)
+    ├── LeaseLost                  another process drives this run now              (transient)
+    └── RunCancelled               somebody does not want this run any more
 
 An error has a *message* (what happened and why) and a *remedy* (what to do about it); ``str()`` gives both, so
 that whatever ends in a log, an event or OMERO.web is complete. Errors marked *transient* may be tried again
@@ -222,3 +223,7 @@ class LeaseLost(WorkerError):
     """Another process drives this run now; whatever we were about to do is its business."""
 
     transient = True
+
+
+class RunCancelled(WorkerError):
+    """Somebody does not want this run any more: the step in flight stops, and the run is taken off the cluster."""

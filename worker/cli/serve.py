@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +14,7 @@ import typer
 from worker.engine.assembly import open_record, open_resources, open_settings, open_transport
 from worker.engine.catalogue import refresh_catalogue
 from worker.engine.omero import ServiceAccess
-from worker.engine.service import Service
+from worker.engine.service import WIDTHS, Service
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -21,8 +23,11 @@ log = structlog.get_logger(__name__)
 
 
 def serve(
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Runs that are driven at the same time.")] = 8,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Runs that are looked at at the same time.")] = 8,
     refresh_every: Annotated[float, typer.Option(min=10, help="Seconds between looks at workflows.")] = 300.0,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds that steps in flight are given when the service is to stop.")
+    ] = 20.0,
 ) -> None:
     """Drive all runs to their end, until this process is told to stop (SIGTERM or Ctrl-C)."""
     with open_record() as record:
@@ -41,8 +46,9 @@ def serve(
                 refresh=partial(
                     refresh_catalogue, record.settings, resources.transport, state_dir=record.environment.state_dir
                 ),
-                threads=threads,
+                widths=dict(WIDTHS, control=threads),
                 refresh_interval_s=refresh_every,
+                grace_s=grace,
             )
 
             def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -50,7 +56,10 @@ def serve(
 
             signal.signal(signal.SIGTERM, stop)
             signal.signal(signal.SIGINT, stop)
-            service.run()
+            if service.run():
+                # Threads that wait for a silent network cannot be ended; nothing is lost with them.
+                sys.stdout.flush()
+                os._exit(0)
 
 
 def refresh() -> None:

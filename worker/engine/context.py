@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import structlog
+
 from worker.cluster.layout import RunLayout
-from worker.errors import RequestError
+from worker.errors import HistoryUnavailable, RequestError, RunCancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,9 +29,13 @@ if TYPE_CHECKING:
     from worker.history.tracker import WorkflowTracker
     from worker.settings.models import Settings
 
+log = structlog.get_logger(__name__)
 
-SSH_POOL = 4
-"""Connections to a cluster that a process keeps."""
+SSH_POOL = 6
+"""Connections to a cluster that a process keeps: one for each transfer that may run, and two for commands."""
+
+CANCEL_LOOK_S = 2.0
+"""How often a step that takes long looks whether somebody has cancelled its run."""
 
 
 class OmeroAccess(Protocol):
@@ -38,18 +44,6 @@ class OmeroAccess(Protocol):
     def session(self, *, user_name: str, group_id: int) -> AbstractContextManager[Any]:
         """A `BlitzGateway` that acts as that user in that group, closed at the end of the block."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many steps may use a resource at the same time, over all runs of this process.
-
-    A transfer holds an SSH connection for itself; one of the pool's stays free for commands.
-    """
-
-    transfers: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(SSH_POOL - 1))
-    exports: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
-    imports: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +58,14 @@ class Resources:
     omero: OmeroAccess
     watcher: Watcher
     budget: Budget
-    limits: Limits = field(default_factory=Limits)
     lookup_spacing_s: float = 5.0
     """Time between two look-ups of a submission whose reply was lost."""
     unknown_grace_s: float = 120.0
     """How long the cluster may not know a job before the run is paused."""
-    cache_dir: Path | None = None
+    missed_at: dict[str, float] = field(default_factory=dict)
+    """Monotonic times at which submissions whose reply was lost were first looked for and not found, by key."""
+    run_of_task: dict[UUID, UUID] = field(default_factory=dict)
+    """Runs of the tasks whose jobs are watched in this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +92,76 @@ class Pause:
 Outcome = Done | NotYet | Pause
 
 
+class Guard:
+    """Stops a step whose run is no longer ours, or that nobody wants any more.
+
+    Parameters
+    ----------
+    leases : Leases
+        The leases of this process.
+    tracker : WorkflowTracker
+        The record, which knows of cancellations.
+    run_id : UUID
+        The run.
+    """
+
+    def __init__(self, leases: Leases, tracker: WorkflowTracker, run_id: UUID) -> None:
+        self._leases = leases
+        self._tracker = tracker
+        self._run_id = run_id
+        self._look_at = time.monotonic() + CANCEL_LOOK_S
+
+    def __call__(self, *, cancelling: bool = False) -> None:
+        """Go on only if this process still drives the run, and nobody has cancelled it.
+
+        Parameters
+        ----------
+        cancelling : bool
+            Whether to go on although the run is cancelled.
+
+        Raises
+        ------
+        LeaseLost
+            If the run is another process's.
+        RunCancelled
+            If somebody has cancelled it.
+        """
+        self._leases.check(self._run_id)
+        if cancelling or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + CANCEL_LOOK_S
+        try:
+            cancelled_by = self._tracker.run(self._run_id).cancel_requested_by
+        except HistoryUnavailable as error:
+            # No reason to throw away an hour of export; the lease runs out if this goes on.
+            log.warning("cancellation_not_looked_up", problem=str(error))
+            return
+        if cancelled_by is not None:
+            raise RunCancelled(f"Cancelled by {cancelled_by}.")
+
+
 @dataclass(frozen=True, slots=True)
 class StepContext:
     """What one step of one run is given."""
 
     resources: Resources
+    tracker: WorkflowTracker
+    """The record; it takes nothing from a process that does not drive the run any more."""
+    guard: Guard
+    """Called before every outside effect, and now and then while one goes on."""
     run_id: UUID
     run: WorkflowRun
     view: RunView
     request: RunRequest
     branch: Branch | None
     report: Callable[[str], None]
+    step: str = ""
+    """Name of the step, such as ``child/3``."""
 
     @property
     def layout(self) -> RunLayout:
         """Where the run's files are on the cluster."""
         return RunLayout(self.resources.settings.slurm.slurm_data_path, self.run_id)
-
-    @property
-    def tracker(self) -> WorkflowTracker:
-        """The record."""
-        return self.resources.tracker
 
     @property
     def own_branch(self) -> Branch:
@@ -129,16 +174,6 @@ class StepContext:
     def staging(self) -> Path:
         """Local directory for the results of this branch, private to this run."""
         return self.resources.state_dir / "runs" / str(self.run_id) / str(self.own_branch.index)
-
-    def guard(self) -> None:
-        """Make sure that the run is still ours; called before every outside effect.
-
-        Raises
-        ------
-        LeaseLost
-            If it is not.
-        """
-        self.resources.leases.check(self.run_id)
 
     @contextmanager
     def omero(self) -> Iterator[Any]:

@@ -7,33 +7,54 @@ between any two lines of this module: the next one goes on from the record.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import structlog
 
+from worker.cluster.layout import RunLayout
 from worker.engine import steps
-from worker.engine.context import Done, NotYet, Pause, Resources, StepContext
-from worker.engine.plan import End, Finished, Step, Wait, plan
+from worker.engine.context import Done, Guard, NotYet, Pause, Resources, StepContext
+from worker.engine.plan import End, Finished, Step, Wait, next_branch_step, plan
 from worker.engine.request import RunRequest
 from worker.engine.retry import describe
 from worker.engine.view import Progress, view_of
-from worker.errors import AccessRefused, HistoryConflict, HistoryUnavailable, LeaseLost, WorkerError
+from worker.errors import AccessRefused, HistoryConflict, HistoryUnavailable, LeaseLost, RunCancelled, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
+
+    from worker.history.domain import WorkflowRun
 
 log = structlog.get_logger(__name__)
+
+
+LANES = {"export": "export", "fetch": "fetch", "import": "import"}
+"""Kinds of steps that take long and use something there is little of; each has a lane of its own in the service."""
+
+OTHERS_TURN_S = 1.0
+"""When to look again at a run that another process was just driving."""
+
+
+def lane_of(kind: str) -> str:
+    """The lane in which steps of a kind are taken; ``control`` for all that take no time."""
+    return LANES.get(kind, "control")
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
     """When a run is to be looked at again."""
 
-    at: datetime | None
+    at: datetime | None = None
     """None: when the watcher has news, or somebody changes the run."""
     finished: bool = False
+    lane: str | None = None
+    """The lane in which the run has something to do now; None: it has not."""
+    user: int = 0
+    """Whose run it is: lanes serve people in turn."""
+    wakes: UUID | None = None
+    """The parent of a run that has come to an end or a pause: there is news for it."""
 
 
 def drive(
@@ -42,6 +63,7 @@ def drive(
     *,
     report: Callable[[str], None] = lambda _: None,
     go_on: Callable[[], bool] = lambda: True,
+    lane: str | None = None,
 ) -> Later:
     """Take the steps of a run until it has to wait or has ended.
 
@@ -55,145 +77,227 @@ def drive(
         Is told, in words, what is being done.
     go_on : callable
         Is asked before each step; when it says no, the run is left to the next driver.
+    lane : str, optional
+        Only take steps of this lane; by default all.
 
     Returns
     -------
     Later
-        When to look at the run again.
+        When to look at the run again, or in which lane it has something to do.
 
     Raises
     ------
     HistoryUnavailable
         If the record cannot be read or written; nothing is lost, try again later.
     """
-    if resources.leases.take(run_id) is None:
-        return Later(None)
-    structlog.contextvars.bind_contextvars(run=str(run_id))
     not_yet: dict[str, datetime | None] = {}
-    later: Later | None = None
+    # Most looks at a run find nothing to do: they cost one reading of its record, and no lease.
+    later = _look(resources, run_id, lane, not_yet)
+    if later is not None:
+        return later
+    if resources.leases.take(run_id) is None:
+        return Later(datetime.now(UTC) + timedelta(seconds=OTHERS_TURN_S))
+    structlog.contextvars.bind_contextvars(run=str(run_id))
+    driver = _Driver(resources, run_id, report, lane, not_yet)
     try:
         while go_on():
-            later = _advance(resources, run_id, report, not_yet)
+            later = driver.advance()
             if later is not None:
                 return later
-        return Later(None)
+        return Later()
     except (LeaseLost, HistoryConflict) as error:
         # Another process has gone on with the run: leave it alone, without a word in the record.
         log.warning("run_left_to_another", problem=str(error))
-        return Later(None)
+        return Later(datetime.now(UTC) + timedelta(seconds=OTHERS_TURN_S))
     finally:
         structlog.contextvars.unbind_contextvars("run", "task")
-        _release(resources, run_id, for_good=later is not None and later.finished)
+        _give_back(resources, run_id)
 
 
-def _release(resources: Resources, run_id: UUID, *, for_good: bool) -> None:
+def _look(resources: Resources, run_id: UUID, lane: str | None, not_yet: dict[str, datetime | None]) -> Later | None:
+    """Look whether a run has something to do now, in this lane; None: it has.
+
+    Jobs of the run are handed to the watcher; as long as it has no news of them, there is nothing to do about them.
+    """
+    run = resources.tracker.run(run_id)
+    if run.request is None:
+        return Later(finished=True)
+    view = view_of(run)
+    layout = RunLayout(resources.settings.slurm.slurm_data_path, run_id)
+    for branch in view.branches:
+        step = next_branch_step(view, branch)
+        if step is None or step.kind != "watch" or view.status in ("COMPLETED", "FAILED"):
+            resources.watcher.remove(branch.task_id)
+            continue
+        job_id = int(view.step(branch.step("submit")).data["job_id"])
+        resources.run_of_task[branch.task_id] = run_id
+        resources.watcher.add(branch.task_id, job_id, layout.exit_file(job_id))
+        if resources.watcher.report(branch.task_id) is None:
+            not_yet[step.name] = None
+    match plan(view, datetime.now(UTC), not_yet):
+        case Finished():
+            return Later(finished=True)
+        case Wait(until=until):
+            return Later(until)
+        case Step(kind=kind) if lane is not None and lane_of(kind) != lane:
+            return Later(lane=lane_of(kind), user=run.user)
+    return None
+
+
+def _parent_of(run: WorkflowRun) -> UUID | None:
+    """The run of which this one is a batch, if it is one."""
+    parent = (run.request or {}).get("parent")
+    return UUID(str(parent["run_id"])) if parent else None
+
+
+def _give_back(resources: Resources, run_id: UUID) -> None:
     """Give the lease back; where the database does not answer, it runs out by itself."""
     try:
-        if for_good:
-            resources.leases.forget(run_id)
-        else:
-            resources.leases.give_back(run_id)
+        resources.leases.give_back(run_id)
     except HistoryUnavailable as error:
         log.warning("lease_not_given_back", run=str(run_id), problem=str(error))
 
 
-def _advance(
-    resources: Resources, run_id: UUID, report: Callable[[str], None], not_yet: dict[str, datetime | None]
-) -> Later | None:
-    """Do the next thing; None means that there may be more to do at once."""
-    run = resources.tracker.run(run_id)
-    if run.request is None:
-        return Later(None, finished=True)
-    view = view_of(run)
-    match plan(view, datetime.now(UTC), not_yet):
-        case Finished():
-            return Later(None, finished=True)
-        case Wait(until=until):
-            return Later(until)
-        case End(ok=ok, message=message):
-            resources.leases.check(run_id)
-            if ok:
-                resources.tracker.complete_workflow(run_id)
-            else:
-                resources.tracker.fail_workflow(run_id, message)
-            log.info("run_ended", ok=ok, message=message)
-            return Later(None, finished=True)
-        case Step() as step:
-            if run.status == "INITIALIZED":
-                resources.tracker.start_workflow(run_id)
-                run = resources.tracker.run(run_id)
-            request = RunRequest.model_validate(run.request)
-            context = StepContext(resources, run_id, run, view, request, step.branch, report)
-            return _take(context, step, not_yet)
-    return None
+class _Driver:
+    """Takes the steps of one run under its lease.
 
-
-def _take(context: StepContext, step: Step, not_yet: dict[str, datetime | None]) -> Later | None:
-    """Take one step and record its outcome."""
-    resources, run_id = context.resources, context.run_id
-    context.guard()
-    state = context.view.step(step.name)
-    if state.progress is Progress.OPEN:
-        resources.tracker.intend_step(run_id, step.name, f"{run_id}/{step.name}")
-    try:
-        outcome = steps.STEPS[step.kind](context)
-    except (LeaseLost, HistoryConflict, HistoryUnavailable):
-        raise
-    except WorkerError as error:
-        return _record_failure(context, step, error)
-    except Exception as error:
-        log.exception("step_broke", step=step.name)
-        return _record_failure(context, step, error)
-    match outcome:
-        case Done(data=data):
-            resources.tracker.complete_step(run_id, step.name, data)
-            log.info("step_done", step=step.name)
-            return None
-        case NotYet(look_again_at=at):
-            not_yet[step.name] = at
-            return None
-        case Pause(reason=reason):
-            resources.tracker.pause_run(run_id, reason)
-            log.warning("run_paused", step=step.name, reason=reason)
-            return Later(None)
-
-
-def _record_failure(context: StepContext, step: Step, error: Exception) -> Later | None:
-    """Record that an attempt failed, and what follows.
-
-    A transient error is tried again, until the budget is used up: then the run is paused. So is one that an admin has
-    to mend, and one that is a defect of ours. Every other error ends the step, and with it the analysis.
+    Parameters
+    ----------
+    resources : Resources
+        What steps share.
+    run_id : UUID
+        The run, whose lease is ours.
+    report : callable
+        Is told, in words, what is being done.
+    lane : str or None
+        Only take steps of this lane.
+    not_yet : dict of str to datetime or None
+        Steps that have just said "not yet", with the time at which to look again.
     """
-    resources, run_id = context.resources, context.run_id
-    attempt = context.view.step(step.name).attempts + 1
-    message = describe(error)
-    now = datetime.now(UTC)
-    retry_at: datetime | None = now
-    pause = True
-    if isinstance(error, WorkerError):
-        if error.transient:
-            retry_at = resources.budget.retry_at(attempt, now)
-            pause = retry_at is None
-        elif not isinstance(error, AccessRefused):
-            retry_at, pause = None, False
-    log.warning("step_failed", step=step.name, attempt=attempt, problem=message, retry_at=str(retry_at), pause=pause)
-    ended = retry_at is None and not pause
-    if ended:
-        steps.close_tasks(context, step, message)
-    resources.tracker.fail_attempt(
-        run_id,
-        step.name,
-        attempt=attempt,
-        error=type(error).__name__,
-        message=message,
-        # After a pause and its resumption, the step may be tried at once; one that has ended is never tried again.
-        retry_at=None if ended else (retry_at or now).isoformat(),
-    )
-    context.report(message)
-    if pause:
-        resources.tracker.pause_run(
-            run_id,
-            f"{message} (step '{step.name}', attempt {attempt}). The run goes on once this is mended and resumed.",
+
+    def __init__(
+        self,
+        resources: Resources,
+        run_id: UUID,
+        report: Callable[[str], None],
+        lane: str | None,
+        not_yet: dict[str, datetime | None],
+    ) -> None:
+        self._resources = resources
+        self._run_id = run_id
+        self._report = report
+        self._lane = lane
+        self._not_yet = not_yet
+        # From here on the record takes nothing from us once the run is another's.
+        self._tracker = resources.tracker.fenced(resources.leases.fence(run_id))
+
+    def advance(self) -> Later | None:
+        """Do the next thing; None means that there may be more to do at once."""
+        run = self._tracker.run(self._run_id)
+        view = view_of(run)
+        match plan(view, datetime.now(UTC), self._not_yet):
+            case Finished():
+                return Later(finished=True)
+            case Wait(until=until):
+                return Later(until)
+            case End(ok=ok, message=message):
+                if ok:
+                    self._tracker.complete_workflow(self._run_id)
+                else:
+                    self._tracker.fail_workflow(self._run_id, message)
+                log.info("run_ended", ok=ok, message=message)
+                return Later(finished=True, wakes=_parent_of(run))
+            case Step() as step:
+                if self._lane is not None and lane_of(step.kind) != self._lane:
+                    return Later(lane=lane_of(step.kind), user=run.user)
+                if run.status == "INITIALIZED":
+                    self._tracker.start_workflow(self._run_id)
+                    run = self._tracker.run(self._run_id)
+                guard = Guard(self._resources.leases, self._tracker, self._run_id)
+                request = RunRequest.model_validate(run.request)
+                return self._take(
+                    StepContext(
+                        self._resources,
+                        self._tracker,
+                        guard,
+                        self._run_id,
+                        run,
+                        view,
+                        request,
+                        step.branch,
+                        self._report,
+                        step.name,
+                    ),
+                    step,
+                )
+        return None
+
+    def _take(self, context: StepContext, step: Step) -> Later | None:
+        """Take one step and record its outcome."""
+        if context.view.step(step.name).progress is Progress.OPEN:
+            self._tracker.intend_step(self._run_id, step.name, f"{self._run_id}/{step.name}")
+        try:
+            outcome = steps.STEPS[step.kind](context)
+        except (LeaseLost, HistoryConflict, HistoryUnavailable):
+            raise
+        except RunCancelled as error:
+            log.info("step_cancelled", step=step.name, reason=str(error))
+            return None  # the plan knows what follows
+        except WorkerError as error:
+            return self._record_failure(context, step, error)
+        except Exception as error:
+            log.exception("step_broke", step=step.name)
+            return self._record_failure(context, step, error)
+        match outcome:
+            case Done(data=data):
+                self._tracker.complete_step(self._run_id, step.name, data)
+                log.info("step_done", step=step.name)
+                return None
+            case NotYet(look_again_at=at):
+                self._not_yet[step.name] = at
+                return None
+            case Pause(reason=reason):
+                self._tracker.pause_run(self._run_id, reason)
+                log.warning("run_paused", step=step.name, reason=reason)
+                return Later(wakes=_parent_of(context.run))
+
+    def _record_failure(self, context: StepContext, step: Step, error: Exception) -> Later | None:
+        """Record that an attempt failed, and what follows.
+
+        A transient error is tried again, until the budget is used up: then the run is paused. So is one that an admin
+        has to mend, and one that is a defect of ours. Every other error ends the step, and with it the analysis.
+        """
+        attempt = context.view.step(step.name).attempts + 1
+        message = describe(error)
+        now = datetime.now(UTC)
+        retry_at: datetime | None = now
+        pause = True
+        if isinstance(error, WorkerError):
+            if error.transient:
+                retry_at = self._resources.budget.retry_at(attempt, now)
+                pause = retry_at is None
+            elif not isinstance(error, AccessRefused):
+                retry_at, pause = None, False
+        log.warning(
+            "step_failed", step=step.name, attempt=attempt, problem=message, retry_at=str(retry_at), pause=pause
         )
-        return Later(None)
-    return None
+        ended = retry_at is None and not pause
+        if ended:
+            steps.close_tasks(context, step, message)
+        self._tracker.fail_attempt(
+            self._run_id,
+            step.name,
+            attempt=attempt,
+            error=type(error).__name__,
+            message=message,
+            # After a pause and its resumption, the step may be tried at once; one that has ended is never tried again.
+            retry_at=None if ended else (retry_at or now).isoformat(),
+        )
+        context.report(message)
+        if pause:
+            self._tracker.pause_run(
+                self._run_id,
+                f"{message} (step '{step.name}', attempt {attempt}). The run goes on once this is mended and resumed.",
+            )
+            return Later(wakes=_parent_of(context.run))
+        return None

@@ -1,10 +1,11 @@
 """Who drives a run: a row per run with holder and expiry, taken by compare-and-set.
 
-A lease is never unlocked by hand: it expires. Its token grows with every change of holder, so that a holder that was
-paused (a stopped process, a suspended machine) and comes back can be told from the present one.
+A lease is never unlocked by hand: it expires. Its token grows with every change of holder and is never reset, so that
+a holder that was paused (a stopped process, a suspended machine) and comes back can be told from the present one: by
+the record, which checks `Leases.fence` in the transaction that appends, and on the cluster, which is told the token.
 
-Times are the database's own where it has a clock for us (PostgreSQL's ``now()``), so that holders on machines with
-different clocks agree.
+Times are the database's own where it has a clock for us (PostgreSQL), so that holders on machines with different
+clocks agree.
 """
 
 from __future__ import annotations
@@ -13,24 +14,36 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, func, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.errors import HistoryUnavailable, LeaseLost
 from worker.history import tables
+from worker.history.upsert import upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
-    from sqlalchemy import CursorResult, Result
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.orm import Session
 
     from worker.history.database import Database
 
 log = structlog.get_logger(__name__)
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""Expiry of a lease that was given back."""
+
+IMPLAUSIBLE = 10
+"""A lease that lives so many times longer than ours is left from before somebody set the clock back."""
+
+FORGOTTEN_AFTER = timedelta(days=1)
+"""After so much silence the row of an engine that was killed is removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,62 +75,78 @@ class Leases:
         self._valid_until: dict[UUID, float] = {}
         self._tokens: dict[UUID, int] = {}
         self._lock = threading.Lock()
+        self._surrendered = False
 
     def take(self, run_id: UUID) -> Lease | None:
-        """Take the lease of a run, or None if another holder has it."""
+        """Take the lease of a run, or None if it is somebody's (this process's own included).
+
+        Parameters
+        ----------
+        run_id : UUID
+            The run.
+
+        Returns
+        -------
+        Lease or None
+            The lease.
+
+        Raises
+        ------
+        HistoryUnavailable
+            If the database does not answer.
+        """
         lease = tables.lease
         asked_at = time.monotonic()
+        dialect = postgresql if self._database.is_postgresql else sqlite
+        free = or_(lease.c.expires_at < self._in(0), lease.c.expires_at > self._in(self.duration_s * IMPLAUSIBLE))
+        taking = (
+            dialect.insert(lease)
+            .values(run_id=run_id, holder=self.holder, token=1, expires_at=self._in(self.duration_s))
+            .on_conflict_do_update(
+                index_elements=[lease.c.run_id],
+                set_={"holder": self.holder, "token": lease.c.token + 1, "expires_at": self._in(self.duration_s)},
+                where=free,
+            )
+            .returning(lease.c.token)
+        )
         with self._database.session() as session:
-            now = self._database.now(session)
-            expiry = self._database.after(now, self.duration_s)
-            row = session.execute(select(lease).where(lease.c.run_id == run_id)).one_or_none()
-            if row is None:
-                token = 1
-                try:
-                    session.execute(
-                        insert(lease).values(run_id=run_id, holder=self.holder, token=token, expires_at=expiry)
-                    )
-                except IntegrityError:
-                    session.rollback()
-                    return None
-            else:
-                token = row.token + 1
-                taken = session.execute(
-                    update(lease)
-                    .where(
-                        lease.c.run_id == run_id,
-                        lease.c.token == row.token,
-                        lease.c.expires_at < now,
-                    )
-                    .values(holder=self.holder, token=token, expires_at=expiry)
-                )
-                if _changed(taken) != 1:
-                    return None
+            token = session.execute(taking).scalar_one_or_none()
             session.commit()
+        if token is None:
+            return None
         with self._lock:
             self._valid_until[run_id] = asked_at + self.duration_s
             self._tokens[run_id] = token
         return Lease(run_id, self.holder, token)
 
     def renew_all(self) -> None:
-        """Renew every lease of this process; one that has meanwhile gone to another holder is dropped."""
+        """Renew every lease of this process; one that has meanwhile gone to another holder is dropped.
+
+        Raises
+        ------
+        HistoryUnavailable
+            If the database does not answer.
+        """
         with self._lock:
             held = dict(self._tokens)
-        for run_id, token in held.items():
-            asked_at = time.monotonic()
-            lease = tables.lease
-            with self._database.session() as session:
-                now = self._database.now(session)
-                renewed = session.execute(
-                    update(lease)
-                    .where(lease.c.run_id == run_id, lease.c.token == token, lease.c.holder == self.holder)
-                    .values(expires_at=self._database.after(now, self.duration_s))
-                )
-                session.commit()
-            with self._lock:
+        if not held:
+            return
+        lease = tables.lease
+        asked_at = time.monotonic()
+        with self._database.session() as session:
+            renewed = session.execute(
+                update(lease)
+                .where(lease.c.holder == self.holder, lease.c.run_id.in_(held))
+                .values(expires_at=self._in(self.duration_s))
+                .returning(lease.c.run_id, lease.c.token)
+            ).all()
+            session.commit()
+        ours = {row.run_id: row.token for row in renewed}
+        with self._lock:
+            for run_id, token in held.items():
                 if self._tokens.get(run_id) != token:
-                    continue
-                if _changed(renewed) == 1:
+                    continue  # given back meanwhile
+                if ours.get(run_id) == token:
                     self._valid_until[run_id] = asked_at + self.duration_s
                 else:
                     log.warning("lease_lost", run=str(run_id))
@@ -134,15 +163,86 @@ class Leases:
         Raises
         ------
         LeaseLost
-            If the lease may have expired, or is another's.
+            If the lease may have expired, is another's, or this process is about to end.
         """
         with self._lock:
             valid_until = self._valid_until.get(run_id, 0.0)
+            surrendered = self._surrendered
+        if surrendered:
+            raise LeaseLost(f"This process ({self.holder}) is about to end; the next one goes on with run {run_id}.")
         if time.monotonic() >= valid_until:
             raise LeaseLost(f"The lease of run {run_id} has run out in this process ({self.holder}).")
 
+    def token(self, run_id: UUID) -> int:
+        """The token under which this process drives a run.
+
+        Parameters
+        ----------
+        run_id : UUID
+            The run.
+
+        Returns
+        -------
+        int
+            Greater than that of every holder before.
+
+        Raises
+        ------
+        LeaseLost
+            If the lease may have expired, or is another's.
+        """
+        self.check(run_id)
+        with self._lock:
+            return self._tokens[run_id]
+
+    def fence(self, run_id: UUID) -> Callable[[Session], None]:
+        """Make a check for `WorkflowTracker.fenced`: that the lease is ours at the moment of the transaction.
+
+        The lease's row is locked until the transaction ends, so that nobody takes the run between check and commit.
+
+        Parameters
+        ----------
+        run_id : UUID
+            The run.
+
+        Returns
+        -------
+        callable
+            Raises `LeaseLost` in a transaction that must not be.
+        """
+
+        def check(session: Session) -> None:
+            lease = tables.lease
+            with self._lock:
+                token = self._tokens.get(run_id)
+            ours = session.execute(
+                select(lease.c.token)
+                .where(
+                    lease.c.run_id == run_id,
+                    lease.c.holder == self.holder,
+                    lease.c.token == token,
+                    lease.c.expires_at >= self._in(0),
+                )
+                .with_for_update(read=True)
+            ).one_or_none()
+            if ours is None:
+                raise LeaseLost(f"The lease of run {run_id} is not this process's any more ({self.holder}).")
+
+        return check
+
     def give_back(self, run_id: UUID) -> None:
-        """Give a lease back, so that the next holder need not wait for its expiry."""
+        """Give a lease back, so that the next holder need not wait for its expiry.
+
+        Parameters
+        ----------
+        run_id : UUID
+            The run.
+
+        Raises
+        ------
+        HistoryUnavailable
+            If the database does not answer; the lease then expires by itself.
+        """
         with self._lock:
             token = self._tokens.pop(run_id, None)
             self._valid_until.pop(run_id, None)
@@ -150,22 +250,25 @@ class Leases:
             return
         lease = tables.lease
         with self._database.session() as session:
-            # Expired rather than deleted: the token must go on growing.
+            # Expired rather than deleted: the token must go on growing, as the cluster remembers it.
             session.execute(
                 update(lease)
                 .where(lease.c.run_id == run_id, lease.c.token == token, lease.c.holder == self.holder)
-                .values(expires_at=self._database.after(self._database.now(session), -1.0))
+                .values(expires_at=LONG_AGO)
             )
             session.commit()
 
-    def forget(self, run_id: UUID) -> None:
-        """Delete the row of a run that has ended for good."""
+    def surrender(self) -> None:
+        """Let every `check` fail from now on: steps in flight stop at their next safe point."""
         with self._lock:
-            self._tokens.pop(run_id, None)
-            self._valid_until.pop(run_id, None)
-        with self._database.session() as session:
-            session.execute(delete(tables.lease).where(tables.lease.c.run_id == run_id))
-            session.commit()
+            self._surrendered = True
+
+    def _in(self, seconds: float) -> ColumnElement[datetime] | datetime:
+        """So many seconds from now, on the clock that all holders share."""
+        if not self._database.is_postgresql:
+            return datetime.now(UTC) + timedelta(seconds=seconds)
+        now: ColumnElement[datetime] = func.clock_timestamp(type_=tables.UtcDateTime)
+        return now + literal(timedelta(seconds=seconds))
 
     @contextmanager
     def heartbeat(self) -> Iterator[None]:
@@ -189,11 +292,6 @@ class Leases:
             thread.join()
 
 
-def _changed(result: Result[Any]) -> int:
-    """How many rows a statement has changed."""
-    return cast("CursorResult[Any]", result).rowcount
-
-
 class EngineBeat:
     """Tells scripts whether an engine service is alive, so that they need not drive their runs themselves.
 
@@ -210,13 +308,12 @@ class EngineBeat:
         self.holder = holder
 
     def beat(self) -> None:
-        """Record that this service is alive now."""
+        """Record that this service is alive now, and forget those that have not been for a day."""
         table = tables.engine_heartbeat
         with self._database.session() as session:
             now = self._database.now(session)
-            changed = session.execute(update(table).where(table.c.holder == self.holder).values(beat_at=now))
-            if _changed(changed) == 0:
-                session.execute(insert(table).values(holder=self.holder, beat_at=now))
+            upsert(session, table, {"holder": self.holder}, beat_at=now)
+            session.execute(delete(table).where(table.c.beat_at < now - FORGOTTEN_AFTER))
             session.commit()
 
     def stop(self) -> None:
@@ -229,7 +326,7 @@ class EngineBeat:
 def service_alive(database: Database, *, within_s: float = 15.0) -> bool:
     """Whether any engine service has beaten within the last seconds."""
     table = tables.engine_heartbeat
-    with database.session() as session:
+    with database.reading() as session:
         limit = database.after(database.now(session), -within_s)
         beats = session.execute(select(func.count()).select_from(table).where(table.c.beat_at >= limit)).scalar_one()
     return bool(beats)

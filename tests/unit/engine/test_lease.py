@@ -107,6 +107,75 @@ def test_a_heartbeat_keeps_a_lease_alive(database: Database) -> None:
         assert other.take(run_id) is None
 
 
+def test_the_token_of_a_lease_grows_with_every_holder_and_is_never_reset(database: Database) -> None:
+    run_id = uuid4()
+    leases = Leases(database, "first")
+    tokens = []
+    for _ in range(3):
+        assert leases.take(run_id) is not None
+        tokens.append(leases.token(run_id))
+        leases.give_back(run_id)
+    assert tokens == sorted(set(tokens))
+
+
+def test_the_fence_lets_the_holder_write_and_nobody_else(database: Database) -> None:
+    run_id = uuid4()
+    holder, stranger = Leases(database, "holder"), Leases(database, "stranger")
+    assert holder.take(run_id) is not None
+    with database.session() as session:
+        holder.fence(run_id)(session)
+    with database.session() as session, pytest.raises(LeaseLost):
+        stranger.fence(run_id)(session)
+
+
+def test_the_fence_stops_a_holder_whose_lease_has_run_out(database: Database) -> None:
+    run_id = uuid4()
+    paused = Leases(database, "paused", duration_s=0.2)
+    assert paused.take(run_id) is not None
+    time.sleep(0.3)
+    with database.session() as session, pytest.raises(LeaseLost):
+        paused.fence(run_id)(session)
+
+
+def test_nobody_takes_a_run_between_the_fence_and_the_commit(database: Database) -> None:
+    run_id = uuid4()
+    holder, heir = Leases(database, "holder", duration_s=0.3), Leases(database, "heir")
+    assert holder.take(run_id) is not None
+    committed_at = taken_at = 0.0
+
+    def inherit() -> None:
+        nonlocal taken_at
+        while heir.take(run_id) is None:
+            time.sleep(0.01)
+        taken_at = time.monotonic()
+
+    thread = threading.Thread(target=inherit)
+    with database.session() as session:
+        holder.fence(run_id)(session)
+        thread.start()
+        time.sleep(0.6)
+        committed_at = time.monotonic()
+        session.commit()
+    thread.join()
+    assert taken_at > committed_at
+
+
+def test_a_lease_from_before_the_clock_was_set_back_is_not_waited_for(database: Database) -> None:
+    run_id = uuid4()
+    before, after = Leases(database, "before", duration_s=3600), Leases(database, "after", duration_s=1)
+    assert before.take(run_id) is not None
+    assert after.take(run_id) is not None
+
+
+def test_a_process_that_surrenders_has_no_lease_any_more(database: Database) -> None:
+    run_id = uuid4()
+    leases = Leases(database, "first")
+    assert leases.take(run_id) is not None
+    leases.surrender()
+    with pytest.raises(LeaseLost, match="about to end"):
+        leases.check(run_id)
+
+
 def test_a_script_knows_whether_an_engine_service_is_alive(database: Database) -> None:
     assert not service_alive(database)
     beat = EngineBeat(database, "engine")

@@ -33,7 +33,7 @@ def cancel(context: StepContext) -> Outcome:
         elif task.submission_key is not None:
             job_ids.extend(slurm.find_by_key(transport, task.submission_key, layout=context.layout))
         context.resources.watcher.remove(branch.task_id)
-    context.guard()
+    context.guard(cancelling=True)
     if job_ids:
         context.report(f"Cancelling Slurm job {', '.join(map(str, job_ids))}.")
         slurm.cancel(transport, job_ids)

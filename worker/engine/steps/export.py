@@ -66,15 +66,12 @@ def export_pixels(context: StepContext) -> Outcome:
     started = time.monotonic()
     tracker.start_task(task_id)
     context.report(f"Reading the selection ({request.data_type} {', '.join(map(str, request.ids))}).")
-    with context.resources.limits.exports, context.omero() as gateway:
+    with context.omero() as gateway:
         selection = read_selection(gateway, request.data_type, request.ids)
         # Whoever may not write the results is told before the cluster has spent an hour on them.
         check_permissions(gateway, selected_sources(selection), ImportOptions.from_json(request.output))
         context.guard()
-        with (
-            context.resources.limits.transfers,
-            TarUpload(context.resources.transport, context.layout.input) as upload,
-        ):
+        with TarUpload(context.resources.transport, context.layout.input) as upload:
             manifest = exporter_of(context)(
                 gateway,
                 selection,

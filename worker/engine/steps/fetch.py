@@ -67,8 +67,7 @@ def stage(context: StepContext) -> tuple[streams.RemoteFile, ...]:
         listed = streams.list_tree(transport, root)
         size_mib = sum(file.size_bytes for file in listed) / 2**20
         context.report(f"Fetching {len(listed)} result files ({size_mib:.1f} MiB).")
-        with context.resources.limits.transfers:
-            streams.download_tree(transport, root, listed, context.staging / "out")
+        streams.download_tree(transport, root, listed, context.staging / "out")
     try:
         log = slurm.read_log(transport, layout, job["job_id"])
     except CommandFailed:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
 from worker.cluster import slurm
-from worker.engine.context import Done, Outcome
+from worker.engine.context import Done, NotYet, Outcome
 from worker.engine.jobs import job_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def submit(context: StepContext) -> Outcome:
     -------
     Done
         With ``job_id`` and whether the job was ``adopted``.
+    NotYet
+        While it is not certain whether it was submitted.
 
     Raises
     ------
@@ -43,11 +46,13 @@ def submit(context: StepContext) -> Outcome:
         return Done({"job_id": task.job_ids[-1], "adopted": False})
     key = str(branch.task_id)
     if task.submission_key is not None:
-        job_id = _look_up(context, key)
-        if job_id is not None:
-            log.info("job_adopted", job=job_id, task=key)
-            context.tracker.add_job_id(branch.task_id, job_id)
-            return Done({"job_id": job_id, "adopted": True})
+        found = _look_up(context, key)
+        if isinstance(found, NotYet):
+            return found
+        if found is not None:
+            log.info("job_adopted", job=found, task=key)
+            context.tracker.add_job_id(branch.task_id, found)
+            return Done({"job_id": found, "adopted": True})
     job = job_of(context)
     context.tracker.start_task(branch.task_id)
     if task.submission_key is None:
@@ -61,21 +66,27 @@ def submit(context: StepContext) -> Outcome:
     return Done({"job_id": job_id, "adopted": False})
 
 
-def _look_up(context: StepContext, key: str) -> int | None:
+def _look_up(context: StepContext, key: str) -> int | NotYet | None:
     """Find the job with this key; None only after two clean, spaced answers that there is none.
 
     A job can be visible a moment later than its submission was taken (accounting lags by up to some seconds), so that
     a single negative proves nothing.
     """
-    for attempt in range(2):
-        if attempt:
-            time.sleep(context.resources.lookup_spacing_s)
-        context.guard()
-        found = slurm.find_by_key(context.resources.transport, key, layout=context.layout)
-        if found:
-            if len(found) > 1:
-                # Cannot happen by our own doing; the oldest is the one that was intended.
-                log.error("jobs_with_one_key", jobs=found, task=key)
-                slurm.cancel(context.resources.transport, sorted(found)[1:])
-            return min(found)
+    resources = context.resources
+    context.guard()
+    found = slurm.find_by_key(resources.transport, key, layout=context.layout)
+    if found:
+        resources.missed_at.pop(key, None)
+        if len(found) > 1:
+            # Cannot happen by our own doing; the oldest is the one that was intended.
+            log.error("jobs_with_one_key", jobs=found, task=key)
+            slurm.cancel(resources.transport, sorted(found)[1:])
+        return min(found)
+    now = time.monotonic()
+    first = resources.missed_at.setdefault(key, now)
+    left_s = first + resources.lookup_spacing_s - now
+    if left_s > 0:
+        context.report("The reply to a submission was lost; making sure that there is no job before it is repeated.")
+        return NotYet(datetime.now(UTC) + timedelta(seconds=left_s))
+    del resources.missed_at[key]
     return None
