@@ -10,10 +10,12 @@ from worker.cluster import images, jobscript
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path, PurePosixPath
 
     from worker.analyses.model import Analysis
     from worker.engine.context import StepContext
+    from worker.history.domain import Task
     from worker.settings.models import Settings
 
 
@@ -28,7 +30,7 @@ def job_of(context: StepContext) -> jobscript.JobRequest:
     Returns
     -------
     JobRequest
-        The job, with the task's uuid as its key.
+        The job of the task's present attempt, with the key of that attempt.
 
     Raises
     ------
@@ -41,8 +43,10 @@ def job_of(context: StepContext) -> jobscript.JobRequest:
     workflow = settings.workflow(choice.name)
     analysis = analysis_of(settings, choice.name, context.resources.state_dir)
     values = parameters.check_values(analysis, choice.parameters)
+    task = context.tracker.task(branch.task_id)
+    output = output_of(context, task)
     return jobscript.JobRequest(
-        key=str(branch.task_id),
+        key=task.next_key,
         task_id=branch.task_id,
         workflow=choice.name,
         version=choice.version,
@@ -54,23 +58,64 @@ def job_of(context: StepContext) -> jobscript.JobRequest:
                 analysis,
                 values,
                 infolder=str(layout.input),
-                outfolder=str(output_of(context)),
+                outfolder=str(output),
                 gtfolder=str(layout.ground_truth),
             )
         ),
         layout=layout,
-        flags=jobscript.sbatch_flags(settings.slurm, workflow, email=context.request.email),
+        flags=overridden(jobscript.sbatch_flags(settings.slurm, workflow, email=context.request.email), task.flags),
         bind_path=settings.slurm.slurm_data_bind_path or "",
         nv=jobscript.gives_nv(settings.slurm, workflow),
-        output=output_of(context),
+        output=output,
     )
 
 
-def output_of(context: StepContext) -> PurePosixPath:
-    """Where the job of a branch writes: ``data/out``, or a folder of its own in it where a run has several."""
-    if len(context.view.branches) == 1:
-        return context.layout.output
-    return context.layout.output / str(context.own_branch.index)
+def overridden(flags: Mapping[str, str | None], by: Mapping[str, str]) -> dict[str, str | None]:
+    """Override options of sbatch.
+
+    Parameters
+    ----------
+    flags : mapping of str to str or None
+        What the settings say.
+    by : mapping of str to str
+        What counts in the place of it.
+
+    Returns
+    -------
+    dict of str to str or None
+        The options; of those of which Slurm takes one, the overriding one.
+    """
+    merged = dict(flags)
+    for name, value in by.items():
+        for group in jobscript.EXCLUSIVE_FLAGS:
+            if name in group:
+                for other in group - {name}:
+                    merged.pop(other, None)
+        merged[name] = value
+    return merged
+
+
+def output_of(context: StepContext, task: Task | None = None) -> PurePosixPath:
+    """Where the job of a branch writes, in its present attempt.
+
+    Parameters
+    ----------
+    context : StepContext
+        A step of the branch.
+    task : Task, optional
+        The analysis, if it has been read already.
+
+    Returns
+    -------
+    PurePosixPath
+        ``data/out``, or a folder of its own in it where a run has several branches; from the second attempt on another
+        folder below that, so that what an earlier job left, or still writes, is never taken for a result.
+    """
+    folder = context.layout.output
+    if len(context.view.branches) > 1:
+        folder /= str(context.own_branch.index)
+    attempt = (task or context.tracker.task(context.own_branch.task_id)).attempt
+    return folder if attempt == 1 else folder / f"attempt-{attempt}"
 
 
 def analysis_of(settings: Settings, name: str, state_dir: Path) -> Analysis:

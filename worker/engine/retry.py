@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MEMORY_FLAGS = ("mem", "mem-per-cpu", "mem-per-gpu")
 """Options of sbatch of which a job has one, in the order in which they are looked for."""
 
-LIMIT_FLAGS = (*MEMORY_FLAGS, "time")
-"""Options of sbatch that a job can run out of."""
+LIMIT_FLAGS = (*MEMORY_FLAGS, "time", "cpus-per-task")
+"""Options of sbatch from which it is seen how much memory and time a job has."""
 
 
 @dataclass(frozen=True, slots=True)

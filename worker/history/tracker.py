@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from worker.history.commands import Commands
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from worker.history.domain import Resubmission
     from worker.history.event_log import Changes
 
 
@@ -234,6 +236,55 @@ class WorkflowTracker(Commands):
             run_id,
             lambda run: run.fail_attempt(step, attempt=attempt, error=error, message=message, retry_at=retry_at),
         )
+
+    def reopen_steps(
+        self,
+        run_id: UUID,
+        steps: Sequence[str],
+        *,
+        reason: str,
+        by: str,
+        tasks: Sequence[UUID] = (),
+        resubmissions: Mapping[UUID, Resubmission] = MappingProxyType({}),
+    ) -> None:
+        """Let steps of a run be taken anew, with their tasks; a run that had failed goes on.
+
+        Parameters
+        ----------
+        run_id : UUID
+            The run.
+        steps : sequence of str
+            The steps.
+        reason : str
+            Why, for a person to read.
+        by : str
+            Who wants it.
+        tasks : sequence of UUID
+            Tasks that begin anew.
+        resubmissions : mapping of UUID to Resubmission
+            Tasks of which another job is going to be submitted.
+
+        Raises
+        ------
+        HistoryConflict
+            If the run has completed, or somebody else has planned another attempt in between.
+        """
+
+        def decide(changes: Changes) -> UUID:
+            run = changes.load(WorkflowRun, run_id)
+            run.reopen_steps(steps, reason=reason, by=by)
+            changes.add(run)
+            for task_id in tasks:
+                task = changes.load(Task, task_id)
+                task.reopen(reason)
+                changes.add(task)
+            for task_id, plan in resubmissions.items():
+                task = changes.load(Task, task_id)
+                task.plan_resubmission(plan, reason)
+                changes.add(task)
+            return run_id
+
+        self._transact(decide)
 
     def pause_run(self, run_id: UUID, reason: str) -> None:
         """Stop a run until a person resumes it."""

@@ -11,9 +11,11 @@ import structlog
 from worker.cluster import slurm
 from worker.engine.context import Done, NotYet, Outcome
 from worker.engine.jobs import job_of
+from worker.engine.retry import LIMIT_FLAGS
 
 if TYPE_CHECKING:
     from worker.engine.context import StepContext
+    from worker.history.domain import Task
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +31,7 @@ def submit(context: StepContext) -> Outcome:
     Returns
     -------
     Done
-        With ``job_id`` and whether the job was ``adopted``.
+        With ``job_id``, whether the job was ``adopted``, its ``key``, and its ``limits`` if they are known.
     NotYet
         While it is not certain whether it was submitted.
 
@@ -42,9 +44,9 @@ def submit(context: StepContext) -> Outcome:
     """
     branch = context.own_branch
     task = context.tracker.task(branch.task_id)
-    if task.job_ids:
-        return Done({"job_id": task.job_ids[-1], "adopted": False})
-    key = str(branch.task_id)
+    key = task.submission_key or task.next_key
+    if task.job_id is not None:
+        return Done({"job_id": task.job_id, "adopted": False, "key": key})
     if task.submission_key is not None:
         found = _look_up(context, key)
         if isinstance(found, NotYet):
@@ -52,7 +54,9 @@ def submit(context: StepContext) -> Outcome:
         if found is not None:
             log.info("job_adopted", job=found, task=key)
             context.tracker.add_job_id(branch.task_id, found)
-            return Done({"job_id": found, "adopted": True})
+            return Done({"job_id": found, "adopted": True, "key": key})
+    elif task.attempt > 1:
+        _cancel_earlier(context, task)
     job = job_of(context)
     context.tracker.start_task(branch.task_id)
     if task.submission_key is None:
@@ -63,7 +67,30 @@ def submit(context: StepContext) -> Outcome:
     context.tracker.add_job_id(branch.task_id, job_id)
     context.tracker.update_task_status(branch.task_id, "PENDING")
     context.report(f"Slurm job {job_id} ({job.workflow}) is waiting for its turn.")
-    return Done({"job_id": job_id, "adopted": False})
+    limits = {name: value for name, value in job.flags.items() if name in LIMIT_FLAGS}
+    return Done({"job_id": job_id, "adopted": False, "key": key, "limits": limits})
+
+
+def _cancel_earlier(context: StepContext, task: Task) -> None:
+    """Make sure that no job of an earlier attempt goes on beside the one that is about to be submitted.
+
+    Those that have ended are left alone, whoever has their number now.
+    """
+    transport, layout = context.resources.transport, context.layout
+    keys: dict[int, str] = {}
+    for entry in task.earlier_attempts:
+        if entry["job_id"] is not None:
+            keys[entry["job_id"]] = entry["key"]
+        elif entry["key"] is not None:
+            keys |= dict.fromkeys(slurm.find_by_key(transport, entry["key"], layout=layout), entry["key"])
+    if not keys:
+        return
+    found = slurm.query(transport, list(keys), {job_id: layout.exit_file(job_id) for job_id in keys}, keys=keys)
+    left = [job_id for job_id, report in found.items() if report.source == "squeue" and not report.state.terminal]
+    if left:
+        context.guard()
+        log.warning("earlier_jobs_cancelled", jobs=left, task=str(task.id))
+        slurm.cancel(transport, left)
 
 
 def _look_up(context: StepContext, key: str) -> int | NotYet | None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from worker.cluster import slurm
 from worker.cluster.states import JobState
 from worker.engine.context import Done, NotYet, Outcome, Pause
+from worker.engine.steps.resubmit import another_attempt, begin_again, never_began, what_was_tried
 from worker.errors import CommandFailed
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from worker.cluster.states import JobReport
     from worker.engine.context import StepContext
+    from worker.history.domain import Task
 
 LOG_LINES = 12
 """Lines of the job's log that are shown to a person when it failed."""
@@ -21,6 +21,9 @@ LOG_LINES = 12
 
 def watch(context: StepContext) -> Outcome:
     """Look at the job once, through the watcher of its cluster.
+
+    A job that ran out of memory or time is followed by another with more of it, where the admin has allowed that; so
+    is, once, a job that Slurm has lost before it began.
 
     Parameters
     ----------
@@ -32,13 +35,13 @@ def watch(context: StepContext) -> Outcome:
     Done
         When the job has ended, well or not: ``ok``, ``state``, ``exit_code``, ``elapsed_s``, ``message``.
     NotYet
-        While it has not.
+        While it has not, and when another one is going to be submitted in its place.
     Pause
         When the cluster has not known the job for too long to wait any further without a person.
     """
     branch, watcher = context.own_branch, context.resources.watcher
     task = context.tracker.task(branch.task_id)
-    job_id = task.job_ids[-1]
+    job_id = job_of_branch(context)
     watcher.add(branch.task_id, job_id, context.layout.exit_file(job_id))
     report = watcher.report(branch.task_id)
     if report is None:
@@ -46,24 +49,22 @@ def watch(context: StepContext) -> Outcome:
             context.report(f"Slurm job {job_id}: the cluster does not answer at the moment ({watcher.problem}).")
         return NotYet()
     if report.state is JobState.UNKNOWN:
-        if watcher.unknown_for_s(branch.task_id) < context.resources.unknown_grace_s:
-            return NotYet()
-        return Pause(
-            f"Slurm does not know job {job_id} ({task.task_name}) any more, and it left no exit file. Ask the admin of "
-            "the cluster what became of it; resume the run to look again, or cancel it."
-        )
-    _record_changes(context, branch.task_id, task.status, task.progress, report)
+        return _unknown(context, task, job_id)
+    _record_changes(context, task, report)
     if not report.state.terminal:
         context.report(_in_words(task.task_name, report))
         return NotYet()
     watcher.remove(branch.task_id)
     ok = report.state is JobState.COMPLETED and not report.exit_code
-    message = "" if ok else _why(context, task.task_name, report)
+    if not ok and another_attempt(context, task, report):
+        return NotYet()
+    message = ""
     if ok:
         # The job ended between two looks at its log; it has done all of its work.
         context.tracker.update_task_progress(branch.task_id, "100%")
         context.tracker.complete_task(branch.task_id, f"Slurm job {job_id} completed.")
     else:
+        message = _why(context, task.task_name, report, tried=what_was_tried(context, task, report))
         context.tracker.fail_task(branch.task_id, message)
     return Done(
         {
@@ -77,14 +78,45 @@ def watch(context: StepContext) -> Outcome:
     )
 
 
-def _record_changes(
-    context: StepContext, task_id: UUID, status: str | None, progress: str | None, report: JobReport
-) -> None:
+def job_of_branch(context: StepContext) -> int:
+    """Number of the job that was submitted for this branch, in its present attempt."""
+    return int(context.view.step(context.own_branch.step("submit")).data["job_id"])
+
+
+def _unknown(context: StepContext, task: Task, job_id: int) -> Outcome:
+    """Decide about a job that nobody knows: wait, submit it again, or leave it to a person."""
+    watcher = context.resources.watcher
+    if watcher.problem:
+        # Nobody has said that there is no such job: they have not answered.
+        context.report(f"Slurm job {job_id}: the cluster does not answer at the moment ({watcher.problem}).")
+        return NotYet()
+    if watcher.unknown_for_s(task.id) < context.resources.unknown_grace_s:
+        return NotYet()
+    doubt = never_began(context, task, job_id)
+    if doubt is None:
+        return NotYet()
+    if not doubt:
+        watcher.remove(task.id)
+        begin_again(
+            context,
+            task,
+            "LOST",
+            task.flags,
+            f"Slurm lost job {job_id} ({task.task_name}) before it began; submitting it again.",
+        )
+        return NotYet()
+    return Pause(
+        f"Slurm does not know job {job_id} ({task.task_name}) any more, and it left no exit file. {doubt} Ask the "
+        "admin of the cluster what became of it; resume the run to look again, retry it from 'submit', or cancel it."
+    )
+
+
+def _record_changes(context: StepContext, task: Task, report: JobReport) -> None:
     """Record state and progress where they have changed; an event per poll would drown the record."""
-    if report.progress and report.progress != progress:
-        context.tracker.update_task_progress(task_id, report.progress)
-    if report.state.value != status:
-        context.tracker.update_task_status(task_id, report.state.value)
+    if report.progress and report.progress != task.progress:
+        context.tracker.update_task_progress(task.id, report.progress)
+    if report.state.value != task.status:
+        context.tracker.update_task_status(task.id, report.state.value)
 
 
 def _in_words(workflow: str, report: JobReport) -> str:
@@ -94,8 +126,8 @@ def _in_words(workflow: str, report: JobReport) -> str:
     return f"Slurm job {report.job_id} ({workflow}) is {report.state.value}{reason}{progress}."
 
 
-def _why(context: StepContext, workflow: str, report: JobReport) -> str:
-    """Why the job failed, with the end of its log."""
+def _why(context: StepContext, workflow: str, report: JobReport, *, tried: str) -> str:
+    """Why the job failed, what was tried about it, and the end of its log."""
     code = f" with exit code {report.exit_code}" if report.exit_code else ""
     reason = f" {report.reason}." if report.reason and report.reason not in ("None", "NonZeroExitCode") else ""
     try:
@@ -104,6 +136,6 @@ def _why(context: StepContext, workflow: str, report: JobReport) -> str:
     except CommandFailed:
         tail = "(it wrote no log)"
     return (
-        f"{workflow} failed: Slurm job {report.job_id} ended as {report.state.value}{code}.{reason} "
+        f"{workflow} failed: Slurm job {report.job_id} ended as {report.state.value}{code}.{reason} {tried}"
         f"Its log ends with:\n{tail}"
     )
