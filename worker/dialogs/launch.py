@@ -30,14 +30,14 @@ from worker.errors import OmeroError, WorkerError
 from worker.pixels import session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
     from uuid import UUID
 
     from worker.analyses.catalogue import Catalogue
     from worker.dialogs.fields import Dialog
     from worker.engine.assembly import Record
-    from worker.engine.attached import RunOutcome
+    from worker.engine.attached import Created, RunOutcome
 
 
 class Stopped(BaseException):
@@ -213,25 +213,35 @@ def _goes_on(run_id: UUID, record: Record) -> str:
 
 
 def _give_objects(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome) -> None:
-    """Give OMERO.web what it makes buttons of: the new dataset (else image) to go to, and the file to download."""
-    first: dict[str, int] = {}
-    # One file can be offered: the zip with everything, if there is one.
-    for kind, object_id, _ in sorted(outcome.objects, key=lambda item: not item[2].endswith(".zip")):
-        first.setdefault(kind, object_id)
+    """Give OMERO.web what it makes buttons of: the new dataset (else image) to go to, and files to download."""
+    first = _first_of_each_kind(outcome.objects)
+    files = {"File_Annotation": first}
+    if outcome.batches:
+        files = {f"File_Annotation_{index}": _first_of_each_kind(each) for index, each in enumerate(outcome.batches)}
     try:
         if "Dataset" in first:
             teller.give("Dataset", robject(DatasetI(first["Dataset"], False)))
         elif "Image" in first:
             teller.give("Image", robject(ImageI(first["Image"], False)))
-        if "FileAnnotation" in first:
+        for name, objects in files.items():
+            if "FileAnnotation" not in objects:
+                continue
             with session.translated("read the attachment"):
-                annotation = gateway.getObject("FileAnnotation", first["FileAnnotation"])
+                annotation = gateway.getObject("FileAnnotation", objects["FileAnnotation"])
             # Loaded, so that OMERO.web knows the file's name and type.
             if annotation is not None:
-                teller.give("File_Annotation", robject(annotation._obj))  # noqa: SLF001 - the wrapped object
+                teller.give(name, robject(annotation._obj))  # noqa: SLF001 - the wrapped object
     except OmeroError as error:
         # The results are in OMERO; only the short cuts to them are not.
         print(error, flush=True)
+
+
+def _first_of_each_kind(objects: Iterable[Created]) -> dict[str, int]:
+    """What to offer of some results: of files one, the zip with everything if there is one."""
+    first: dict[str, int] = {}
+    for kind, object_id, _ in sorted(objects, key=lambda item: not item[2].endswith(".zip")):
+        first.setdefault(kind, object_id)
+    return first
 
 
 def _quieten() -> None:

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from worker.engine.batches import (
+    PARTIAL,
+    at_work,
+    batches_of,
+    child_id,
+    child_step,
+    done_well,
+    failures,
+    starts_another,
+)
 from worker.engine.driver import drive
 from worker.engine.lease import service_alive
-from worker.errors import HistoryUnavailable
+from worker.engine.view import notes_of, produced, view_of
+from worker.errors import HistoryUnavailable, RunNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
     from worker.engine.context import Resources
+    from worker.engine.view import RunView
     from worker.history.database import Database
+    from worker.history.domain import WorkflowRun
 
 log = structlog.get_logger(__name__)
+
+Created = tuple[str, int, str]
+"""An object in OMERO: kind, id, name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +47,10 @@ class RunOutcome:
     status: str
     """DONE, FAILED or PAUSED."""
     message: str
-    objects: tuple[tuple[str, int, str], ...] = ()
+    objects: tuple[Created, ...] = ()
     """Objects in OMERO that the run has created: kind, id, name."""
+    batches: tuple[tuple[Created, ...], ...] = ()
+    """Those of each batch, where the run was split into batches."""
 
 
 def follow(
@@ -62,13 +81,12 @@ def follow(
     RunOutcome
         How it came out. A run that is paused is not followed any further.
     """
-    said = ""
+    said: dict[str, str] = {}
 
-    def say(message: str) -> None:
-        nonlocal said
-        if message != said:
-            said = message
-            report(message)
+    def say(message: str, about: str = "") -> None:
+        if message != said.get(about):
+            said[about] = message
+            report(f"{about}: {message}" if about else message)
 
     with resources.leases.heartbeat():
         while True:
@@ -83,22 +101,51 @@ def follow(
             time.sleep(tick_s)
 
 
-def _look(run_id: UUID, resources: Resources, database: Database, say: Callable[[str], None]) -> RunOutcome | None:
-    """Look at the run once, and take its next steps if nobody else does."""
+def _look(run_id: UUID, resources: Resources, database: Database, say: Callable[..., None]) -> RunOutcome | None:
+    """Look at the run once, and take its next steps and those of its batches if nobody else does."""
     run = resources.tracker.run(run_id)
-    if run.status in ("COMPLETED", "FAILED") or (run.paused_reason and not run.cancel_requested_by):
-        return _outcome(run_id, resources)
-    if service_alive(database):
+    if run.ended or (run.paused_reason and not run.cancel_requested_by):
+        return _outcome(run)
+    alive = service_alive(database)
+    if alive:
         say(progress_of(run_id, resources))
     else:
         resources.watcher.tick()
         drive(resources, run_id, report=say)
+    view = view_of(resources.tracker.run(run_id))
+    children = _children(run_id, view, resources)
+    for name, child in children.items():
+        if not alive and not child.ended:
+            drive(resources, child.id, report=partial(say, about=name))
+    paused = {name: child.paused_reason for name, child in children.items() if child.paused_reason and not child.ended}
+    if paused and len(paused) == len(children) and not starts_another(view) and not run.cancel_requested_by:
+        reasons = " ".join(f"{name}: {reason}" for name, reason in paused.items())
+        return RunOutcome(run_id, "PAUSED", f"PAUSED: {reasons} (Run {run_id})", _created(produced(view)))
     return None
+
+
+def _children(run_id: UUID, view: RunView, resources: Resources) -> dict[str, WorkflowRun]:
+    """The batches of a run that are at work, by name; none for a run that is not split."""
+    total = len(batches_of(view))
+    found: dict[str, WorkflowRun] = {}
+    for number in at_work(view):
+        try:
+            found[f"Batch {number} of {total}"] = resources.tracker.run(child_id(run_id, number))
+        except RunNotFound:
+            continue  # about to be started
+    return found
 
 
 def progress_of(run_id: UUID, resources: Resources) -> str:
     """How far a run is, in one line, read from its record."""
     run = resources.tracker.run(run_id)
+    view = view_of(run)
+    if view.is_parent and batches_of(view):
+        ended = len(done_well(view)) + len(failures(view))
+        lines = [f"{ended} of {len(batches_of(view))} batches have ended"]
+        for name, child in _children(run_id, view, resources).items():
+            lines.append(f"{name}: {child.paused_reason or progress_of(child.id, resources)}")
+        return "; ".join(lines)
     lines = []
     for task_id in run.tasks:
         task = resources.tracker.task(task_id)
@@ -111,22 +158,28 @@ def progress_of(run_id: UUID, resources: Resources) -> str:
     return "; ".join([*lines, *waiting]) or "Waiting for the engine."
 
 
-def _outcome(run_id: UUID, resources: Resources) -> RunOutcome:
+def _outcome(run: WorkflowRun) -> RunOutcome:
     """Sum a run up that has come to an end or a pause."""
-    run = resources.tracker.run(run_id)
-    objects: list[tuple[str, int, str]] = []
-    notes: list[str] = []
-    for name, state in run.steps.items():
-        if name.startswith("import/") and state.state == "done":
-            objects.extend((item["kind"], item["object_id"], item["name"]) for item in state.data.get("objects", []))
-            notes.extend(state.data.get("notes", []))
+    view = view_of(run)
+    objects = _created(produced(view))
+    batches = tuple(
+        _created(view.step(child_step(number)).data.get("objects", []))
+        for number in range(1, len(batches_of(view)) + 1)
+    )
     if run.status == "COMPLETED":
         counts: dict[str, int] = {}
         for kind, _, _ in objects:
             counts[kind] = counts.get(kind, 0) + 1
         made = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(counts.items()))
-        message = " ".join([f"Done: {made or 'nothing to import'}.", *notes, f"(Run {run_id})"])
-        return RunOutcome(run_id, "DONE", message, tuple(objects))
+        of = f" of {len(batches)} batches" if batches else ""
+        message = " ".join([f"Done{of}: {made or 'nothing to import'}.", *notes_of(view), f"(Run {run.id})"])
+        return RunOutcome(run.id, "DONE", message, objects, batches)
     if run.status == "FAILED":
-        return RunOutcome(run_id, "FAILED", f"FAILED: {run.error_message} (Run {run_id})", tuple(objects))
-    return RunOutcome(run_id, "PAUSED", f"PAUSED: {run.paused_reason} (Run {run_id})", tuple(objects))
+        # "PARTIAL: ..." says for itself that it is no success.
+        failed = "" if run.error_message.startswith(PARTIAL) else "FAILED: "
+        return RunOutcome(run.id, "FAILED", f"{failed}{run.error_message} (Run {run.id})", objects, batches)
+    return RunOutcome(run.id, "PAUSED", f"PAUSED: {run.paused_reason} (Run {run.id})", objects, batches)
+
+
+def _created(objects: list[dict[str, Any]]) -> tuple[Created, ...]:
+    return tuple((item["kind"], item["object_id"], item["name"]) for item in objects)

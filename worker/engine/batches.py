@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
     from worker.engine.view import RunView
 
+PARTIAL = "PARTIAL:"
+"""How the message of a parent begins that has ended badly, but has results in OMERO."""
+
 CHILD_DONE = "DONE"
 """Status of a child, in the data of its parent's step, whose results are all in OMERO."""
 
@@ -75,14 +78,24 @@ def batches_of(view: RunView) -> list[list[int]]:
     return list(view.step("split").data.get("batches", []))
 
 
-def started(view: RunView) -> list[int]:
-    """Numbers of the batches whose child has been started, or is about to be."""
-    return [number for number, progress in _progress(view).items() if progress is not Progress.OPEN]
-
-
 def at_work(view: RunView) -> list[int]:
     """Numbers of the batches whose child has been started and was not seen to have ended."""
     return [number for number, progress in _progress(view).items() if progress is Progress.INTENDED]
+
+
+def waiting(view: RunView) -> list[int]:
+    """Numbers of the batches that nobody has begun to start."""
+    return [number for number, progress in _progress(view).items() if progress is Progress.OPEN]
+
+
+def room(view: RunView) -> int:
+    """How many more children may be at work."""
+    return max(0, int(view.step("split").data.get("parallel", 0)) - len(at_work(view)))
+
+
+def starts_another(view: RunView) -> bool:
+    """Whether there is a batch left, and room for it."""
+    return bool(waiting(view) and room(view))
 
 
 def done_well(view: RunView) -> list[int]:
@@ -107,10 +120,11 @@ def failures(view: RunView) -> dict[int, str]:
 
 
 def failed_steps(view: RunView) -> list[str]:
-    """Steps of a parent that have to be reopened to take its failed batches up again."""
+    """Steps of a parent that has failed or was cancelled, which have to be taken anew so that it goes on."""
     if view.step("split").progress is Progress.FAILED:
         return ["split"]
-    return [child_step(number) for number in failures(view)]
+    cancel = ["cancel"] if "cancel" in view.steps else []
+    return cancel + [child_step(number) for number in sorted([*at_work(view), *failures(view)])]
 
 
 def plan_batches(view: RunView, now: datetime, not_yet: Mapping[str, datetime | None]) -> Decision:
@@ -143,10 +157,7 @@ def plan_batches(view: RunView, now: datetime, not_yet: Mapping[str, datetime | 
     if split.progress is not Progress.DONE:
         return when_due(view, [Step("split", "split")], now, not_yet, "the selection is being split")
 
-    working = at_work(view)
-    waiting = [number for number, progress in _progress(view).items() if progress is Progress.OPEN]
-    room = max(0, int(split.data["parallel"]) - len(working))
-    steps = [Step(child_step(number), "child") for number in working + waiting[:room]]
+    steps = [Step(child_step(number), "child") for number in at_work(view) + waiting(view)[: room(view)]]
     if steps:
         return when_due(view, steps, now, not_yet, "batches are running")
     return _end(view)
@@ -158,7 +169,7 @@ def _cancelled(view: RunView, now: datetime, not_yet: Mapping[str, datetime | No
     if cancel.progress is Progress.DONE:
         done, total = int(cancel.data.get("done", 0)), int(cancel.data.get("total", 0))
         return End(
-            ok=False, message=f"PARTIAL: {who}; {done} of {total} batches {_is(done)} in OMERO." if done else f"{who}."
+            ok=False, message=f"{PARTIAL} {who}; {done} of {total} batches {_is(done)} in OMERO." if done else f"{who}."
         )
     if cancel.progress is Progress.FAILED:
         return End(ok=False, message=f"{who}, but not all of its batches: {cancel.message}")
@@ -177,7 +188,7 @@ def _end(view: RunView) -> End:
     done = total - len(reasons)
     return End(
         ok=False,
-        message=f"PARTIAL: {done} of {total} batches {_is(done)} in OMERO, {len(reasons)} failed: {told}",
+        message=f"{PARTIAL} {done} of {total} batches {_is(done)} in OMERO, {len(reasons)} failed: {told}",
     )
 
 

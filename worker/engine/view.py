@@ -71,6 +71,28 @@ class RunView:
         return self.steps.get(name, StepView())
 
 
+def produced(view: RunView) -> list[dict[str, Any]]:
+    """What a run has brought into OMERO, each object once.
+
+    Parameters
+    ----------
+    view : RunView
+        The run's picture.
+
+    Returns
+    -------
+    list of dict
+        ``kind``, ``object_id`` and ``name`` of each.
+    """
+    found = [item for step in view.steps.values() for item in step.data.get("objects", [])]
+    return list({(item["kind"], item["object_id"]): item for item in found}.values())
+
+
+def notes_of(view: RunView) -> list[str]:
+    """What a person should know about the results of a run, each note once."""
+    return list(dict.fromkeys(note for step in view.steps.values() for note in step.data.get("notes", [])))
+
+
 def view_of(run: WorkflowRun) -> RunView:
     """Take the picture of a run.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from worker.engine import batches
 from worker.engine.accept import BATCH_TASK, accept, release
 from worker.engine.context import Done, NotYet, Outcome
 from worker.engine.request import RunRequest
+from worker.engine.view import notes_of, produced, view_of
 from worker.errors import RequestError, RunNotFound
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def child(context: StepContext) -> Outcome:
     if not run.ended:
         _tell(context, task_id, name, run)
         return NotYet(_look_again(run))
-    objects, notes = produced(run)
+    view = view_of(run)
+    objects = produced(view)
     if run.status == "COMPLETED":
         context.tracker.complete_task(task_id, f"{len(objects)} objects in OMERO")
     else:
@@ -74,7 +76,7 @@ def child(context: StepContext) -> Outcome:
             "status": batches.CHILD_DONE if run.status == "COMPLETED" else "FAILED",
             "message": run.error_message,
             "objects": objects,
-            "notes": notes,
+            "notes": notes_of(view),
         }
     )
 
@@ -109,40 +111,19 @@ def cancel_children(context: StepContext) -> Outcome:
                 context.tracker.request_cancel(run_id, by)
             left.append(number)
             continue
-        objects += produced(run)[0]
+        brought = produced(view_of(run))
+        objects += brought
         done += run.status == "COMPLETED"
         if number <= len(context.run.tasks):
             task_id = context.run.tasks[number - 1]
             if run.status == "COMPLETED":
-                context.tracker.complete_task(task_id, f"{len(produced(run)[0])} objects in OMERO")
+                context.tracker.complete_task(task_id, f"{len(brought)} objects in OMERO")
             else:
                 context.tracker.fail_task(task_id, run.error_message)
     if left:
         context.report(f"Cancelling {batches.name_of(left)}.")
         return NotYet(datetime.now(UTC) + timedelta(seconds=LOOK_MIN_S))
     return Done({"done": done, "total": len(batches.batches_of(context.view)), "objects": objects})
-
-
-def produced(run: WorkflowRun) -> tuple[list[dict[str, Any]], list[str]]:
-    """What a run has brought into OMERO, and what a person should know about it.
-
-    Parameters
-    ----------
-    run : WorkflowRun
-        The run.
-
-    Returns
-    -------
-    objects : list of dict
-        ``kind``, ``object_id`` and ``name`` of each.
-    notes : list of str
-        The notes.
-    """
-    steps = [state.data for state in run.steps.values() if state.state == "done"]
-    return (
-        [item for data in steps for item in data.get("objects", [])],
-        list(dict.fromkeys(note for data in steps for note in data.get("notes", []))),
-    )
 
 
 def _start(context: StepContext, number: int, run_id: UUID) -> UUID:
