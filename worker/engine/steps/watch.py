@@ -42,6 +42,8 @@ def watch(context: StepContext) -> Outcome:
     branch, watcher = context.own_branch, context.resources.watcher
     task = context.tracker.task(branch.task_id)
     job_id = job_of_branch(context)
+    # First whom to wake, then what to watch: news may come at once.
+    context.resources.run_of_task[branch.task_id] = context.run_id
     watcher.add(branch.task_id, job_id, context.layout.exit_file(job_id))
     report = watcher.report(branch.task_id)
     if report is None:
