@@ -125,12 +125,16 @@ def _look(resources: Resources, run_id: UUID, lane: str | None, not_yet: dict[st
     view = view_of(run)
     layout = RunLayout(resources.settings.slurm.slurm_data_path, run_id)
     for branch in view.branches:
+        if view.status in ("COMPLETED", "FAILED"):
+            resources.watcher.remove(branch.task_id)
+            resources.run_of_task.pop(branch.task_id, None)
+            continue
+        resources.run_of_task[branch.task_id] = run_id
         step = next_branch_step(view, branch)
-        if step is None or step.kind != "watch" or view.status in ("COMPLETED", "FAILED"):
+        if step is None or step.kind != "watch":
             resources.watcher.remove(branch.task_id)
             continue
         job_id = int(view.step(branch.step("submit")).data["job_id"])
-        resources.run_of_task[branch.task_id] = run_id
         resources.watcher.add(branch.task_id, job_id, layout.exit_file(job_id))
         if resources.watcher.report(branch.task_id) is None:
             not_yet[step.name] = None
