@@ -64,6 +64,8 @@ class Resources:
     """How long the cluster may not know a job before the run is paused."""
     missed_at: dict[str, float] = field(default_factory=dict)
     """Monotonic times at which submissions whose reply was lost were first looked for and not found, by key."""
+    cancelling_since: dict[UUID, float] = field(default_factory=dict)
+    """Monotonic times at which runs were first found to have jobs on their way out of the cluster."""
     run_of_task: dict[UUID, UUID] = field(default_factory=dict)
     """Runs of the tasks whose jobs are watched in this process."""
 

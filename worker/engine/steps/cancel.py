@@ -1,14 +1,28 @@
-"""Step ``cancel``: take the run's jobs off the cluster."""
+"""Step ``cancel``: take the run's jobs off the cluster, and then its data, which nobody wants any more."""
 
 from __future__ import annotations
 
+import shutil
+import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import structlog
+
 from worker.cluster import slurm
-from worker.engine.context import Done, Outcome
+from worker.engine.context import Done, NotYet, Outcome
+from worker.engine.view import Progress
 
 if TYPE_CHECKING:
     from worker.engine.context import StepContext
+
+log = structlog.get_logger(__name__)
+
+LOOK_AGAIN_S = 2.0
+"""How often to look whether cancelled jobs are gone."""
+
+PATIENCE_S = 120.0
+"""How long to wait for them; what Slurm cannot kill in that time is not waited for."""
 
 
 def cancel(context: StepContext) -> Outcome:
@@ -22,22 +36,71 @@ def cancel(context: StepContext) -> Outcome:
     Returns
     -------
     Done
-        With the ``job_ids`` that were cancelled.
+        With the ``job_ids`` that were cancelled, the remote directory that was ``removed`` (None if it was kept), and
+        those jobs that were still ``left`` then.
+    NotYet
+        While jobs are on their way out.
     """
-    transport = context.resources.transport
-    job_ids: list[int] = []
-    for branch in context.view.branches:
-        task = context.tracker.task(branch.task_id)
-        if task.job_ids:
-            job_ids.extend(task.job_ids)
-        elif task.submission_key is not None:
-            job_ids.extend(slurm.find_by_key(transport, task.submission_key, layout=context.layout))
-        context.resources.watcher.remove(branch.task_id)
+    transport, tracker = context.resources.transport, context.tracker
     context.guard(cancelling=True)
-    if job_ids:
-        context.report(f"Cancelling Slurm job {', '.join(map(str, job_ids))}.")
-        slurm.cancel(transport, job_ids)
+    keys = _jobs(context)
+    left = _left(context, keys)
+    if left:
+        context.report(f"Cancelling Slurm job {', '.join(map(str, left))}.")
+        slurm.cancel(transport, left)
+    for task_id in context.run.tasks:
+        task = tracker.task(task_id)
+        if task.state in ("CREATED", "STARTED"):
+            tracker.update_task_status(task_id, "CANCELLED")
+            tracker.fail_task(task_id, f"Cancelled by {context.view.cancelled_by}.")
+    left = left and _left(context, keys)
+    since = context.resources.cancelling_since.setdefault(context.run_id, time.monotonic())
+    if left and time.monotonic() - since < PATIENCE_S:
+        context.report(f"Waiting for Slurm to end job {', '.join(map(str, left))}.")
+        return NotYet(datetime.now(UTC) + timedelta(seconds=LOOK_AGAIN_S))
+    del context.resources.cancelling_since[context.run_id]
+    removed = None if left else _remove(context)
+    if left:
+        log.warning("jobs_left_by_cancel", jobs=left)
+    return Done({"job_ids": list(keys), "removed": removed, "left": left})
+
+
+def _jobs(context: StepContext) -> dict[int, str]:
+    """The jobs of the run in its present attempts, with their keys."""
+    keys: dict[int, str] = {}
     for branch in context.view.branches:
-        context.tracker.update_task_status(branch.task_id, "CANCELLED")
-        context.tracker.fail_task(branch.task_id, f"Cancelled by {context.view.cancelled_by}.")
-    return Done({"job_ids": job_ids})
+        context.resources.watcher.remove(branch.task_id)
+        task = context.tracker.task(branch.task_id)
+        if task.submission_key is None:
+            continue
+        if task.job_id is not None:
+            keys[task.job_id] = task.submission_key
+        else:
+            found = slurm.find_by_key(context.resources.transport, task.submission_key, layout=context.layout)
+            keys |= dict.fromkeys(found, task.submission_key)
+    return keys
+
+
+def _left(context: StepContext, keys: dict[int, str]) -> list[int]:
+    """Those jobs that Slurm lists as not ended; all of them where it does not answer."""
+    if not keys:
+        return []
+    files = {job_id: context.layout.exit_file(job_id) for job_id in keys}
+    answer = slurm.query(context.resources.transport, list(keys), files, keys=keys)
+    if answer.problems:
+        return list(keys)
+    return [job_id for job_id, report in answer.items() if report.source == "squeue" and not report.state.terminal]
+
+
+def _remove(context: StepContext) -> str | None:
+    """Remove the run's directory on the cluster and its staged results, unless the person wants to keep them."""
+    if not context.view.cleanup:
+        return None
+    staged = context.resources.state_dir / "runs" / str(context.run_id)
+    if staged.exists():
+        shutil.rmtree(staged)
+    if context.view.step("export").progress is Progress.OPEN:
+        return None  # nothing was ever written there
+    context.report("Removing the run's data from the cluster.")
+    slurm.remove_run(context.resources.transport, context.layout)
+    return str(context.layout.root)
