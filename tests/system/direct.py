@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.lab.description import Lab
 
-SCRIPT = CHECKOUT / "scripts" / "__workflows" / "SLURM_Run_Workflow.py"
+SCRIPTS = CHECKOUT / "scripts" / "__workflows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ class DirectScript:
         Where the script runs.
     group : str, optional
         The group to work in; by default the user's own.
+    script : str
+        File name of the script.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class DirectScript:
         directory: Path,
         *,
         group: str | None = None,
+        script: str = "SLURM_Run_Workflow.py",
     ) -> None:
         self._client = omero.client(lab.omero_host, lab.omero_port)
         self._factory = self._client.createSession(user, lab.omero_users[user])
@@ -93,7 +96,7 @@ class DirectScript:
         self._errors = directory / "err"
         with self._output.open("wb") as out, self._errors.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, str(SCRIPT)],
+                [sys.executable, str(SCRIPTS / script)],
                 cwd=directory,
                 env={
                     "PATH": os.environ["PATH"],
