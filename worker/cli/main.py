@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(runs.app, name="runs", help="Look at runs, and cancel or resume them.")
+app.add_typer(runs.app, name="runs", help="Look at runs, and cancel, resume or retry them.")
 app.command("serve")(serve.serve)
 app.command("refresh")(serve.refresh)
 app.command("check")(check.check)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -12,7 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from worker.engine import interventions
 from worker.engine.assembly import open_record
+from worker.engine.lease import service_alive
 from worker.engine.view import view_of
 from worker.errors import RequestError
 
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 RunId = Annotated[UUID, typer.Argument(help="The run's uuid.")]
+By = Annotated[str | None, typer.Option("--by", help="Who wants it, for the record; by default whoever types it.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the run has ended.")]
+TimeoutS = Annotated[float, typer.Option("--timeout", min=0, help="How many seconds to wait at most.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -74,6 +80,9 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
             " ".join(str(job) for job in task["jobs"]),
         )
     console.print(tasks)
+    for task in picture["tasks"]:
+        for number, earlier in enumerate(task["earlier_attempts"], 1):
+            console.print(f"{task['name']}, attempt {number}: {earlier['reason']}", markup=False, highlight=False)
     table = Table("Step", "State", "Attempts failed", "Note", title="Steps", title_justify="left")
     for step in picture["steps"]:
         table.add_row(step["name"], step["state"], str(step["attempts"]), step["note"])
@@ -125,6 +134,9 @@ def describe_run(record: Record, run_id: UUID) -> dict[str, Any]:
                 "status": task.status,
                 "progress": task.progress,
                 "jobs": task.job_ids,
+                "attempt": task.attempt,
+                "earlier_attempts": task.earlier_attempts,
+                "flags": task.flags,
             }
             for task in tasks
         ],
@@ -161,25 +173,73 @@ def events(run_id: RunId, as_json: AsJson = False) -> None:
 
 
 @app.command("cancel")
-def cancel(run_id: RunId) -> None:
-    """Cancel a run: its jobs are taken off the cluster and its data there are left for inspection."""
+def cancel(run_id: RunId, wait: Wait = False, timeout_s: TimeoutS = 300.0, by: By = None) -> None:
+    """Cancel a run: its jobs are taken off the cluster, and then its data there."""
     with open_record() as record:
-        run = record.tracker.run(run_id)
-        if run.status in ("COMPLETED", "FAILED"):
-            raise RequestError(f"Run {run_id} has ended already ({run.status.lower()}); there is nothing to cancel.")
-        record.tracker.request_cancel(run_id, f"{getpass.getuser()} (command line)")
-    typer.echo(f"Run {run_id} will be cancelled by the engine service within seconds.")
+        typer.echo(interventions.cancel(record.tracker, run_id, by=by or _who()))
+        if wait:
+            typer.echo(_wait_for_end(record, run_id, timeout_s))
+        elif not record.tracker.run(run_id).ended:
+            _say_who_does_it(record)
 
 
 @app.command("resume")
 def resume(run_id: RunId) -> None:
     """Resume a run that is paused."""
     with open_record() as record:
+        typer.echo(interventions.resume(record.tracker, run_id))
+        _say_who_does_it(record)
+
+
+@app.command("retry")
+def retry(
+    run_id: RunId,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STEP",
+            help="The step to begin with: export, submit, watch, fetch or import, of all analyses that failed, "
+            "or of one of them, such as submit/1. By default, the steps that failed.",
+        ),
+    ] = None,
+    by: By = None,
+) -> None:
+    """Let a run go on that has failed or was cancelled, from the step that failed or an earlier one."""
+    with open_record() as record:
+        typer.echo(interventions.retry(record.tracker, run_id, by=by or _who(), start=start))
+        _say_who_does_it(record)
+
+
+def _who() -> str:
+    """Who types this command, for the record."""
+    return f"{getpass.getuser()} (command line)"
+
+
+def _say_who_does_it(record: Record) -> None:
+    if not service_alive(record.database):
+        typer.echo("No engine service is alive: it is done once 'omero-worker serve' is started.", err=True)
+
+
+def _wait_for_end(record: Record, run_id: UUID, timeout_s: float) -> str:
+    """Wait until a run has ended; return how.
+
+    Raises
+    ------
+    RequestError
+        If it has not in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
         run = record.tracker.run(run_id)
-        if run.paused_reason is None:
-            raise RequestError(f"Run {run_id} is not paused.")
-        record.tracker.resume_run(run_id)
-    typer.echo(f"Run {run_id} goes on where it stopped.")
+        if run.ended:
+            return f"Run {run_id} has ended. {run.error_message}".strip()
+        if time.monotonic() > deadline:
+            raise RequestError(
+                f"Run {run_id} has not ended within {timeout_s:g} s.",
+                remedy=f"See how far it is: omero-worker runs show {run_id}",
+            )
+        time.sleep(0.5)
 
 
 def _print_json(data: object) -> None:
