@@ -120,6 +120,8 @@ class Service:
         self._woken: set[UUID] = set()
         self._position: int | None = None
         self._recount_at = 0.0
+        self._found: set[UUID] = set()
+        """Runs that were open at the start and were not looked at yet."""
 
     def stop(self) -> None:
         """Ask the service to stop; may be called from a signal handler."""
@@ -163,6 +165,9 @@ class Service:
                 del self._asleep[run_id]  # ended elsewhere
             self._woken |= open_runs - set(self._at) - set(self._asleep)
             self._recount_at = now + RECOUNT_S
+            if self._position is None:
+                self._found = open_runs
+                log.info("open_runs_found", runs=len(open_runs))
         self._position = position
 
     def _start_due(self) -> None:
@@ -210,6 +215,10 @@ class Service:
                     self._lanes[lane].done(run_id)
                     self._at.pop(run_id, None)
                     self._rest(run_id, future)
+                    if run_id in self._found:
+                        self._found.discard(run_id)
+                        if not self._found:
+                            log.info("open_runs_driven")
                 case News(run_id=run_id):
                     self._woken.add(run_id)
             self._fill_lanes()
