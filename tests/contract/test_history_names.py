@@ -47,6 +47,7 @@ EVENTS = {
     "biomero.eventsourcing:Task.SubmissionIntended": ["key"],
     "biomero.eventsourcing:Task.TaskReopened": ["reason"],
     "biomero.eventsourcing:Task.ResubmissionPlanned": ["attempt", "cause", "flags", "reason"],
+    "biomero.eventsourcing:Task.JobAccounted": ["job_id", "usage"],
 }
 
 NEVER_RECORDED = {"Event", "Created"}
@@ -219,7 +220,7 @@ def test_snapshots_have_a_new_format_number_when_an_aggregate_changes() -> None:
     assert {name: " ".join(sorted(attributes)) for name, attributes in shapes.items()} == {
         "run": "cancel_requested_by description error_message group name paused_reason request status steps tasks user",
         "task": "attempt earlier_attempts flags input_data job_id job_ids params progress result_message results state "
-        "status submission_key task_name task_version workflow_id",
+        "status submission_key task_name task_version usage workflow_id",
         "step": "attempts data key last_error retry_at state",
     }
 

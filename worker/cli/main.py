@@ -10,7 +10,7 @@ import structlog
 import typer
 from rich.console import Console
 
-from worker.cli import check, runs, serve
+from worker.cli import check, history, runs, serve, usage
 from worker.errors import WorkerError
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(runs.app, name="runs", help="Look at runs, and cancel, resume or retry them.")
+app.add_typer(history.app, name="history", help="Check the views of the history, or compute them anew.")
+app.command("usage")(usage.usage)
 app.command("serve")(serve.serve)
 app.command("refresh")(serve.refresh)
 app.command("check")(check.check)

@@ -139,6 +139,56 @@ class Database:
         with self._translated(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
+    @property
+    def clock(self) -> sa.ColumnElement[datetime]:
+        """The database's clock, for use inside a statement."""
+        if not self.is_postgresql:
+            return sa.literal(datetime.now(UTC), UtcDateTime)
+        return sa.func.clock_timestamp(type_=UtcDateTime)
+
+    @contextmanager
+    def own_connection(self) -> Iterator[Connection]:
+        """Open a connection that nobody else gets, now or later: for what it alone is to see.
+
+        Yields
+        ------
+        Connection
+            The connection, which is closed with the block; its transactions are opened by `session_on`.
+
+        Raises
+        ------
+        HistoryUnavailable
+            If the database does not answer.
+        """
+        with self._translated(), self.engine.connect() as connection:
+            connection.detach()
+            yield connection
+
+    @contextmanager
+    def session_on(self, connection: Connection, *, writing: bool) -> Iterator[Session]:
+        """Open a transaction on a connection of one's own.
+
+        Parameters
+        ----------
+        connection : Connection
+            The connection.
+        writing : bool
+            Whether it is like `session`, otherwise like `reading`.
+
+        Yields
+        ------
+        Session
+            The session.
+
+        Raises
+        ------
+        HistoryError
+            As `session` and `reading` do.
+        """
+        connection.execution_options(**{READ_ONLY: not writing})
+        with self._translated(), Session(connection, expire_on_commit=False) as session:
+            yield session
+
     def now(self, session: Session) -> datetime:
         """Read the database's clock, on which all processes agree.
 
@@ -152,9 +202,7 @@ class Database:
         datetime
             The time, UTC. SQLite has no clock of its own: there it is this machine's.
         """
-        if not self.is_postgresql:
-            return datetime.now(UTC)
-        return session.execute(sa.select(sa.func.clock_timestamp(type_=UtcDateTime))).scalar_one()
+        return session.execute(sa.select(self.clock)).scalar_one()
 
     @staticmethod
     def after(moment: datetime, seconds: float) -> datetime:

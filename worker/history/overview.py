@@ -9,19 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-
-import sqlalchemy as sa
+from uuid import UUID
 
 from worker.history.domain import Task, WorkflowRun, job_number
 from worker.history.status import is_main_task
-from worker.history.tables import worker_run, worker_run_task
-from worker.history.upsert import upsert
+from worker.history.tables import (
+    biomero_task_execution,
+    biomero_workflow_progress_view,
+    worker_run,
+    worker_run_task,
+)
 
 if TYPE_CHECKING:
-    from uuid import UUID
+    from collections.abc import Mapping, Sequence
 
     from eventsourcing.domain import AggregateEvent
-    from sqlalchemy.orm import Session
+
+    from worker.history.rows import Row, Rows
 
 TABLES = (worker_run, worker_run_task)
 
@@ -46,13 +50,37 @@ class TaskContext:
     run_ended: bool
 
 
-def follow(session: Session, event: AggregateEvent) -> TaskContext | None:
+def expect(rows: Rows, events: Sequence[AggregateEvent]) -> None:
+    """Say which rows a batch of events is going to look at.
+
+    Parameters
+    ----------
+    rows : Rows
+        The rows.
+    events : sequence of AggregateEvent
+        The batch.
+    """
+    new_tasks = {event.originator_id for event in events if isinstance(event, Task.TaskCreated)}
+    runs = {event.originator_id for event in events if isinstance(event, WorkflowRun.Event)}
+    runs |= {event.workflow_id for event in events if isinstance(event, Task.TaskCreated)}
+    tasks = {event.originator_id for event in events if isinstance(event, Task.Event)}
+    rows.expect(worker_run_task, tasks)
+    for task_id in tasks - new_tasks:
+        task = rows.get(worker_run_task, task_id)
+        if task is not None:
+            runs.add(task["run_id"])
+    for table in (worker_run, biomero_workflow_progress_view):
+        rows.expect(table, runs)
+    rows.expect(biomero_task_execution, tasks)
+
+
+def follow(rows: Rows, event: AggregateEvent) -> TaskContext | None:
     """Bring the rows up to date with an event.
 
     Parameters
     ----------
-    session : Session
-        The transaction.
+    rows : Rows
+        The rows.
     event : AggregateEvent
         The event.
 
@@ -62,19 +90,19 @@ def follow(session: Session, event: AggregateEvent) -> TaskContext | None:
         The context of a task's event; None for a run's event, and for a task that is not in the log.
     """
     if isinstance(event, WorkflowRun.Event):
-        _follow_run(session, event)
+        _follow_run(rows, event)
         return None
     if isinstance(event, Task.TaskCreated):
-        _insert_task(session, event)
-    return _follow_task(session, event)
+        _insert_task(rows, event)
+    return _follow_task(rows, event)
 
 
-def _follow_run(session: Session, event: AggregateEvent) -> None:
+def _follow_run(rows: Rows, event: AggregateEvent) -> None:
+    run_id = event.originator_id
     if isinstance(event, WorkflowRun.WorkflowInitiated):
-        upsert(
-            session,
+        rows.put(
             worker_run,
-            {"run_id": event.originator_id},
+            {"run_id": run_id},
             user=event.user,
             group=event.group,
             name=event.name,
@@ -82,22 +110,21 @@ def _follow_run(session: Session, event: AggregateEvent) -> None:
             message="",
             has_request=False,
             paused=False,
+            task_count=0,
             created_at=event.timestamp,
             updated_at=event.timestamp,
         )
         return
-    session.execute(
-        sa.update(worker_run)
-        .where(worker_run.c.run_id == event.originator_id)
-        .values(updated_at=event.timestamp, **_run_changes(event))
-    )
+    run = rows.get(worker_run, run_id)
+    if run is not None:
+        rows.change(worker_run, run_id, updated_at=event.timestamp, **_run_changes(event, run))
 
 
-def _run_changes(event: AggregateEvent) -> dict[str, Any]:
+def _run_changes(event: AggregateEvent, run: Row) -> dict[str, Any]:
     """Columns of a run's row that an event changes."""
     match event:
         case WorkflowRun.RequestRecorded():
-            return {"has_request": True}
+            return {"has_request": True, **_asked(event.request)}
         case WorkflowRun.WorkflowStarted():
             return {"state": "STARTED"}
         case WorkflowRun.WorkflowCompleted():
@@ -118,75 +145,63 @@ def _run_changes(event: AggregateEvent) -> dict[str, Any]:
         case WorkflowRun.CancelRequested():
             return {"cancel_requested_by": event.by, "next_attempt_at": None}
         case WorkflowRun.StepsReopened():
-            return _reopened(event)
+            return _reopened(event, run)
     return {}
 
 
-def _reopened(event: WorkflowRun.StepsReopened) -> dict[str, Any]:
-    """Columns of a run some of whose steps are taken anew; the run goes on if it had failed."""
-    run = worker_run.c
-    failed = run.state == "FAILED"
+def _asked(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of a run that say who asked for it, and whose batch it is."""
+    parent = request.get("parent") or {}
     return {
-        "state": sa.case((failed, "STARTED"), else_=run.state),
-        "cancel_requested_by": sa.case((failed, sa.null()), else_=run.cancel_requested_by),
-        "paused": sa.case((failed, sa.false()), else_=run.paused),
-        "step": event.steps[0] if event.steps else run.step,
-        "message": event.reason,
-        "next_attempt_at": None,
+        "user_name": request.get("user_name"),
+        "group_name": request.get("group_name"),
+        "parent_id": UUID(str(parent["run_id"])) if "run_id" in parent else None,
+        "batch_index": parent.get("index"),
+        "batch_total": parent.get("total"),
     }
 
 
-def _insert_task(session: Session, event: Task.TaskCreated) -> None:
-    table = worker_run_task
-    run_id = event.workflow_id
-    position = session.execute(
-        sa.select(sa.func.coalesce(sa.func.max(table.c.position) + 1, 0)).where(table.c.run_id == run_id)
-    ).scalar_one()
-    upsert(
-        session,
-        table,
+def _reopened(event: WorkflowRun.StepsReopened, run: Row) -> dict[str, Any]:
+    """Columns of a run some of whose steps are taken anew; the run goes on if it had failed."""
+    anew = {"state": "STARTED", "cancel_requested_by": None, "paused": False} if run["state"] == "FAILED" else {}
+    step = event.steps[0] if event.steps else run["step"]
+    return {"step": step, "message": event.reason, "next_attempt_at": None, **anew}
+
+
+def _insert_task(rows: Rows, event: Task.TaskCreated) -> None:
+    run = rows.get(worker_run, event.workflow_id)
+    rows.put(
+        worker_run_task,
         {"task_id": event.originator_id},
-        run_id=run_id,
-        position=position,
+        run_id=event.workflow_id,
+        position=0 if run is None else run["task_count"],
         task_name=event.task_name,
         task_version=event.task_version,
         state="CREATED",
     )
-    if is_main_task(event.task_name):
-        session.execute(
-            sa.update(worker_run)
-            .where(worker_run.c.run_id == run_id, worker_run.c.main_task_name.is_(None))
-            .values(main_task_name=event.task_name)
-        )
+    if run is None:
+        return
+    rows.change(worker_run, event.workflow_id, task_count=run["task_count"] + 1)
+    if is_main_task(event.task_name) and run["main_task_name"] is None:
+        rows.change(worker_run, event.workflow_id, main_task_name=event.task_name)
 
 
-def _follow_task(session: Session, event: AggregateEvent) -> TaskContext | None:
-    # Changing the rows gives them back, so that the context costs no query of its own. A task whose event changes
-    # nothing is written to all the same: setting the id to itself.
-    table = worker_run_task
-    changes = _task_changes(event) or {"task_id": event.originator_id}
-    task = session.execute(
-        sa.update(table).where(table.c.task_id == event.originator_id).values(**changes).returning(table)
-    ).one_or_none()
+def _follow_task(rows: Rows, event: AggregateEvent) -> TaskContext | None:
+    task = rows.change(worker_run_task, event.originator_id, **_task_changes(event))
     if task is None:
         return None
-    run = session.execute(
-        sa.update(worker_run)
-        .where(worker_run.c.run_id == task.run_id)
-        .values(updated_at=event.timestamp)
-        .returning(worker_run.c.user, worker_run.c.group, worker_run.c.state)
-    ).one_or_none()
+    run = rows.change(worker_run, task["run_id"], updated_at=event.timestamp)
     return TaskContext(
-        task_id=task.task_id,
-        run_id=task.run_id,
-        task_name=task.task_name,
-        task_version=task.task_version,
-        status=task.status,
-        progress=task.progress,
-        job_id=task.job_id,
-        user=run.user if run else None,
-        group=run.group if run else None,
-        run_ended=run is not None and run.state in ("COMPLETED", "FAILED"),
+        task_id=task["task_id"],
+        run_id=task["run_id"],
+        task_name=task["task_name"],
+        task_version=task["task_version"],
+        status=task["status"],
+        progress=task["progress"],
+        job_id=task["job_id"],
+        user=run["user"] if run else None,
+        group=run["group"] if run else None,
+        run_ended=run is not None and run["state"] in ("COMPLETED", "FAILED"),
     )
 
 

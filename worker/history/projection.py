@@ -3,7 +3,8 @@
 All views follow together. One transaction takes the projection's lock, reads the events after the last position,
 changes the rows of every view and of our overview, and writes the position: either all of it is kept, or nothing.
 Two processes can therefore neither skip an event nor follow it twice, and a view is never ahead of the overview from
-which it takes its context.
+which it takes its context. Whoever follows does so for all: those who wait for their turn find their own events
+followed already.
 
 This is simpler than a follower application of eventsourcing for each view: those would each have a transaction and a
 context of their own. What others see is the same: a ``*_tracking`` table for each view, with the position in it.
@@ -19,16 +20,17 @@ from typing import TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
-from worker.history import codec, overview
+from worker.history import codec, copies, overview, usage
 from worker.history.recorder import EventRecorder
-from worker.history.tables import LEADER, worker_run_tracking
-from worker.history.upsert import upsert
+from worker.history.rows import Rows
+from worker.history.tables import LEADER, worker_job_usage, worker_run_tracking
 from worker.history.views import VIEWS
 
 if TYPE_CHECKING:
     from eventsourcing.domain import AggregateEvent
     from sqlalchemy.orm import Session
 
+    from worker.history.copies import Difference
     from worker.history.database import Database
 
 BATCH = 200
@@ -37,7 +39,18 @@ BATCH = 200
 LOCK_KEY = 0x6F6D_776B_0002
 """Advisory lock under which the views are computed ("omwk", 2)."""
 
+TABLES = (*(view.table for view in VIEWS), *overview.TABLES, worker_job_usage)
+"""Everything that is computed from the log."""
+
 TRACKING = (*(view.tracking for view in VIEWS), worker_run_tracking)
+
+POSITIONS = [
+    f"INSERT INTO {table.name} (application_name, notification_id) VALUES (:leader, :position) "  # noqa: S608 - our names
+    "ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id"
+    for table in TRACKING
+]
+POSITIONS_AT_ONCE = f"WITH {', '.join(f'w{n} AS ({text})' for n, text in enumerate(POSITIONS[1:]))} {POSITIONS[0]}"
+"""The same as one statement, which PostgreSQL understands."""
 
 
 class Projection:
@@ -53,8 +66,13 @@ class Projection:
         self._database = database
         self._mapper = codec.mapper()
 
-    def pull(self) -> int:
+    def pull(self, *, upto: int | None = None) -> int:
         """Follow all events that have not been followed yet.
+
+        Parameters
+        ----------
+        upto : int, optional
+            Position of the last event that matters: nothing is done if somebody else has followed it already.
 
         Returns
         -------
@@ -69,21 +87,25 @@ class Projection:
         total = 0
         while True:
             with self._database.session() as session:
-                self._lock(session)
-                position = self._position(session)
-                if position is None:
-                    count = self._rebuild(session, start=1)
-                else:
-                    last, count = self._follow(session, position)
+                position = self._locked_position(session)
+                if position is not None and upto is not None and position >= upto:
+                    return total
+                if position is not None:
+                    last, count = self._follow(Rows(session), position)
                     if count:
                         self._write_position(session, last)
-                session.commit()
+                        session.commit()
+            if position is None:
+                return total + self._rebuild(start=1, only_if_missing=True) + self.pull()
             total += count
-            if position is None or count < BATCH:
+            if count < BATCH:
                 return total
 
     def rebuild(self, *, start: int = 1) -> int:
-        """Compute all views anew; readers see the old rows until it is done.
+        """Compute all views anew while work goes on.
+
+        They are computed on a copy, which takes their place in one short transaction: readers see either the old
+        rows or the new ones, and what is appended meanwhile is not lost.
 
         Parameters
         ----------
@@ -100,12 +122,30 @@ class Projection:
         HistoryUnavailable
             If the database does not answer; the views are as they were.
         """
-        with self._database.session() as session:
-            self._lock(session)
-            count = self._rebuild(session, start=start)
-            session.commit()
+        count = self._rebuild(start=start)
         # What was written meanwhile.
         return count + self.pull()
+
+    def check(self) -> list[Difference]:
+        """Compare the views with what they would be if they were computed anew; nothing is changed.
+
+        Returns
+        -------
+        list of Difference
+            How the views differ; empty if they are right.
+
+        Raises
+        ------
+        HistoryUnavailable
+            If the database does not answer.
+        """
+        self.pull()
+        with copies.made(self._database, TABLES) as made:
+            position, _ = self._follow_onto(made, 0)
+            with made.session(writing=True) as session:
+                last = self._locked_position(session) or 0
+                self._follow_all(Rows(session, made.tables), position, last)
+                return made.differences(session)
 
     def position(self) -> int:
         """Read how far the views have followed.
@@ -116,7 +156,7 @@ class Projection:
             Position of the last event that was followed; 0 if there is none.
         """
         with self._database.reading() as session:
-            return self._position(session) or 0
+            return session.execute(sa.select(_position())).scalar_one() or 0
 
     def lag(self) -> int:
         """Tell by how many positions the views are behind the log.
@@ -128,41 +168,63 @@ class Projection:
         """
         return (EventRecorder(self._database.reading).max_notification_id() or 0) - self.position()
 
-    def _lock(self, session: Session) -> None:
+    def _locked_position(self, session: Session) -> int | None:
+        """Take the lock, and read how far the views have followed; None if they must be computed anew."""
         # SQLite: the transaction itself holds the lock.
         if self._database.is_postgresql:
+            # A statement sees what was there when it began: the position has to be read by one that begins later.
             session.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
+        return session.execute(sa.select(_position())).scalar_one()
 
-    @staticmethod
-    def _position(session: Session) -> int | None:
-        tracking = worker_run_tracking
-        position: int | None = session.execute(
-            sa.select(tracking.c.notification_id).where(tracking.c.application_name == LEADER)
-        ).scalar_one_or_none()
-        return position
+    def _write_position(self, session: Session, position: int) -> None:
+        statements = [POSITIONS_AT_ONCE] if self._database.is_postgresql else POSITIONS
+        for statement in statements:
+            session.execute(sa.text(statement), {"leader": LEADER, "position": position})
 
-    @staticmethod
-    def _write_position(session: Session, position: int) -> None:
-        for tracking in TRACKING:
-            upsert(session, tracking, {"application_name": LEADER}, notification_id=position)
+    def _rebuild(self, *, start: int, only_if_missing: bool = False) -> int:
+        with copies.made(self._database, TABLES) as made:
+            position, total = self._follow_onto(made, start - 1)
+            with made.session(writing=True) as session:
+                if self._locked_position(session) is not None and only_if_missing:
+                    return 0
+                position, count = self._follow_all(Rows(session, made.tables), position)
+                made.replace(session)
+                self._write_position(session, position)
+                session.commit()
+        return total + count
 
-    def _rebuild(self, session: Session, *, start: int) -> int:
-        for table in (*(view.table for view in VIEWS), *overview.TABLES):
-            session.execute(sa.delete(table))
-        position, total, count = start - 1, 0, BATCH
+    def _follow_onto(self, made: copies.Copies, position: int) -> tuple[int, int]:
+        """Follow everything after a position onto copies, in transactions that hold up nobody."""
+        total, count = 0, BATCH
         while count == BATCH:
-            position, count = self._follow(session, position)
+            with made.session() as session:
+                position, count = self._follow(Rows(session, made.tables), position)
+                session.commit()
             total += count
-        self._write_position(session, position)
-        return total
+        return position, total
 
-    def _follow(self, session: Session, position: int) -> tuple[int, int]:
+    def _follow_all(self, rows: Rows, position: int, last: int | None = None) -> tuple[int, int]:
+        total, count = 0, BATCH
+        while count == BATCH:
+            position, count = self._follow(rows, position, last)
+            total += count
+        return position, total
+
+    def _follow(self, rows: Rows, position: int, last: int | None = None) -> tuple[int, int]:
         """Follow the next events after a position; gives the new position and their number."""
-        recorder = EventRecorder(lambda: nullcontext(session))
-        notifications = recorder.select_notifications(position, BATCH, inclusive_of_start=False)
-        for notification in notifications:
-            event = cast("AggregateEvent", self._mapper.to_domain_event(notification))
-            task = overview.follow(session, event)
+        recorder = EventRecorder(lambda: nullcontext(rows.session))
+        notifications = recorder.select_notifications(position, BATCH, last, inclusive_of_start=False)
+        events = [cast("AggregateEvent", self._mapper.to_domain_event(notification)) for notification in notifications]
+        overview.expect(rows, events)
+        for event in events:
+            task = overview.follow(rows, event)
+            usage.follow(rows, event, task)
             for view in VIEWS:
-                view.follow(session, event, task)
+                view.follow(rows, event, task)
+        rows.flush()
         return (notifications[-1].id if notifications else position), len(notifications)
+
+
+def _position() -> sa.ScalarSelect[int | None]:
+    tracking = worker_run_tracking.c
+    return sa.select(tracking.notification_id).where(tracking.application_name == LEADER).scalar_subquery()

@@ -10,19 +10,23 @@ import sqlalchemy as sa
 
 from worker.errors import RunNotFound
 from worker.history.codec import plain_fields
-from worker.history.domain import WorkflowRun
 from worker.history.tables import (
+    RUN_IS_OPEN,
     biomero_workflow_progress_view,
     worker_run,
     worker_run_task,
     workflowtracker_events,
 )
+from worker.history.usage import By, UsageRow, sums
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
     from uuid import UUID
 
     from worker.history.database import Database
+
+TOPICS = "biomero.eventsourcing:"
+"""What the kinds of all events begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,15 @@ class RunRow:
     cancel_requested_by: str | None
     has_request: bool
     """Whether the engine may drive it; False for runs of other tools."""
+    user_name: str | None = None
+    """None if it was not recorded."""
+    group_name: str | None = None
+    """None if it was not recorded."""
+    parent_id: UUID | None = None
+    """The run whose batch it is."""
+    batch_index: int | None = None
+    """Which of the batches, from 1."""
+    batch_total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +86,7 @@ class EventRow:
 
 
 ROWS = sa.select(
-    worker_run,
+    *(column for column in worker_run.c if column.name != "task_count"),
     sa.func.coalesce(biomero_workflow_progress_view.c.status, "").label("status"),
     sa.func.coalesce(biomero_workflow_progress_view.c.progress, "").label("progress"),
 ).outerjoin(biomero_workflow_progress_view, biomero_workflow_progress_view.c.workflow_id == worker_run.c.run_id)
@@ -172,11 +185,28 @@ class RunReader:
             rows = session.execute(query.order_by(event.id)).all()
         return [_event_row(row, run_id, names.get(row.originator_id)) for row in rows]
 
+    def batches(self, run_id: UUID) -> list[RunRow]:
+        """List the runs that are the batches of a run, in their order.
+
+        Parameters
+        ----------
+        run_id : UUID
+            The parent.
+
+        Returns
+        -------
+        list of RunRow
+            Those that have been started.
+        """
+        query = ROWS.where(worker_run.c.parent_id == run_id).order_by(worker_run.c.batch_index)
+        with self._database.reading() as session:
+            return [RunRow(**row) for row in session.execute(query).mappings()]
+
     def open_runs(self, now: datetime | None = None) -> list[UUID]:
         """List the runs that the engine should look at now, those that have waited longest first.
 
         These are the runs with a request that have not ended, whose time for another attempt has come, and that are
-        not paused; a paused run that is to be cancelled is among them.
+        not paused; a paused run that is to be cancelled is among them. One statement, on the index of open runs.
 
         Parameters
         ----------
@@ -189,50 +219,76 @@ class RunReader:
             The runs.
         """
         run = worker_run.c
-        with self._database.reading() as session:
-            moment = now if now is not None else self._database.now(session)
-            query = (
-                sa.select(run.run_id)
-                .where(
-                    run.has_request,
-                    run.state.in_(("INITIALIZED", "STARTED")),
-                    sa.or_(sa.not_(run.paused), run.cancel_requested_by.is_not(None)),
-                    sa.or_(run.next_attempt_at.is_(None), run.next_attempt_at <= moment),
-                )
-                .order_by(run.updated_at, run.run_id)
+        moment: Any = now if now is not None else self._database.clock
+        query = (
+            sa.select(run.run_id)
+            .where(
+                sa.text(RUN_IS_OPEN),
+                run.has_request,
+                sa.or_(sa.not_(run.paused), run.cancel_requested_by.is_not(None)),
+                sa.or_(run.next_attempt_at.is_(None), run.next_attempt_at <= moment),
             )
+            .order_by(run.updated_at, run.run_id)
+        )
+        with self._database.reading() as session:
             return list(session.execute(query).scalars())
 
-    def changed_since(self, position: int | None, *, names: Sequence[str]) -> tuple[int, set[UUID]]:
-        """List the runs to which something has happened after a position of the log.
+    def changed_since(self, position: int | None, *, names: Collection[str] | None = None) -> tuple[int, set[UUID]]:
+        """List the runs to which, or to whose tasks, something has happened after a position of the log.
 
         Parameters
         ----------
         position : int or None
-            The position; None: none has happened yet, as far as the caller is concerned.
-        names : sequence of str
-            The events of runs that count, such as ``CancelRequested``.
+            The position; None: that of the last event, so that no run is listed.
+        names : collection of str, optional
+            The events that count, such as ``CancelRequested``; by default all.
 
         Returns
         -------
         tuple of int and set of UUID
-            The position from which to go on, and the runs.
+            The position from which to go on, and the runs. A task whose run the views do not know yet is listed the
+            next time: the position does not pass it.
         """
-        event = workflowtracker_events.c
+        event, task = workflowtracker_events.c, worker_run_task.c
         with self._database.reading() as session:
-            last: int = session.execute(sa.select(sa.func.coalesce(sa.func.max(event.id), 0))).scalar_one()
-            if position is None or last <= position:
-                return last, set()
-            changed = session.execute(
-                sa.select(event.originator_id)
-                .distinct()
-                .where(
-                    event.id > position,
-                    event.id <= last,
-                    event.topic.in_([f"{WorkflowRun.TOPIC}.{name}" for name in names]),
-                )
+            if position is None:
+                last = session.execute(sa.select(sa.func.max(event.id))).scalar_one()
+                return last or 0, set()
+            query = (
+                sa.select(event.id, event.originator_id, event.topic, task.run_id)
+                .outerjoin(worker_run_task, task.task_id == event.originator_id)
+                .where(event.id > position)
+                .order_by(event.id)
             )
-            return last, set(changed.scalars())
+            found = session.execute(query).all()
+        runs: set[UUID] = set()
+        for row in found:
+            of_task, _, name = row.topic.removeprefix(TOPICS).partition(".")
+            if names is None or name in names:
+                run_id = row.run_id if of_task == "Task" else row.originator_id
+                if run_id is None:
+                    return position, runs
+                runs.add(run_id)
+            position = row.id
+        return position, runs
+
+    def usage(self, *, by: By, since: datetime | None = None) -> list[UsageRow]:
+        """Sum up what jobs have used.
+
+        Parameters
+        ----------
+        by : str
+            Whose jobs to sum up: ``user``, ``group`` or ``workflow``.
+        since : datetime, optional
+            Only jobs that ended then or later (with time zone); by default all.
+
+        Returns
+        -------
+        list of UsageRow
+            One for each of them, those who have used most first.
+        """
+        with self._database.reading() as session:
+            return [UsageRow(**row) for row in session.execute(sums(by, since)).mappings()]
 
 
 def _event_row(row: Any, run_id: UUID, task_name: str | None) -> EventRow:

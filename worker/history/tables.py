@@ -161,6 +161,9 @@ biomero_task_execution = sa.Table(
 
 # --- our own overview: what the engine looks for, and the context of the other views ----------------------------------
 
+RUN_IS_OPEN = "state IN ('INITIALIZED', 'STARTED')"
+"""Condition on `worker_run` under which its index of open runs is used."""
+
 worker_run = sa.Table(
     "worker_run",
     metadata,
@@ -181,8 +184,23 @@ worker_run = sa.Table(
     sa.Column("next_attempt_at", UtcDateTime),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
+    # Their names, as they were when the run was accepted; known of runs that have a request.
+    sa.Column("user_name", sa.String),
+    sa.Column("group_name", sa.String),
+    sa.Column("task_count", sa.Integer, nullable=False, server_default="0"),
+    # Which batch of which run it is, from 1.
+    sa.Column("parent_id", AggregateId),
+    sa.Column("batch_index", sa.Integer),
+    sa.Column("batch_total", sa.Integer),
     sa.Index("worker_run_user_idx", "user", "created_at"),
-    sa.Index("worker_run_state_idx", "state"),
+    sa.Index("worker_run_parent_idx", "parent_id", "batch_index"),
+    sa.Index(
+        "worker_run_open_idx",
+        "updated_at",
+        "run_id",
+        postgresql_where=sa.text(RUN_IS_OPEN),
+        sqlite_where=sa.text(RUN_IS_OPEN),
+    ),
 )
 
 worker_run_task = sa.Table(
@@ -202,6 +220,36 @@ worker_run_task = sa.Table(
     sa.Column("job_id", sa.Integer),
     sa.Index("worker_run_task_run_idx", "run_id", "position"),
 )
+
+worker_job_usage = sa.Table(
+    "worker_job_usage",
+    metadata,
+    sa.Column("task_id", AggregateId, primary_key=True),
+    sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("run_id", AggregateId, nullable=False),
+    # The task's name: that of the analysis.
+    sa.Column("workflow", sa.String, nullable=False),
+    sa.Column("version", sa.String),
+    sa.Column("user", sa.Integer),
+    sa.Column("group", sa.Integer),
+    # The job's last status, in Slurm's words.
+    sa.Column("state", sa.String),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("elapsed_s", sa.Float, nullable=False),
+    sa.Column("cpu_s", sa.Float, nullable=False),
+    sa.Column("gpu_s", sa.Float, nullable=False),
+    sa.Column("peak_memory_bytes", sa.BigInteger),
+    sa.Column("cpus", sa.Integer),
+    sa.Column("gpus", sa.Integer),
+    # With a space between each two.
+    sa.Column("nodes", sa.Text, nullable=False),
+    sa.Column("partition", sa.String),
+    sa.Column("started_at", UtcDateTime),
+    # When it was accounted, if Slurm does not say when it ended.
+    sa.Column("ended_at", UtcDateTime, nullable=False),
+    sa.Index("worker_job_usage_ended_idx", "ended_at"),
+)
+"""What each Slurm job has used."""
 
 # --- the engine's own rows --------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eventsourcing.domain import Aggregate
 
 from worker.errors import HistoryConflict
+from worker.history.workflow_run import as_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -195,6 +196,17 @@ class Task(Aggregate, created_event_name="TaskCreated"):
             aggregate.submission_key = None
             aggregate.job_id = None
 
+    class JobAccounted(Aggregate.Event):
+        """Slurm said what a job of the task has used: `elapsed_s`, `cpu_s`, `peak_memory_bytes` and more."""
+
+        TOPIC = "biomero.eventsourcing:Task.JobAccounted"
+        job_id: int
+        usage: dict[str, Any]
+
+        def apply(self, aggregate: Task) -> None:
+            """Keep what was said last."""
+            aggregate.usage[str(self.job_id)] = self.usage
+
     def __init__(
         self,
         workflow_id: UUID,
@@ -219,6 +231,7 @@ class Task(Aggregate, created_event_name="TaskCreated"):
         self.result_message: str | None = None
         self.results: list[dict[str, Any]] = []
         self.submission_key: str | None = None
+        self.usage: dict[str, dict[str, Any]] = {}
 
     @property
     def next_key(self) -> str:
@@ -313,6 +326,12 @@ class Task(Aggregate, created_event_name="TaskCreated"):
         # Slurm gives the number of a job that it has lost to the next one, which may be ours again.
         if number not in self.job_ids or self.job_id is None:
             self.trigger_event(self.JobIdAdded, job_id=number)
+
+    def account_job(self, job_id: int, usage: Mapping[str, Any]) -> None:
+        """Record what a job of the task has used, as JSON values; what was said of it before is replaced."""
+        used = as_read(usage)
+        if self.usage.get(str(job_id)) != used:
+            self.trigger_event(self.JobAccounted, job_id=job_id, usage=used)
 
     def add_result(self, result: Mapping[str, Any]) -> None:
         """Record how a command of the task ended."""

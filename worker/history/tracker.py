@@ -320,6 +320,22 @@ class WorkflowTracker(Commands):
         """Record the id that Slurm gave the job of a task."""
         self._command(Task, task_id, lambda task: task.add_job_id(slurm_job_id))
 
+    def account_job(self, task_id: UUID, job_id: int, usage: Mapping[str, Any]) -> None:
+        """Record what a job of a task has used, if that was not known yet or is more exact now.
+
+        Parameters
+        ----------
+        task_id : UUID
+            The task.
+        job_id : int
+            Its Slurm job.
+        usage : mapping
+            JSON values: ``elapsed_s``, ``cpu_s``, ``gpu_s``, ``peak_memory_bytes``, ``exit_code``, ``nodes``,
+            ``cpus``, ``gpus``, ``partition``, ``started``, ``ended`` (ISO 8601 with time zone); what is not known
+            is None or left out.
+        """
+        self._command(Task, task_id, lambda task: task.account_job(job_id, usage))
+
     def add_result(self, task_id: UUID, result: object) -> None:
         """Record how a command of a task ended.
 

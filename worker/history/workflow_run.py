@@ -50,12 +50,12 @@ def _iso(moment: datetime | str | None) -> str | None:
     return parsed.astimezone(UTC).isoformat()
 
 
-def _as_read(value: Any) -> Any:
+def as_read(value: Any) -> Any:
     """Give a JSON value as it will be when it is read back: tuples as lists, keys as strings."""
     if isinstance(value, Mapping):
-        return {str(key): _as_read(item) for key, item in value.items()}
+        return {str(key): as_read(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_as_read(item) for item in value]
+        return [as_read(item) for item in value]
     return value
 
 
@@ -267,7 +267,7 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
 
     def record_request(self, request: Mapping[str, Any]) -> None:
         """Record what was asked for."""
-        recorded = _as_read(request)
+        recorded = as_read(request)
         if self.request != recorded:
             self.trigger_event(self.RequestRecorded, request=recorded)
 
@@ -291,7 +291,7 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
         HistoryConflict
             If somebody has done the step already, with another outcome.
         """
-        produced = _as_read(data)
+        produced = as_read(data)
         before = self.steps.get(step)
         if before is not None and before.state == "done" and before.data == produced:
             return

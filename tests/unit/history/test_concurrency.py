@@ -55,7 +55,7 @@ def test_processes_that_migrate_at_once_make_the_tables_once(database_url: str) 
 
     with Database(database_url) as database, database.engine.connect() as connection:
         assert set(metadata.tables) <= set(sa.inspect(connection).get_table_names())
-        assert connection.execute(sa.select(VERSIONS.c.version_num)).scalars().all() == ["0001"]
+        assert connection.execute(sa.select(VERSIONS.c.version_num)).scalars().all() == ["0002"]
 
 
 def test_the_migration_makes_exactly_the_tables_that_the_code_uses(database: Database) -> None:

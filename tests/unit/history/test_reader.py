@@ -6,13 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from worker.errors import RunNotFound
+from worker.history.tables import RUN_IS_OPEN, worker_run, worker_run_task
 from worker.history.tracker import TaskSpec, WorkflowTracker
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from worker.history.database import Database
     from worker.history.reader import RunReader
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -126,3 +129,64 @@ class TestOpenRuns:
     def test_a_run_without_a_request_is_left_alone(self, tracker: WorkflowTracker, reader: RunReader) -> None:
         tracker.initiate_workflow("of another tool", "", 1, 2)
         assert reader.open_runs() == []
+
+
+class TestChangedSince:
+    def test_nothing_has_changed_at_first(self, tracker: WorkflowTracker, reader: RunReader) -> None:
+        assert reader.changed_since(None) == (0, set())
+        accept(tracker)
+        assert reader.changed_since(None) == (4, set())
+
+    def test_a_run_and_the_run_of_a_task_have_changed(self, tracker: WorkflowTracker, reader: RunReader) -> None:
+        first, second, _ = (accept(tracker) for _ in range(3))
+        position, _ = reader.changed_since(None)
+        tracker.request_cancel(first, "ada")
+        tracker.start_task(tracker.run(second).tasks[0])
+        assert reader.changed_since(position) == (position + 2, {first, second})
+        assert reader.changed_since(position + 2) == (position + 2, set())
+
+    def test_only_the_events_that_were_named_count(self, tracker: WorkflowTracker, reader: RunReader) -> None:
+        first, second = (accept(tracker) for _ in range(2))
+        position, _ = reader.changed_since(None)
+        tracker.request_cancel(first, "ada")
+        tracker.start_workflow(second)
+        assert reader.changed_since(position, names=["CancelRequested"]) == (position + 2, {first})
+
+    def test_a_task_that_the_views_do_not_know_yet_is_not_passed(
+        self, tracker: WorkflowTracker, reader: RunReader, database: Database
+    ) -> None:
+        run_id = accept(tracker)
+        task_id = tracker.run(run_id).tasks[0]
+        position, _ = reader.changed_since(None)
+        tracker.start_workflow(run_id)
+        tracker.start_task(task_id)
+        with database.session() as session:
+            session.execute(sa.delete(worker_run_task))
+            session.commit()
+
+        assert reader.changed_since(position) == (position + 1, {run_id})
+
+        tracker.projection.rebuild()
+        assert reader.changed_since(position + 1) == (position + 2, {run_id})
+
+
+def test_looking_for_open_runs_or_for_changes_is_one_statement(
+    tracker: WorkflowTracker, reader: RunReader, database: Database
+) -> None:
+    accept(tracker)
+    statements: list[str] = []
+    sa.event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    reader.open_runs()
+    reader.changed_since(1)
+    assert len([statement for statement in statements if statement != "BEGIN"]) == 2
+
+
+def test_open_runs_are_found_by_their_index(tracker: WorkflowTracker, database: Database) -> None:
+    accept(tracker)
+    query = sa.select(worker_run.c.run_id).where(sa.text(RUN_IS_OPEN)).order_by("updated_at", "run_id")
+    explain = "EXPLAIN" if database.is_postgresql else "EXPLAIN QUERY PLAN"
+    with database.reading() as session:
+        if database.is_postgresql:
+            session.execute(sa.text("SET LOCAL enable_seqscan = off"))
+        plan = " ".join(str(row) for row in session.execute(sa.text(f"{explain} {query}")))
+    assert "worker_run_open_idx" in plan
