@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from worker.engine.batches import (
-    PARTIAL,
-    at_work,
-    batches_of,
-    child_id,
-    child_step,
-    done_well,
-    failures,
-    starts_another,
-)
+from worker.engine.batches import PARTIAL, batches_of, done_well, failures, starts_another
+from worker.engine.children import children_at_work, children_of, results_of
 from worker.engine.driver import drive
 from worker.engine.lease import service_alive
-from worker.engine.view import notes_of, produced, view_of
-from worker.errors import HistoryUnavailable, RunNotFound
+from worker.engine.view import view_of
+from worker.errors import HistoryUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +37,7 @@ class RunOutcome:
 
     run_id: UUID
     status: str
-    """DONE, FAILED or PAUSED."""
+    """DONE, FAILED or PAUSED; GOING_ON if it was not followed to its end."""
     message: str
     objects: tuple[Created, ...] = ()
     """Objects in OMERO that the run has created: kind, id, name."""
@@ -60,6 +52,7 @@ def follow(
     database: Database,
     report: Callable[[str], None],
     tick_s: float = 1.0,
+    timeout_s: float | None = None,
 ) -> RunOutcome:
     """Follow a run to its end, telling a person how far it is.
 
@@ -75,12 +68,15 @@ def follow(
         Is told, in words, what is being done, whenever that changes.
     tick_s : float
         How often to look, in seconds.
+    timeout_s : float, optional
+        How long to follow it at most, in seconds; by default to its end.
 
     Returns
     -------
     RunOutcome
         How it came out. A run that is paused is not followed any further.
     """
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
     said: dict[str, str] = {}
 
     def say(message: str, about: str = "") -> None:
@@ -98,6 +94,8 @@ def follow(
                 outcome = None
             if outcome is not None:
                 return outcome
+            if deadline is not None and time.monotonic() > deadline:
+                return RunOutcome(run_id, "GOING_ON", f"Run {run_id} goes on.")
             time.sleep(tick_s)
 
 
@@ -105,7 +103,7 @@ def _look(run_id: UUID, resources: Resources, database: Database, say: Callable[
     """Look at the run once, and take its next steps and those of its batches if nobody else does."""
     run = resources.tracker.run(run_id)
     if run.ended or (run.paused_reason and not run.cancel_requested_by):
-        return _outcome(run)
+        return _outcome(run, resources)
     alive = service_alive(database)
     if alive:
         say(progress_of(run_id, resources))
@@ -120,20 +118,15 @@ def _look(run_id: UUID, resources: Resources, database: Database, say: Callable[
     paused = {name: child.paused_reason for name, child in children.items() if child.paused_reason and not child.ended}
     if paused and len(paused) == len(children) and not starts_another(view) and not run.cancel_requested_by:
         reasons = " ".join(f"{name}: {reason}" for name, reason in paused.items())
-        return RunOutcome(run_id, "PAUSED", f"PAUSED: {reasons} (Run {run_id})", _created(produced(view)))
+        return replace(_outcome(run, resources), message=f"PAUSED: {reasons} (Run {run_id})")
     return None
 
 
 def _children(run_id: UUID, view: RunView, resources: Resources) -> dict[str, WorkflowRun]:
     """The batches of a run that are at work, by name; none for a run that is not split."""
     total = len(batches_of(view))
-    found: dict[str, WorkflowRun] = {}
-    for number in at_work(view):
-        try:
-            found[f"Batch {number} of {total}"] = resources.tracker.run(child_id(run_id, number))
-        except RunNotFound:
-            continue  # about to be started
-    return found
+    at_work = children_at_work(resources.tracker, run_id, view)
+    return {f"Batch {number} of {total}": child for number, child in at_work.items()}
 
 
 def progress_of(run_id: UUID, resources: Resources) -> str:
@@ -158,13 +151,14 @@ def progress_of(run_id: UUID, resources: Resources) -> str:
     return "; ".join([*lines, *waiting]) or "Waiting for the engine."
 
 
-def _outcome(run: WorkflowRun) -> RunOutcome:
+def _outcome(run: WorkflowRun, resources: Resources) -> RunOutcome:
     """Sum a run up that has come to an end or a pause."""
-    view = view_of(run)
-    objects = _created(produced(view))
+    total = len(batches_of(view_of(run)))
+    children = children_of(resources.tracker, run)
+    found, notes = results_of(run, children.values())
+    objects = _created(found)
     batches = tuple(
-        _created(view.step(child_step(number)).data.get("objects", []))
-        for number in range(1, len(batches_of(view)) + 1)
+        _created(results_of(children[number])[0]) if number in children else () for number in range(1, total + 1)
     )
     if run.status == "COMPLETED":
         counts: dict[str, int] = {}
@@ -172,7 +166,7 @@ def _outcome(run: WorkflowRun) -> RunOutcome:
             counts[kind] = counts.get(kind, 0) + 1
         made = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(counts.items()))
         of = f" of {len(batches)} batches" if batches else ""
-        message = " ".join([f"Done{of}: {made or 'nothing to import'}.", *notes_of(view), f"(Run {run.id})"])
+        message = " ".join([f"Done{of}: {made or 'nothing to import'}.", *notes, f"(Run {run.id})"])
         return RunOutcome(run.id, "DONE", message, objects, batches)
     if run.status == "FAILED":
         # "PARTIAL: ..." says for itself that it is no success.

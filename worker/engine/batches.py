@@ -78,6 +78,11 @@ def batches_of(view: RunView) -> list[list[int]]:
     return list(view.step("split").data.get("batches", []))
 
 
+def started(view: RunView) -> list[int]:
+    """Numbers of the batches whose child has been started, or is about to be."""
+    return [number for number, progress in _progress(view).items() if progress is not Progress.OPEN]
+
+
 def at_work(view: RunView) -> list[int]:
     """Numbers of the batches whose child has been started and was not seen to have ended."""
     return [number for number, progress in _progress(view).items() if progress is Progress.INTENDED]

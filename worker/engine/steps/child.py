@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from worker.engine import batches
 from worker.engine.accept import BATCH_TASK, accept, release
+from worker.engine.children import children_at_work, results_of
 from worker.engine.context import Done, NotYet, Outcome
 from worker.engine.request import RunRequest
-from worker.engine.view import notes_of, produced, view_of
-from worker.errors import RequestError, RunNotFound
+from worker.errors import RequestError
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -41,8 +41,7 @@ def child(context: StepContext) -> Outcome:
     Returns
     -------
     Done
-        When the child has ended, well or not: ``run_id``, ``status`` (DONE or FAILED), ``message``, ``objects``,
-        ``notes``.
+        When the child has ended, well or not: ``run_id``, ``status`` (DONE or FAILED), ``message``.
     NotYet
         While it has not.
 
@@ -63,20 +62,13 @@ def child(context: StepContext) -> Outcome:
     if not run.ended:
         _tell(context, task_id, name, run)
         return NotYet(_look_again(run))
-    view = view_of(run)
-    objects = produced(view)
-    if run.status == "COMPLETED":
-        context.tracker.complete_task(task_id, f"{len(objects)} objects in OMERO")
-    else:
-        context.tracker.fail_task(task_id, run.error_message)
+    _close(context, task_id, run)
     context.report(f"{name} {'is done' if run.status == 'COMPLETED' else f'has failed: {run.error_message}'}")
     return Done(
         {
             "run_id": str(run_id),
             "status": batches.CHILD_DONE if run.status == "COMPLETED" else "FAILED",
             "message": run.error_message,
-            "objects": objects,
-            "notes": notes_of(view),
         }
     )
 
@@ -92,38 +84,26 @@ def cancel_children(context: StepContext) -> Outcome:
     Returns
     -------
     Done
-        When all have ended: ``done`` (batches whose results are in OMERO) of ``total``, ``objects`` of those that came
-        to an end meanwhile.
+        When all have ended: ``done`` (batches whose results are in OMERO) of ``total``.
     NotYet
         While they have not.
     """
     context.guard(cancelling=True)
     by = context.view.cancelled_by or "somebody"
-    done, objects, left = len(batches.done_well(context.view)), [], []
-    for number in batches.at_work(context.view):
-        run_id = batches.child_id(context.run_id, number)
-        try:
-            run = context.tracker.run(run_id)
-        except RunNotFound:
-            continue  # it was about to be started, and never will be
+    done, left = len(batches.done_well(context.view)), []
+    for number, run in children_at_work(context.tracker, context.run_id, context.view).items():
         if not run.ended:
             if run.cancel_requested_by is None:
-                context.tracker.request_cancel(run_id, by)
+                context.tracker.request_cancel(run.id, by)
             left.append(number)
             continue
-        brought = produced(view_of(run))
-        objects += brought
         done += run.status == "COMPLETED"
-        if number <= len(context.run.tasks):
-            task_id = context.run.tasks[number - 1]
-            if run.status == "COMPLETED":
-                context.tracker.complete_task(task_id, f"{len(brought)} objects in OMERO")
-            else:
-                context.tracker.fail_task(task_id, run.error_message)
+        for task_id in context.run.tasks[number - 1 :][:1]:
+            _close(context, task_id, run)
     if left:
         context.report(f"Cancelling {batches.name_of(left)}.")
         return NotYet(datetime.now(UTC) + timedelta(seconds=LOOK_MIN_S))
-    return Done({"done": done, "total": len(batches.batches_of(context.view)), "objects": objects})
+    return Done({"done": done, "total": len(batches.batches_of(context.view))})
 
 
 def _start(context: StepContext, number: int, run_id: UUID) -> UUID:
@@ -181,6 +161,14 @@ def _task(context: StepContext, number: int) -> UUID:
             )
         )
     return tasks[number - 1]
+
+
+def _close(context: StepContext, task_id: UUID, run: WorkflowRun) -> None:
+    """Record with the task of a batch how it has ended."""
+    if run.status == "COMPLETED":
+        context.tracker.complete_task(task_id, f"{len(results_of(run)[0])} objects in OMERO")
+    else:
+        context.tracker.fail_task(task_id, run.error_message)
 
 
 def _tell(context: StepContext, task_id: UUID, name: str, run: WorkflowRun) -> None:
