@@ -15,6 +15,7 @@ from rich.table import Table
 
 from worker.engine import interventions
 from worker.engine.assembly import open_record
+from worker.engine.children import children_of, results_of
 from worker.engine.lease import service_alive
 from worker.engine.view import view_of
 from worker.errors import RequestError
@@ -87,6 +88,17 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
     for step in picture["steps"]:
         table.add_row(step["name"], step["state"], str(step["attempts"]), step["note"])
     console.print(table)
+    if picture["batches"]:
+        batches = Table("Batch", "Run", "Status", "Progress", "Message", title="Batches", title_justify="left")
+        for batch in picture["batches"]:
+            batches.add_row(
+                f"{batch['number']} of {batch['total']}",
+                batch["run_id"],
+                batch["status"],
+                batch["progress"],
+                batch["message"].partition("\n")[0],
+            )
+        console.print(batches)
     if picture["objects"]:
         objects = Table("Kind", "Id", "Name", title="In OMERO", title_justify="left")
         for item in picture["objects"]:
@@ -107,7 +119,9 @@ def describe_run(record: Record, run_id: UUID) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``run_id, status, description, message, user, group, tasks[], steps[], objects[]``.
+        ``run_id, status, description, message, user, group, parent, tasks[], steps[], batches[], objects[]``;
+        ``parent`` is the run whose batch it is, ``batches`` are the runs into which its own selection was split, and
+        their objects are its own.
 
     Raises
     ------
@@ -149,7 +163,19 @@ def describe_run(record: Record, run_id: UUID) -> dict[str, Any]:
             }
             for name, step in view.steps.items()
         ],
-        "objects": [item for step in view.steps.values() for item in step.data.get("objects", [])],
+        "parent": str(row.parent_id) if row.parent_id else None,
+        "batches": [
+            {
+                "number": child.batch_index,
+                "total": child.batch_total,
+                "run_id": str(child.run_id),
+                "status": child.status,
+                "progress": child.progress,
+                "message": child.message,
+            }
+            for child in record.reader.children(run_id)
+        ],
+        "objects": results_of(run, children_of(record.tracker, run).values())[0],
     }
 
 
