@@ -26,6 +26,8 @@ FIXED: list[tuple[str, type, str, bool, object, list[str] | None]] = [
     ("E-mail", RBoolI, "01.3", True, True, None),
     ("Use_ZARR_Format", RBoolI, "01.4", True, False, None),
     ("OME-Zarr_version", RStringI, "01.4.1", True, "0.4", ["0.4", "0.5"]),
+    # Ours; it takes no place that another field has.
+    ("Cancel run with script?", RBoolI, "01.6", True, False, None),
     ("Select how to import your results (one or more)", RBoolI, "02", False, True, None),
     ("1) Zip attachment to parent", RBoolI, "02.2", True, True, None),
     ("2) Attach to original images", RBoolI, "02.4", True, False, None),

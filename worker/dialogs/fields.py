@@ -94,6 +94,13 @@ USE_ZARR = Field(
 ZARR_VERSION = Field(
     "OME-Zarr_version", "01.4.1", "text", "Version of OME-Zarr to write.", default="0.4", values=("0.4", "0.5")
 )
+CANCEL_WITH_SCRIPT = Field(
+    "Cancel run with script?",
+    "01.6",
+    "switch",
+    "Whether cancelling this script cancels the run, with its jobs on the cluster. Otherwise, the run goes on.",
+    default=False,
+)
 SELECT_IMPORT = Field(
     "Select how to import your results (one or more)",
     "02",
@@ -158,6 +165,7 @@ FIXED: tuple[Field, ...] = (
     EMAIL,
     USE_ZARR,
     ZARR_VERSION,
+    CANCEL_WITH_SCRIPT,
     SELECT_IMPORT,
     ZIP_TO_PARENT,
     Field(

@@ -19,7 +19,8 @@ from omero.model import DatasetI, ImageI
 from omero.rtypes import robject, rstring
 
 from worker.dialogs import fields
-from worker.dialogs.reading import read_request
+from worker.dialogs.reading import cancels_with_script, read_request
+from worker.engine import interventions
 from worker.engine.accept import accept
 from worker.engine.assembly import open_record, open_resources
 from worker.engine.attached import follow
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from worker.dialogs.fields import Dialog
     from worker.engine.assembly import Record
     from worker.engine.attached import Created, RunOutcome
+
+
+CANCEL_PATIENCE_S = 25.0
+"""How long a script that was cancelled cancels its run by itself: when Processor-0 itself ends, it kills after 30 s."""
 
 
 class Stopped(BaseException):
@@ -157,17 +162,23 @@ def launch(client: Any, catalogue: Catalogue, dialog: Dialog = fields.RUN) -> in
             with session.translated("read the inputs of the script"):
                 inputs = client.getInputs(unwrap=True)
             request = parse_request(read_request(inputs, catalogue, person, dialog))
+            cancels = cancels_with_script(inputs)
             with open_record() as record:
                 try:
                     # Whoever is told that nothing was started must be able to rely on it.
                     with signals.held():
                         run_id = accept(record.tracker, request)
-                    teller.say(f"Run {run_id} is accepted: it goes on even if this script is stopped.")
+                    what = "is cancelled with this script" if cancels else "goes on even if this script is stopped"
+                    teller.say(f"Run {run_id} is accepted: it {what}.")
                     outcome = _follow(run_id, record, gateway, teller.say)
                 except Stopped:
                     if run_id is None:
                         raise
-                    teller.say(_goes_on(run_id, record))
+                    if cancels:
+                        by = f"{person.user_name} (cancelled the script)"
+                        teller.say(_cancel(run_id, record, gateway, by, teller.say))
+                    else:
+                        teller.say(_goes_on(run_id, record))
                     return 1
             with signals.held():
                 teller.say(outcome.message)
@@ -193,6 +204,31 @@ def _follow(run_id: UUID, record: Record, gateway: BlitzGateway, report: Callabl
     """Follow the run with this script's own session, driving it where no engine service is alive."""
     with open_resources(record, OwnSession(gateway)) as resources:
         return follow(run_id, resources=resources, database=record.database, report=report)
+
+
+def _cancel(run_id: UUID, record: Record, gateway: BlitzGateway, by: str, report: Callable[[str], None]) -> str:
+    """Cancel the run of a script that was cancelled; return what the person is told last.
+
+    Processor-0 may kill this process at any moment from now on. What counts is recorded first; where an engine service
+    is alive, the rest is its business.
+    """
+    try:
+        interventions.cancel(record.tracker, run_id, by=by)
+        if service_alive(record.database):
+            return f"This script was cancelled, and run {run_id} is cancelled with it: its jobs leave the cluster."
+        report(f"Cancelling run {run_id}.")
+        with open_resources(record, OwnSession(gateway)) as resources:
+            outcome = follow(
+                run_id, resources=resources, database=record.database, report=report, timeout_s=CANCEL_PATIENCE_S
+            )
+    except WorkerError as error:
+        return f"This script was cancelled; whether run {run_id} is cancelled with it is not certain. {error}"
+    if outcome.status == "GOING_ON":
+        return (
+            f"This script was cancelled, and run {run_id} is to be cancelled with it, but the cluster is not rid of it"
+            " yet, and no engine service is alive: that is done as soon as an admin starts 'omero-worker serve'."
+        )
+    return outcome.message
 
 
 def _goes_on(run_id: UUID, record: Record) -> str:

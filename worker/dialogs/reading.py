@@ -140,6 +140,22 @@ def read_output(inputs: Mapping[str, Any], dialog: Dialog = fields.RUN) -> dict[
     return options
 
 
+def cancels_with_script(inputs: Mapping[str, Any]) -> bool:
+    """Read whether the run is to be cancelled when its script is.
+
+    Parameters
+    ----------
+    inputs : Mapping
+        The inputs of the script by name.
+
+    Returns
+    -------
+    bool
+        Whether it is; otherwise the run goes on without its script.
+    """
+    return _read_switch(inputs, fields.CANCEL_WITH_SCRIPT)
+
+
 def _read_workflows(inputs: Mapping[str, Any], catalogue: Catalogue, dialog: Dialog) -> list[dict[str, Any]]:
     """Read which workflows were ticked, in which versions, with which parameters."""
     entries = {entry.name: entry for entry in offered(catalogue, dialog)}

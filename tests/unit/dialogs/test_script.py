@@ -14,8 +14,8 @@ import pytest
 CHECKOUT = Path(__file__).parents[3]
 SCRIPTS = CHECKOUT / "scripts" / "__workflows"
 OFFERED = {
-    "SLURM_Run_Workflow.py": ("Slurm Workflow", 24),
-    "SLURM_Run_Workflow_Batched.py": ("Slurm Workflow (Batched)", 24),
+    "SLURM_Run_Workflow.py": ("Slurm Workflow", 25),
+    "SLURM_Run_Workflow_Batched.py": ("Slurm Workflow (Batched)", 25),
 }
 """Titles of the dialogs and number of their fields where there is no catalogue."""
 
