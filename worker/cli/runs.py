@@ -173,7 +173,7 @@ def describe_run(record: Record, run_id: UUID) -> dict[str, Any]:
                 "progress": child.progress,
                 "message": child.message,
             }
-            for child in record.reader.children(run_id)
+            for child in record.reader.batches(run_id)
         ],
         "objects": results_of(run, children_of(record.tracker, run).values())[0],
     }

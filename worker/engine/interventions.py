@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.engine import batches
+from worker.engine.children import children_of
 from worker.engine.reopening import AFTER_ALL, reopening
 from worker.engine.view import view_of
 from worker.errors import RequestError
@@ -115,10 +116,9 @@ def _retry_batches(tracker: WorkflowTracker, run: WorkflowRun, *, by: str, start
     view = view_of(run)
     steps = batches.failed_steps(view)
     numbers = [batches.number_of(step) for step in steps if step.startswith("child/")]
-    for number in numbers:
-        child_id = batches.child_id(run.id, number)
-        child = tracker.run(child_id)
-        if child.status == "FAILED":
+    # A batch that could not be started has no run of its own yet.
+    for number, child in children_of(tracker, run).items():
+        if number in numbers and child.status == "FAILED":
             _retry_one(tracker, child, by=by, start=None)
     tracker.reopen_steps(
         run.id,
