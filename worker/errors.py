@@ -31,6 +31,7 @@
     ├── AnalysisFailed             the job ended, but not well
     ├── ResultsError               results cannot be brought into OMERO
     ├── LeaseLost                  another process drives this run now              (transient)
+    │   └── Fenced                 ... as the cluster has noticed                   (transient)
     └── RunCancelled               somebody does not want this run any more
 
 An error has a *message* (what happened and why) and a *remedy* (what to do about it); ``str()`` gives both, so
@@ -223,6 +224,10 @@ class LeaseLost(WorkerError):
     """Another process drives this run now; whatever we were about to do is its business."""
 
     transient = True
+
+
+class Fenced(LeaseLost):
+    """The cluster has been told of another process that drives this run now, and does nothing for us."""
 
 
 class RunCancelled(WorkerError):

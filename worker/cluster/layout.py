@@ -78,6 +78,11 @@ class RunLayout:
         return self.root / "status"
 
     @property
+    def fence(self) -> PurePosixPath:
+        """Number of the latest who has driven the run; see ``scripts/fence.sh``."""
+        return self.status / "fence"
+
+    @property
     def folders(self) -> tuple[PurePosixPath, ...]:
         """The folders that must be there before a job starts."""
         return (self.input, self.output, self.ground_truth, self.status)

@@ -20,7 +20,7 @@ from worker.cluster.jobscript import render, sbatch_arguments
 from worker.cluster.layout import RUN_FOLDER, lines_of, log_beside
 from worker.cluster.scripts import script
 from worker.cluster.states import JobReport, JobState
-from worker.errors import CommandFailed, NotSent, OutcomeUnknown, SubmissionRefused
+from worker.errors import CommandFailed, Fenced, NotSent, OutcomeUnknown, SubmissionRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     from worker.cluster.jobscript import JobRequest
     from worker.cluster.layout import RunLayout
-    from worker.cluster.transport import Transport
+    from worker.cluster.transport import Completed, Transport
 
 CHUNK_JOBS = 500
 """Jobs asked for in one round trip."""
 
-PATIENCE_S = 60.0
-"""Patience with the scripts that ask Slurm: they give up on each of its commands after 30 s, and say so."""
+PATIENCE_S = 100.0
+"""Patience with the scripts that ask Slurm: they give up on each of its commands, and on others, after 30 s."""
 
 LOOK_BACK = "now-14days"
 """Since when accounting is searched for a job whose number is not known."""
@@ -76,26 +76,8 @@ class QueryResult(Mapping[int, JobReport]):
         return len(self.reports)
 
 
-def create_run(transport: Transport, layout: RunLayout) -> None:
-    """Make the folders of a run; those that are there stay as they are.
-
-    Parameters
-    ----------
-    transport : Transport
-        The way to the cluster.
-    layout : RunLayout
-        The run.
-
-    Raises
-    ------
-    CommandFailed
-        If they cannot be made: no permission, no space.
-    """
-    transport.run(script("create_run", *map(str, layout.folders))).check()
-
-
-def submit(transport: Transport, layout: RunLayout, job: JobRequest) -> int:
-    """Upload a job script and submit it, in one round trip.
+def submit(transport: Transport, layout: RunLayout, job: JobRequest, *, fence: int = 0) -> int:
+    """Make the folders of a run, upload a job script and submit it, in one round trip.
 
     Parameters
     ----------
@@ -105,6 +87,9 @@ def submit(transport: Transport, layout: RunLayout, job: JobRequest) -> int:
         The run, the same as in `job`.
     job : JobRequest
         The job.
+    fence : int
+        Our number. The cluster remembers the greatest that it has seen for a run, and submits nothing under a smaller
+        one: a request that was held up, in us or on its way, does no harm when it arrives at last.
 
     Returns
     -------
@@ -113,6 +98,8 @@ def submit(transport: Transport, layout: RunLayout, job: JobRequest) -> int:
 
     Raises
     ------
+    Fenced
+        If somebody has come with a greater number; nothing was submitted.
     SubmissionRefused
         If Slurm does not take the job, in its own words.
     CommandFailed
@@ -124,10 +111,16 @@ def submit(transport: Transport, layout: RunLayout, job: JobRequest) -> int:
     """
     if job.layout != layout:
         raise ValueError(f"The job belongs to run {job.layout.run_id}, not to {layout.run_id}.")
-    create_run(transport, layout)
     text = render(job).encode("utf-8", "surrogateescape")
-    command = script("submit", str(layout.script(job.task_id)), str(len(text)), *sbatch_arguments(job))
-    completed = transport.run(command, stdin=[text])
+    command = script(
+        "submit",
+        *(str(layout.script(job.task_id)), str(len(text)), str(layout.fence), f"{fence:d}"),
+        *map(str, layout.folders),
+        "--",
+        *sbatch_arguments(job),
+    )
+    completed = transport.run(command, stdin=[text], timeout_s=PATIENCE_S)
+    _check_fence(completed)
     status = re.search(r"^sbatch-status (\d+)$", completed.text, re.MULTILINE)
     if status is None:
         raise CommandFailed("submit.sh", completed.exit_status, completed.error_text)
@@ -155,7 +148,16 @@ def _refusal(words: str) -> SubmissionRefused | OutcomeUnknown | NotSent:
     )
 
 
-def find_by_key(transport: Transport, key: str, *, layout: RunLayout | None = None) -> list[int]:
+def _check_fence(completed: Completed) -> None:
+    if match := re.search(r"^fenced-by (\d+)$", completed.text, re.MULTILINE):
+        raise Fenced(f"Another process has gone on with this run: its number on the cluster is {match[1]}.")
+    if re.search(r"^fence-busy$", completed.text, re.MULTILINE):
+        raise NotSent("A submission of this run is still in flight on the cluster.", remedy="It is waited for.")
+
+
+def find_by_key(
+    transport: Transport, key: str, *, layout: RunLayout | None = None, fence: int | None = None
+) -> list[int]:
     """Find our jobs that carry a key, whether they wait, run, or have ended.
 
     Parameters
@@ -166,6 +168,9 @@ def find_by_key(transport: Transport, key: str, *, layout: RunLayout | None = No
         The key of a submission.
     layout : RunLayout, optional
         The run, so that exit files are looked at as well; helps on a cluster without accounting.
+    fence : int, optional
+        Our number; with a layout only. From here on the cluster submits nothing under a smaller one, and a submission
+        that is in flight is waited for, so that what is not found now will not be there later.
 
     Returns
     -------
@@ -177,11 +182,16 @@ def find_by_key(transport: Transport, key: str, *, layout: RunLayout | None = No
     ------
     NotSent
         If Slurm does not answer the question.
+    Fenced
+        If somebody has come with a greater number.
     """
     if not key:
         raise ValueError("An empty key finds every job.")
-    command = script("find_by_key", key, LOOK_BACK, str(layout.status) if layout else "")
-    completed = transport.run(command, timeout_s=PATIENCE_S).check()
+    number = f"{fence:d}" if layout and fence is not None else ""
+    command = script("find_by_key", key, LOOK_BACK, str(layout.status) if layout else "", number)
+    completed = transport.run(command, timeout_s=PATIENCE_S)
+    _check_fence(completed)
+    completed.check()
     found = answers.sections(completed.stdout)
     jobs = {answers.base_id(row) for section in found.values() for row in section.rows}
     if not jobs:

@@ -10,6 +10,7 @@ clocks agree.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from contextlib import contextmanager
@@ -41,6 +42,9 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 IMPLAUSIBLE = 10
 """A lease that lives so many times longer than ours is left from before somebody set the clock back."""
+
+NUMBERS_PER_TOKEN = 10**9
+"""Numbers that may be given out under one token."""
 
 FORGOTTEN_AFTER = timedelta(days=1)
 """After so much silence the row of an engine that was killed is removed."""
@@ -76,6 +80,7 @@ class Leases:
         self._tokens: dict[UUID, int] = {}
         self._lock = threading.Lock()
         self._surrendered = False
+        self._count = itertools.count(1)
 
     def take(self, run_id: UUID) -> Lease | None:
         """Take the lease of a run, or None if it is somebody's (this process's own included).
@@ -173,8 +178,8 @@ class Leases:
         if time.monotonic() >= valid_until:
             raise LeaseLost(f"The lease of run {run_id} has run out in this process ({self.holder}).")
 
-    def token(self, run_id: UUID) -> int:
-        """The token under which this process drives a run.
+    def number(self, run_id: UUID) -> int:
+        """Give a number for the cluster, which does nothing for smaller ones any more.
 
         Parameters
         ----------
@@ -184,7 +189,7 @@ class Leases:
         Returns
         -------
         int
-            Greater than that of every holder before.
+            Greater than every number that was given out for this run before, by any process.
 
         Raises
         ------
@@ -193,7 +198,7 @@ class Leases:
         """
         self.check(run_id)
         with self._lock:
-            return self._tokens[run_id]
+            return self._tokens[run_id] * NUMBERS_PER_TOKEN + next(self._count) % NUMBERS_PER_TOKEN
 
     def fence(self, run_id: UUID) -> Callable[[Session], None]:
         """Make a check for `WorkflowTracker.fenced`: that the lease is ours at the moment of the transaction.

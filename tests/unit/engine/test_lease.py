@@ -107,15 +107,15 @@ def test_a_heartbeat_keeps_a_lease_alive(database: Database) -> None:
         assert other.take(run_id) is None
 
 
-def test_the_token_of_a_lease_grows_with_every_holder_and_is_never_reset(database: Database) -> None:
+def test_the_numbers_of_a_run_grow_with_every_holder_and_are_never_reset(database: Database) -> None:
     run_id = uuid4()
     leases = Leases(database, "first")
-    tokens = []
+    numbers = []
     for _ in range(3):
         assert leases.take(run_id) is not None
-        tokens.append(leases.token(run_id))
+        numbers.extend((leases.number(run_id), leases.number(run_id)))
         leases.give_back(run_id)
-    assert tokens == sorted(set(tokens))
+    assert numbers == sorted(set(numbers))
 
 
 def test_the_fence_lets_the_holder_write_and_nobody_else(database: Database) -> None:

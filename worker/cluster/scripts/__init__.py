@@ -9,6 +9,9 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
+FENCED = ("submit", "find_by_key")
+"""Scripts that use the functions of ``fence.sh``."""
+
 
 @cache
 def _text(name: str) -> str:
@@ -32,4 +35,5 @@ def script(name: str, *arguments: str) -> list[str]:
     list[str]
         Program and arguments, for `worker.cluster.transport.Transport.run`.
     """
-    return ["sh", "-c", _text(name), f"omero-worker-{name}", *arguments]
+    text = f"{_text('fence')}\n{_text(name)}" if name in FENCED else _text(name)
+    return ["sh", "-c", text, f"omero-worker-{name}", *arguments]

@@ -76,7 +76,13 @@ def _jobs(context: StepContext) -> dict[int, str]:
         if task.job_id is not None:
             keys[task.job_id] = task.submission_key
         else:
-            found = slurm.find_by_key(context.resources.transport, task.submission_key, layout=context.layout)
+            found = slurm.find_by_key(
+                context.resources.transport,
+                task.submission_key,
+                layout=context.layout,
+                # A submission that is still on its way is not taken any more.
+                fence=context.resources.leases.number(context.run_id),
+            )
             keys |= dict.fromkeys(found, task.submission_key)
     return keys
 

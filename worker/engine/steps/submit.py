@@ -63,7 +63,8 @@ def submit(context: StepContext) -> Outcome:
         context.tracker.intend_submission(branch.task_id, key)
     context.guard()
     context.report(f"Submitting {job.workflow} to the cluster.")
-    job_id = slurm.submit(context.resources.transport, context.layout, job)
+    number = context.resources.leases.number(context.run_id)
+    job_id = slurm.submit(context.resources.transport, context.layout, job, fence=number)
     context.tracker.add_job_id(branch.task_id, job_id)
     context.tracker.update_task_status(branch.task_id, "PENDING")
     context.report(f"Slurm job {job_id} ({job.workflow}) is waiting for its turn.")
@@ -82,11 +83,13 @@ def _cancel_earlier(context: StepContext, task: Task) -> None:
         if entry["job_id"] is not None:
             keys[entry["job_id"]] = entry["key"]
         elif entry["key"] is not None:
-            keys |= dict.fromkeys(slurm.find_by_key(transport, entry["key"], layout=layout), entry["key"])
+            number = context.resources.leases.number(context.run_id)
+            found = slurm.find_by_key(transport, entry["key"], layout=layout, fence=number)
+            keys |= dict.fromkeys(found, entry["key"])
     if not keys:
         return
-    found = slurm.query(transport, list(keys), {job_id: layout.exit_file(job_id) for job_id in keys}, keys=keys)
-    left = [job_id for job_id, report in found.items() if report.source == "squeue" and not report.state.terminal]
+    reports = slurm.query(transport, list(keys), {job_id: layout.exit_file(job_id) for job_id in keys}, keys=keys)
+    left = [job_id for job_id, report in reports.items() if report.source == "squeue" and not report.state.terminal]
     if left:
         context.guard()
         log.warning("earlier_jobs_cancelled", jobs=left, task=str(task.id))
@@ -101,7 +104,8 @@ def _look_up(context: StepContext, key: str) -> int | NotYet | None:
     """
     resources = context.resources
     context.guard()
-    found = slurm.find_by_key(resources.transport, key, layout=context.layout)
+    number = resources.leases.number(context.run_id)
+    found = slurm.find_by_key(resources.transport, key, layout=context.layout, fence=number)
     if found:
         resources.missed_at.pop(key, None)
         if len(found) > 1:

@@ -1,5 +1,0 @@
-#!/bin/sh
-# Makes folders.  $1...: the folders.
-set -u
-umask 027
-mkdir -p -- "$@"
