@@ -120,8 +120,7 @@ class Commands:
         HistoryConflict
             If somebody else has written to one of them in between; nothing is recorded then.
         """
-        if self._log.save(*aggregates):
-            self._follow()
+        self._follow(self._log.save(*aggregates))
 
     def pull_and_process(self, leader_name: str = LEADER, start: int | None = None, stop: int | None = None) -> None:
         """Bring the views up to date.
@@ -141,9 +140,8 @@ class Commands:
         self.projection.pull()
 
     def _transact(self, decide: Callable[[Changes], R]) -> R:
-        result, appended = self._log.transact(decide)
-        if appended:
-            self._follow()
+        result, position = self._log.transact(decide)
+        self._follow(position)
         return result
 
     def _command(self, kind: type[A], aggregate_id: UUID, command: Callable[[A], None]) -> None:
@@ -154,9 +152,11 @@ class Commands:
 
         self._transact(decide)
 
-    def _follow(self) -> None:
+    def _follow(self, position: int | None) -> None:
+        if position is None:
+            return
         try:
-            self.projection.pull()
+            self.projection.pull(upto=position)
         except Exception:
             # The command is recorded. To report it as failed would make the caller repeat it.
             log.exception("views_not_updated")

@@ -301,6 +301,8 @@ def _postgresql_engine(url: sa.URL) -> Engine:
         url,
         pool_pre_ping=True,
         pool_recycle=1800,
+        # Many rows of a statement that returns nothing go to the server together.
+        executemany_mode="values_plus_batch",
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": "omero-worker",

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import copy
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import structlog
 import tenacity
-from eventsourcing.application import AggregateNotFoundError, LocalNotificationLog, Repository
+from eventsourcing.application import AggregateNotFoundError, LocalNotificationLog, Repository, project_aggregate
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import EventStore, Mapper
 
 from worker.errors import HistoryUnavailable, RunNotFound
 from worker.history import codec
 from worker.history.database import Interrupted
+from worker.history.recent import Recent
 from worker.history.recorder import EventRecorder, SnapshotRecorder, lock_log
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from uuid import UUID
 
-    from eventsourcing.domain import CanMutateAggregate
+    from eventsourcing.domain import AggregateEvent, CanMutateAggregate
     from eventsourcing.persistence import StoredEvent
     from sqlalchemy.orm import Session
 
@@ -40,6 +41,9 @@ SNAPSHOT_INTERVAL = 50
 
 SECTION_SIZE = 1000
 """Most notifications that one `select` of the notification log gives."""
+
+RECENT = 2000
+"""How many runs and tasks a process keeps in memory between two commands on them."""
 
 ATTEMPTS = 4
 """How often a transaction is begun anew when it is interrupted."""
@@ -82,8 +86,13 @@ def load(repository: Repository[UUID], kind: type[A], aggregate_id: UUID) -> A:
         aggregate: Aggregate = repository.get(aggregate_id)
     except AggregateNotFoundError as error:
         raise RunNotFound(f"There is no {noun} {aggregate_id}.", remedy="Check the uuid.") from error
+    return _checked(aggregate, kind)
+
+
+def _checked(aggregate: Aggregate, kind: type[A]) -> A:
     if not isinstance(aggregate, kind):
-        raise RunNotFound(f"{aggregate_id} is not a {noun}.", remedy="Check the uuid.")
+        noun = "task" if kind.__name__ == "Task" else "run"
+        raise RunNotFound(f"{aggregate.id} is not a {noun}.", remedy="Check the uuid.")
     return aggregate
 
 
@@ -94,16 +103,34 @@ class Changes:
     ----------
     repository : Repository
         Reads inside the transaction.
+    recent : Recent
+        What this process has read before.
     """
 
-    def __init__(self, repository: Repository[UUID]) -> None:
+    def __init__(self, repository: Repository[UUID], recent: Recent) -> None:
         self._repository = repository
+        self._recent = recent
         self.events: list[CanMutateAggregate[UUID]] = []
         self.aggregates: dict[UUID, Aggregate] = {}
+        self.loaded: list[Aggregate] = []
 
     def load(self, kind: type[A], aggregate_id: UUID) -> A:
         """Read an aggregate, as `load` does."""
-        return load(self._repository, kind, aggregate_id)
+        recent = self._brought_up_to_date(aggregate_id)
+        aggregate = load(self._repository, kind, aggregate_id) if recent is None else _checked(recent, kind)
+        self.loaded.append(aggregate)
+        return aggregate
+
+    def _brought_up_to_date(self, aggregate_id: UUID) -> Aggregate | None:
+        recent = self._recent.take(aggregate_id)
+        if recent is None:
+            return None
+        # Its own last event is read too: if that is not there, this is another history than the one it was read from.
+        events = cast(
+            "list[AggregateEvent]", list(self._repository.event_store.get(aggregate_id, gt=recent.version - 1))
+        )
+        found = [(event.originator_version, event.timestamp) for event in events[:1]]
+        return project_aggregate(recent, events[1:]) if found == [(recent.version, recent.modified_on)] else None
 
     def has(self, kind: type[A], aggregate_id: UUID) -> bool:
         """Whether an aggregate is there.
@@ -136,6 +163,7 @@ class EventLog:
         self.repository = _repository(database.reading, self._mapper)
         self._reader = EventRecorder(database.reading)
         self.notification_log = LocalNotificationLog(self._reader, section_size=SECTION_SIZE)
+        self._recent = Recent(RECENT)
         self._checks: tuple[Callable[[Session], None], ...] = ()
 
     def fenced(self, check: Callable[[Session], None]) -> EventLog:
@@ -144,7 +172,7 @@ class EventLog:
         fenced._checks = (*self._checks, check)  # noqa: SLF001 - our own copy
         return fenced
 
-    def transact(self, decide: Callable[[Changes], T]) -> tuple[T, bool]:
+    def transact(self, decide: Callable[[Changes], T]) -> tuple[T, int | None]:
         """Change the history in one transaction.
 
         A transaction that is interrupted is begun anew as a whole, so that `decide` may be called more than once and
@@ -159,7 +187,7 @@ class EventLog:
         Returns
         -------
         tuple
-            What `decide` returned, and whether anything was appended.
+            What `decide` returned, and the position of the last event that was appended; None if there is none.
 
         Raises
         ------
@@ -168,7 +196,7 @@ class EventLog:
         """
         return self._again(lambda: self._transact_once(decide, check_versions=False))
 
-    def save(self, *aggregates: Aggregate) -> bool:
+    def save(self, *aggregates: Aggregate) -> int | None:
         """Append what has happened to aggregates since they were read, whenever that was.
 
         Parameters
@@ -178,8 +206,8 @@ class EventLog:
 
         Returns
         -------
-        bool
-            Whether anything was appended.
+        int or None
+            The position of the last event that was appended; None if there is none.
 
         Raises
         ------
@@ -194,12 +222,12 @@ class EventLog:
                 changes.events.extend(aggregate.pending_events)
                 changes.aggregates[aggregate.id] = aggregate
 
-        _, appended = self._again(lambda: self._transact_once(decide, check_versions=True))
+        _, position = self._again(lambda: self._transact_once(decide, check_versions=True))
         for aggregate in aggregates:
             aggregate.collect_events()
-        return appended
+        return position
 
-    def _again(self, transaction: Callable[[], tuple[T, bool]]) -> tuple[T, bool]:
+    def _again(self, transaction: Callable[[], tuple[T, int | None]]) -> tuple[T, int | None]:
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Interrupted),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -208,7 +236,7 @@ class EventLog:
             reraise=True,
         )(transaction)
 
-    def _transact_once(self, decide: Callable[[Changes], T], *, check_versions: bool) -> tuple[T, bool]:
+    def _transact_once(self, decide: Callable[[Changes], T], *, check_versions: bool) -> tuple[T, int | None]:
         committing: StoredEvent | None = None
         try:
             with self._database.session() as session:
@@ -216,22 +244,30 @@ class EventLog:
                 for check in self._checks:
                     check(session)
                 inside = lambda: nullcontext(session)  # noqa: E731 - a name for the argument of three recorders
-                changes = Changes(_repository(inside, self._mapper))
+                changes = Changes(_repository(inside, self._mapper), self._recent)
                 result = decide(changes)
                 if not changes.events:
-                    return result, False
+                    self._keep(changes)
+                    return result, None
                 recorder = EventRecorder(inside)
                 stored = [self._mapper.to_stored_event(event) for event in changes.events]
                 if check_versions:
                     recorder.check_versions(stored)
-                recorder.insert_events(stored)
+                position = recorder.insert_events(stored)[-1]
                 self._take_snapshots(changes, inside)
                 committing = stored[-1]
                 session.commit()
         except Interrupted:
             if committing is None or not self._kept(committing):
                 raise
-        return result, True
+        self._keep(changes)
+        return result, position
+
+    def _keep(self, changes: Changes) -> None:
+        # Only what came from the database: what was made here may share its values with the caller.
+        for aggregate in changes.loaded:
+            if not aggregate.pending_events:
+                self._recent.keep(aggregate)
 
     def _take_snapshots(self, changes: Changes, inside: Callable[[], AbstractContextManager[Session]]) -> None:
         """Snapshot the aggregates that have passed a multiple of the interval."""

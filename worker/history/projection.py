@@ -44,6 +44,8 @@ TABLES = (*(view.table for view in VIEWS), *overview.TABLES, worker_job_usage)
 
 TRACKING = (*(view.tracking for view in VIEWS), worker_run_tracking)
 
+AS_LEADER = {"leader": LEADER}
+POSITION = "SELECT (SELECT notification_id FROM worker_run_tracking WHERE application_name = :leader)"
 POSITIONS = [
     f"INSERT INTO {table.name} (application_name, notification_id) VALUES (:leader, :position) "  # noqa: S608 - our names
     "ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id"
@@ -156,7 +158,7 @@ class Projection:
             Position of the last event that was followed; 0 if there is none.
         """
         with self._database.reading() as session:
-            return session.execute(sa.select(_position())).scalar_one() or 0
+            return session.execute(sa.text(POSITION), AS_LEADER).scalar_one() or 0
 
     def lag(self) -> int:
         """Tell by how many positions the views are behind the log.
@@ -170,11 +172,11 @@ class Projection:
 
     def _locked_position(self, session: Session) -> int | None:
         """Take the lock, and read how far the views have followed; None if they must be computed anew."""
-        # SQLite: the transaction itself holds the lock.
-        if self._database.is_postgresql:
-            # A statement sees what was there when it began: the position has to be read by one that begins later.
-            session.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
-        return session.execute(sa.select(_position())).scalar_one()
+        # SQLite: the transaction itself holds the lock. PostgreSQL: a statement sees what was there when it began, and
+        # the position is wanted as it is with the lock; hence two, which are sent together.
+        lock = f"SELECT pg_advisory_xact_lock({LOCK_KEY}); " if self._database.is_postgresql else ""
+        position: int | None = session.execute(sa.text(f"{lock}{POSITION}"), AS_LEADER).scalar_one()
+        return position
 
     def _write_position(self, session: Session, position: int) -> None:
         statements = [POSITIONS_AT_ONCE] if self._database.is_postgresql else POSITIONS
@@ -223,8 +225,3 @@ class Projection:
                 view.follow(rows, event, task)
         rows.flush()
         return (notifications[-1].id if notifications else position), len(notifications)
-
-
-def _position() -> sa.ScalarSelect[int | None]:
-    tracking = worker_run_tracking.c
-    return sa.select(tracking.notification_id).where(tracking.application_name == LEADER).scalar_subquery()
