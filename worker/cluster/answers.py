@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from worker.cluster import accounting
+from worker.cluster.accounting import JobUsage
 from worker.cluster.states import JobReport, JobState, aggregate, parse_state
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ def from_squeue(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobRe
     for row in rows:
         job, state, elapsed, reason, name = _fields(row, 5)
         number = base_id(job)
-        if keys.get(number, "") in name:
+        if _is_of(keys.get(number, ""), name):
             report = JobReport(
                 number,
                 parse_state(state),
@@ -136,38 +138,42 @@ def from_squeue(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobRe
 
 
 def from_sacct(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobReport]:
-    """Read rows of ``sacct -n -P -X -D -o JobID,State,ElapsedRaw,ExitCode,Submit,JobName``.
+    """Read rows of ``sacct -n -P -D`` with the columns of `worker.cluster.accounting.COLUMNS`.
 
     Parameters
     ----------
     rows : Iterable[str]
-        The rows, several for a job that was requeued or whose number was handed out twice.
+        The rows, several for a job that was requeued or whose number was handed out twice, and those of its steps.
     keys : Mapping[int, str]
         As for `from_squeue`.
 
     Returns
     -------
     dict[int, JobReport]
-        By job, arrays as a whole; of several rows about a job the latest counts.
+        By job, arrays as a whole; of several rows about a job the latest counts, but all for what it has used.
     """
-    latest: dict[int, dict[str, tuple[str, JobReport]]] = {}
-    for row in rows:
-        job, state, elapsed, code, submit, name = _fields(row, 6)
-        number = base_id(job)
-        if keys.get(number, "") not in name:
+    latest: dict[int, dict[str, JobReport]] = {}
+    for row in sorted(accounting.jobs(rows), key=lambda row: row["Submit"]):  # ISO times, so that text sorts as time
+        number = base_id(row["JobID"])
+        if not _is_of(keys.get(number, ""), row["JobName"]):
             continue
-        parsed = parse_state(state)
+        state = parse_state(row["State"])
+        code = _exit_code(row["ExitCode"]) if state.terminal else None
         report = JobReport(
             number,
-            parsed,
-            exit_code=_exit_code(code) if parsed.terminal else None,
-            elapsed_s=int(elapsed) if elapsed.isdecimal() else None,
+            state,
+            exit_code=code,
+            elapsed_s=int(row["ElapsedRaw"]) if row["ElapsedRaw"].isdecimal() else None,
             source="sacct",
+            usage=accounting.usage_of(row, code),
         )
-        known = latest.setdefault(number, {}).get(job)
-        if known is None or submit >= known[0]:  # ISO times, so that text sorts as time
-            latest[number][job] = (submit, report)
-    return {number: aggregate(number, [report for _, report in jobs.values()]) for number, jobs in latest.items()}
+        jobs = latest.setdefault(number, {})
+        known = jobs.get(row["JobID"])
+        # Without a key nobody knows whether the earlier row is about the same job.
+        if known is not None and known.usage and report.usage and keys.get(number):
+            report = replace(report, usage=accounting.earlier_and_last(known.usage, report.usage))
+        jobs[row["JobID"]] = report
+    return {number: aggregate(number, list(jobs.values())) for number, jobs in latest.items()}
 
 
 def from_exit_files(
@@ -201,14 +207,18 @@ def from_exit_files(
             code, key = int(content["exit_code"]), str(content["key"])
         except (ValueError, KeyError, TypeError):
             continue
-        if keys.get(job, "") in key:
+        if _is_of(keys.get(job, ""), key):
+            started, ended = _moment(content.get("start")), _moment(content.get("end"))
+            elapsed_s = max(0, int((ended - started).total_seconds())) if started and ended else None
+            host = str(content.get("host", ""))
             found[job] = JobReport(
                 job,
                 _state_of(code, content),
                 exit_code=code,
-                elapsed_s=_between(content.get("start"), content.get("end")),
+                elapsed_s=elapsed_s,
                 reason=str(content.get("reason", "")),
                 source="exit_file",
+                usage=JobUsage(elapsed_s, exit_code=code, nodes=(host,) if host else (), started=started, ended=ended),
             )
     return found
 
@@ -266,7 +276,10 @@ def combine(
         # The exit file knows exactly what Slurm knows roughly, and why.
         reason = left.reason or ended.reason
         code = left.exit_code if ended.exit_code in (None, 0) else ended.exit_code
-        return replace(ended, exit_code=code, reason=reason, elapsed_s=ended.elapsed_s or left.elapsed_s)
+        used = ended.usage or left.usage
+        usage = replace(used, exit_code=code) if used else None
+        elapsed_s = ended.elapsed_s or left.elapsed_s
+        return replace(ended, exit_code=code, reason=reason, elapsed_s=elapsed_s, usage=usage)
     if accounted is not None and not queue_answered:
         return accounted
     reason = ""
@@ -274,6 +287,11 @@ def combine(
         # Either accounting lags by some seconds, or the controller has lost the job and accounting never hears of it.
         reason = f"accounting says {accounted.state.value}, but the controller does not list the job"
     return JobReport(job_id, JobState.UNKNOWN, reason=reason)
+
+
+def _is_of(key: str, text: str) -> bool:
+    """Whether a key stands in a name, and not only as the beginning of another key, such as ``key.2``."""
+    return re.search(rf"{re.escape(key)}(?![\w.-])", text) is not None
 
 
 def _fields(row: str, count: int) -> Sequence[str]:
@@ -307,9 +325,9 @@ def _state_of(code: int, content: Mapping[str, Any]) -> JobState:
     return JobState.FAILED if code else JobState.COMPLETED
 
 
-def _between(start: object, end: object) -> int | None:
+def _moment(text: object) -> datetime | None:
     try:
-        elapsed = datetime.fromisoformat(str(end)) - datetime.fromisoformat(str(start))
+        moment = datetime.fromisoformat(str(text))
     except ValueError:
         return None
-    return max(0, int(elapsed.total_seconds()))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from worker.cluster import answers
+from worker.cluster import accounting, answers
 from worker.cluster.answers import Section
 from worker.cluster.jobscript import render, sbatch_arguments
 from worker.cluster.layout import RUN_FOLDER, lines_of, log_beside
@@ -252,7 +252,9 @@ def _query_chunk(
         files = lines_of([path, log_beside(path)]) if path else ["", ""]
         lines.append("\t".join((str(job_id), *files)) + "\n")
     table = "".join(lines).encode("utf-8", "surrogateescape")
-    completed = transport.run(script("query"), stdin=[table], timeout_s=PATIENCE_S).check()
+    completed = transport.run(
+        script("query", ",".join(accounting.COLUMNS)), stdin=[table], timeout_s=PATIENCE_S
+    ).check()
     answer, _, logs = completed.stdout.partition(b"\n== logs\n")
     found = answers.sections(answer)
     queued, accounted = found.get("squeue", Section()), found.get("sacct", Section())

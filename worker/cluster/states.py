@@ -10,8 +10,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from worker.cluster.accounting import together
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from worker.cluster.accounting import JobUsage
 
 Source = Literal["squeue", "sacct", "exit_file", "none"]
 
@@ -158,6 +162,12 @@ class JobReport:
         The last percentage in its log, like ``50%``.
     source : str
         Who said so.
+    usage : JobUsage or None
+        What it has used, once it has ended and that is known.
+    lost : bool
+        Of an UNKNOWN job: that there is none any more, nor was one ever seen to begin. Both the controller and
+        accounting have answered, the one without it, the other without it or as waiting for ever, and it left no exit
+        file.
     """
 
     job_id: int
@@ -167,6 +177,8 @@ class JobReport:
     reason: str = ""
     progress: str | None = None
     source: Source = "none"
+    usage: JobUsage | None = None
+    lost: bool = False
 
 
 def aggregate(job_id: int, tasks: Sequence[JobReport]) -> JobReport:
@@ -186,12 +198,12 @@ def aggregate(job_id: int, tasks: Sequence[JobReport]) -> JobReport:
     """
     if not tasks:
         return JobReport(job_id, JobState.UNKNOWN)
-    if len(tasks) == 1:
-        return replace(tasks[0], job_id=job_id)
     elapsed_s = max((task.elapsed_s for task in tasks if task.elapsed_s is not None), default=None)
     live = [task for task in tasks if not task.state.terminal]
     if live:
         chosen = min(live, key=lambda task: _BY_CONCERN.index(task.state) if task.state in _BY_CONCERN else 99)
     else:
         chosen = next((task for task in tasks if task.state is not JobState.COMPLETED), tasks[0])
-    return replace(chosen, job_id=job_id, elapsed_s=elapsed_s)
+    used = [task.usage for task in tasks if task.usage is not None]
+    usage = together(used, chosen.exit_code) if used and chosen.state.terminal else None
+    return replace(chosen, job_id=job_id, elapsed_s=elapsed_s, usage=usage)

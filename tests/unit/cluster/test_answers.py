@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from worker.cluster import answers
+from worker.cluster import accounting, answers
+from worker.cluster.accounting import JobUsage
 from worker.cluster.answers import Section
 from worker.cluster.states import JobReport, JobState
 
 SAMPLES = Path(__file__).parent / "samples"
 KEY = "0f4cf4b2-1111-4222-8333-444455556666"
 OTHER = "99999999-1111-4222-8333-444455556666"
+
+
+def row(job: str, state: str, elapsed: int, code: str, submit: str, name: str, **more: str) -> str:
+    """A line of sacct; only what is told is known."""
+    values = {"JobID": job, "State": state, "ElapsedRaw": str(elapsed), "ExitCode": code, "Submit": submit}
+    values |= {"JobName": name, **more}
+    return "|".join(values.get(column, "") for column in accounting.COLUMNS)
 
 
 def sacct(version: str) -> dict[int, JobReport]:
@@ -44,22 +53,28 @@ class TestAccounting:
         assert (report.state, report.exit_code, report.source) == (state, code, "sacct")
 
     def test_a_signal_counts_as_an_exit_code(self) -> None:
-        report = answers.from_sacct(["5|OUT_OF_MEMORY|7|0:125|2026-01-01T00:00:00|x"], {})[5]
+        report = answers.from_sacct([row("5", "OUT_OF_MEMORY", 7, "0:125", "2026-01-01T00:00:00", "x")], {})[5]
         assert (report.exit_code, report.elapsed_s) == (253, 7)
 
     def test_of_a_requeued_job_the_latest_start_counts(self) -> None:
-        rows = ["5|REQUEUED|3|0:0|2026-01-01T00:00:00|x", "5|COMPLETED|9|0:0|2026-01-01T00:02:00|x"]
+        rows = [
+            row("5", "REQUEUED", 3, "0:0", "2026-01-01T00:00:00", "x"),
+            row("5", "COMPLETED", 9, "0:0", "2026-01-01T00:02:00", "x"),
+        ]
         assert answers.from_sacct(rows, {})[5].state is JobState.COMPLETED
         assert answers.from_sacct(reversed(rows), {})[5].state is JobState.COMPLETED
 
     def test_another_job_with_the_same_number_is_told_apart_by_its_key(self) -> None:
-        rows = [f"5|FAILED|3|1:0|2026-01-02T00:00:00|omero-job-x-{OTHER}"]
+        rows = [row("5", "FAILED", 3, "1:0", "2026-01-02T00:00:00", f"omero-job-x-{OTHER}")]
         assert answers.from_sacct(rows, {5: KEY}) == {}
-        ours = f"5|COMPLETED|3|0:0|2026-01-01T00:00:00|omero-job-x-{KEY}"
+        ours = row("5", "COMPLETED", 3, "0:0", "2026-01-01T00:00:00", f"omero-job-x-{KEY}")
         assert answers.from_sacct([*rows, ours], {5: KEY})[5].state is JobState.COMPLETED
 
     def test_a_bar_in_the_name_of_somebody_elses_job_does_no_harm(self) -> None:
-        assert answers.from_sacct(["5|FAILED|3|1:0|2026-01-02T00:00:00|a|b|c"], {})[5].state is JobState.FAILED
+        assert (
+            answers.from_sacct([row("5", "FAILED", 3, "1:0", "2026-01-02T00:00:00", "a|b|c")], {})[5].state
+            is JobState.FAILED
+        )
 
 
 class TestQueue:
@@ -121,7 +136,14 @@ class TestExitFiles:
             f'{{"version": 1, "job": "5", "key": "{KEY}", "exit_code": 3, "signal": "", "reason": "why", '
             '"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:01:01Z", "host": "n1"}'
         )
-        expected = JobReport(5, JobState.FAILED, exit_code=3, elapsed_s=61, reason="why", source="exit_file")
+        usage = JobUsage(
+            elapsed_s=61,
+            exit_code=3,
+            nodes=("n1",),
+            started=datetime(2026, 1, 1, tzinfo=UTC),
+            ended=datetime(2026, 1, 1, 0, 1, 1, tzinfo=UTC),
+        )
+        expected = JobReport(5, JobState.FAILED, 3, 61, reason="why", source="exit_file", usage=usage)
         assert self.read(text) == expected
         assert self.read(text, key=KEY) == expected
 

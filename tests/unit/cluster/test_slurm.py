@@ -319,7 +319,7 @@ class TestQuery:
         self, cluster: Cluster, here: LocalTransport, layout: RunLayout, tmp_path: Path
     ) -> None:
         cluster.says("squeue", "1|RUNNING|0:07|None|x\n2|PENDING|0:00|Resources|x\n")
-        cluster.says("sacct", "3|OUT_OF_MEMORY|9|0:125|2026-01-01T00:00:00|x\n")
+        cluster.says("sacct", "3|OUT_OF_MEMORY|9|0:125|2026-01-01T00:00:00||||||||||x\n")
         self.write(tmp_path, layout, 1, log="10%\n" * 1000 + "42%\n")
         self.write(tmp_path, layout, 4, code=66)
         counting = CountingTransport(here)
@@ -352,7 +352,7 @@ class TestQuery:
 
     def test_an_old_job_is_no_error(self, cluster: Cluster, here: LocalTransport, layout: RunLayout) -> None:
         cluster.says("squeue", error="slurm_load_jobs error: Invalid job id specified\n", status=1)
-        cluster.says("sacct", "1|COMPLETED|9|0:0|2026-01-01T00:00:00|x\n")
+        cluster.says("sacct", "1|COMPLETED|9|0:0|2026-01-01T00:00:00||||||||||x\n")
         answer = self.ask(here, layout, 1)
         assert (answer[1].state, answer.problems) == (JobState.COMPLETED, ())
 

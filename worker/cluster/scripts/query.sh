@@ -1,8 +1,10 @@
 #!/bin/sh
 # Asks for many jobs at once.  Input: lines "<job id> <TAB> <exit file> <TAB> <log>".
+# $1: columns of sacct.
 # Output: sections "== <name>"; those of Slurm with lines "<id>|..." or messages, and "== <name>-status <n>".
 set -u
-export LC_ALL=C SLURM_TIME_FORMAT=standard
+# Times without a zone, and therefore in one that we know.
+export LC_ALL=C SLURM_TIME_FORMAT=standard TZ=UTC0
 jobs=$(cat)
 tab=$(printf '\t')
 
@@ -32,7 +34,7 @@ rest=$(printf '%s\n' "$jobs" | awk -F"$tab" -v live="$live" '
 echo "== sacct"
 rc=0
 if [ -n "$rest" ]; then
-    timeout 30 sacct -n -P -X -D -j "$rest" -o JobID,State,ElapsedRaw,ExitCode,Submit,JobName 2>&1
+    timeout 30 sacct -n -P -D -j "$rest" -o "$1" 2>&1
     rc=$?
 fi
 echo "== sacct-status $rc"
