@@ -14,7 +14,8 @@
     │   └── HistoryUnavailable     PostgreSQL does not answer                       (transient)
     ├── TransportError             between us and the cluster
     │   ├── NotSent                it never left us: try again freely               (transient)
-    │   │   └── HostUnreachable    no connection could be made                      (transient)
+    │   │   ├── HostUnreachable    no connection could be made                      (transient)
+    │   │   └── ConnectionsBusy    all of our connections are in use                (transient)
     │   ├── Refused                the far side said no
     │   │   ├── AccessRefused      we do not get in: an admin has to mend that, no run is to blame
     │   │   │   ├── HostKeyRejected    the server's key is unknown, or not the known one
@@ -23,6 +24,8 @@
     │   │   ├── CommandFailed      a command ended with a status other than 0
     │   │   └── SubmissionRefused  sbatch said no
     │   └── OutcomeUnknown         sent, but the reply was lost: look it up first   (transient)
+    │       └── ConnectionLost     ... as the connection broke                      (transient)
+    ├── CircuitOpen                cluster or OMERO did not answer; not asked now   (transient)
     ├── TransferDamaged            size or checksum of a file differ after transfer (transient)
     ├── OmeroError
     │   ├── OmeroRefused           OMERO said no (permissions, missing object)
@@ -42,6 +45,7 @@ the room that calls the foreign library, always with ``from``.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import ClassVar
 
 
@@ -135,6 +139,10 @@ class HostUnreachable(NotSent):
     """No connection to the cluster could be made."""
 
 
+class ConnectionsBusy(NotSent):
+    """All of our connections are in use, by transfers for the most part; the cluster is not to blame."""
+
+
 class Refused(TransportError):
     """The far side answered, and said no."""
 
@@ -186,6 +194,46 @@ class OutcomeUnknown(TransportError):
     """The request was sent but its reply was lost: look its effect up before repeating it."""
 
     transient = True
+
+
+class ConnectionLost(OutcomeUnknown):
+    """The connection broke while a command was running."""
+
+
+class CircuitOpen(WorkerError):
+    """Something has not answered several times in a row, and is left alone for a while.
+
+    Nothing was tried, so that this is no failed attempt.
+
+    Parameters
+    ----------
+    resource : str
+        What does not answer: ``cluster`` or ``OMERO``.
+    since : datetime
+        Since when, with time zone.
+    retry_at : datetime
+        When it is tried again, with time zone.
+    problem : str
+        Why it did not answer.
+    """
+
+    transient = True
+
+    def __init__(self, resource: str, since: datetime, retry_at: datetime, problem: str) -> None:
+        why = f" ({problem.rstrip('.')})" if problem else ""
+        super().__init__(
+            f"{resource} unreachable since {_time_of_day(since)}, trying again at {_time_of_day(retry_at)}{why}."
+        )
+        self.resource = resource
+        self.since = since
+        self.retry_at = retry_at
+        self.problem = problem
+
+
+def _time_of_day(moment: datetime) -> str:
+    """Write a time as persons here do; with its date unless it is today."""
+    local, today = moment.astimezone(), datetime.now(UTC).astimezone().date()
+    return f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
 
 
 class TransferDamaged(WorkerError):

@@ -270,3 +270,17 @@ engine_heartbeat = sa.Table(
     sa.Column("beat_at", UtcDateTime, nullable=False),
 )
 """Which engine services are alive; see the engine."""
+
+circuit = sa.Table(
+    "worker_circuit",
+    metadata,
+    sa.Column("holder", sa.String, primary_key=True),
+    # cluster or OMERO.
+    sa.Column("name", sa.String(32), primary_key=True),
+    # closed, open or half-open.
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("since", UtcDateTime, nullable=False),
+    sa.Column("retry_at", UtcDateTime),
+    sa.Column("problem", sa.Text, nullable=False),
+)
+"""What does not answer at the moment, as each process sees it; see the engine."""
