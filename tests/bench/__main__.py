@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.bench import export, machine, parse, report
+from tests.bench import appends, catchup, export, machine, overhead, parse, polls, report, ticks
 from tests.bench.micrographs import IMAGES, SHAPE, FieldSet, imported
-from tests.bench.report import Row
+from tests.bench.report import Figure, Row
 from tests.bench.submission import BenchFailed, OurWay, Submission, reference_way
 from tests.lab import lifecycle
 from tests.lab.description import CHECKOUT, Lab, LabNotThere
@@ -35,6 +35,15 @@ class RowName(StrEnum):
     submit = "submit"
     dialog = "dialog"
     export = "export"
+    overhead = "overhead"
+    ticks = "ticks"
+    catchup = "catchup"
+    appends = "appends"
+    polls = "polls"
+
+
+FIELDS = frozenset({RowName.submit, RowName.export})
+"""Rows that are measured on micrographs."""
 
 
 @app.command()
@@ -50,6 +59,11 @@ def bench(
     submit: from the start of the script's process to sbatch's return, for 24 micrographs.
     dialog: what OMERO waits for when somebody opens the dialog.
     export: the export of the micrographs alone.
+    overhead: what the engine adds to a run besides Slurm's own time, for one run and for 50 at once.
+    ticks: asking the cluster for 1, 100 and 1,000 jobs, against two round trips for each.
+    catchup: from the start of a killed engine until it drives 1,000 open runs again.
+    appends: appending events from four processes, against eventsourcing_sqlalchemy's recorder.
+    polls: SQL statements for a job that has changed, and for one that has not.
 
     The lab must be up ('make lab-up'), except for 'dialog' alone. Everything that is put into OMERO and onto the
     cluster is removed at the end.
@@ -57,20 +71,54 @@ def bench(
     wanted = [name for name in RowName if not only or name in only]
     lab = Lab.load() if set(wanted) - {RowName.dialog} else None
     facts = machine.facts(lab)
-    rows: list[Row] = []
+    found: list[Row | Figure] = []
     with ExitStack() as stack:
-        say = stack.enter_context(progress(len(wanted) * repeat))
+        say = stack.enter_context(progress(sum(samples_of(name, repeat) for name in wanted)))
         if lab is not None:
             stack.enter_context(lifecycle.in_use(lab.base))
+        if lab is not None and FIELDS & set(wanted):
             fields = stack.enter_context(imported(lab, USER, report=lambda words: say(words, 0)))
         for name in wanted:
             if lab is None or name is RowName.dialog:
-                rows.append(dialog_row(repeat, say))
+                found.append(dialog_row(repeat, say))
+            elif name in FIELDS:
+                found.append((submit_row if name is RowName.submit else export_row)(lab, fields, repeat, say))
             else:
-                rows.append((submit_row if name is RowName.submit else export_row)(lab, fields, repeat, say))
-    report.write(output, rows, facts | {"images": IMAGES, "shape": list(SHAPE), "repeat": repeat})
-    console.print(report.table(rows))
+                found += of_the_engine(name, lab, repeat, say)
+    report.write(output, found, facts | {"images": IMAGES, "shape": list(SHAPE), "repeat": repeat})
+    rows = [each for each in found if isinstance(each, Row)]
+    figures = [each for each in found if isinstance(each, Figure)]
+    if rows:
+        console.print(report.table(rows))
+    if figures:
+        console.print(report.figure_table(figures))
     console.print(f"Figures: {output}")
+
+
+def samples_of(name: RowName, repeat: int) -> int:
+    """How many samples a row takes."""
+    match name:
+        case RowName.catchup | RowName.polls:
+            return 1
+        case RowName.ticks:
+            return repeat * len(ticks.JOBS)
+        case _:
+            return repeat
+
+
+def of_the_engine(name: RowName, lab: Lab, repeat: int, say: Callable[[str, int], None]) -> Sequence[Row | Figure]:
+    """Measure a row that is about the engine and its record."""
+    match name:
+        case RowName.overhead:
+            return overhead.measure(lab, repeat, say)
+        case RowName.ticks:
+            return ticks.measure(lab, repeat, say)
+        case RowName.catchup:
+            return catchup.measure(lab, say)
+        case RowName.appends:
+            return appends.measure(lab, repeat, say)
+        case _:
+            return [polls.measure(lab, say)]
 
 
 def submit_row(lab: Lab, fields: FieldSet, repeat: int, say: Callable[[str, int], None]) -> Row:

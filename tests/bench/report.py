@@ -80,6 +80,73 @@ class Row:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure that nothing is compared with. The median of the samples counts.
+
+    Parameters
+    ----------
+    name : str
+        Name of the row, as for ``--only``.
+    title : str
+        What was measured, in words.
+    samples : sequence of float
+        Samples in *unit*.
+    unit : str
+        Such as ``s``.
+    details : mapping
+        What else was seen: JSON values.
+    """
+
+    name: str
+    title: str
+    samples: Sequence[float]
+    unit: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.samples or any(sample != sample for sample in self.samples):
+            raise ValueError(f"{self.name}: {self.title} needs samples, not {list(self.samples)}")
+
+    @property
+    def median(self) -> float:
+        """Median of the samples."""
+        return statistics.median(self.samples)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figure as JSON values."""
+        return {
+            "row": self.name,
+            "title": self.title,
+            "value": round(self.median, 4),
+            "unit": self.unit,
+            "samples": [round(sample, 4) for sample in self.samples],
+            "details": dict(self.details),
+        }
+
+
+def figure_table(figures: Sequence[Figure]) -> Table:
+    """Show plain figures to a person.
+
+    Parameters
+    ----------
+    figures : sequence of Figure
+        What was measured.
+
+    Returns
+    -------
+    rich.table.Table
+        A line for each.
+    """
+    shown = Table(title="By itself", caption="Medians.")
+    shown.add_column("figure")
+    shown.add_column("value", justify="right", no_wrap=True)
+    shown.add_column("unit")
+    for figure in figures:
+        shown.add_row(figure.title, f"{figure.median:.3g}", figure.unit)
+    return shown
+
+
 def table(rows: Sequence[Row]) -> Table:
     """Show rows to a person.
 
@@ -105,14 +172,14 @@ def table(rows: Sequence[Row]) -> Table:
     return shown
 
 
-def write(path: Path, rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
+def write(path: Path, rows: Sequence[Row | Figure], facts: Mapping[str, Any]) -> None:
     """Write rows and the facts about the measurement as JSON, all of it or nothing.
 
     Parameters
     ----------
     path : Path
         The file.
-    rows : sequence of Row
+    rows : sequence of Row or Figure
         What was measured.
     facts : mapping
         Where, when and with what: JSON values.

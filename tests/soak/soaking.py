@@ -175,16 +175,20 @@ def first_step_s(record: Record, life: Life) -> float | None:
     """From the start of a process to the first event of a run after it that an engine has recorded."""
     table = workflowtracker_events.c
     with record.database.reading() as session:
-        # Events carry their time inside their state. The engine begins every step with StepIntended or StepCompleted.
+        # The engine begins every step with StepIntended or StepCompleted.
         rows = session.execute(
             sa.select(table.state).where(table.topic.like("%:WorkflowRun.Step%")).order_by(table.id)
         ).scalars()
         for state in rows:
-            at = json.loads(bytes(state))["timestamp"]["_data_"]
-            passed_s = (datetime.fromisoformat(at) - life.started_at).total_seconds()
+            passed_s = (time_of(bytes(state)) - life.started_at).total_seconds()
             if passed_s > 0:
                 return passed_s if passed_s < life.lasted_s else None
     return None
+
+
+def time_of(state: bytes) -> datetime:
+    """When something happened, as it stands in the state of its event."""
+    return datetime.fromisoformat(json.loads(state)["timestamp"]["_data_"])
 
 
 def caught_up_s(log: Path, life: Life) -> float | None:

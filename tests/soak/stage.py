@@ -59,7 +59,7 @@ class Stage:
     deployment: Deployment
     people: tuple[Person, ...]
 
-    def request(self, number: int) -> RunRequest:
+    def request(self, number: int, *, cleanup: bool = True) -> RunRequest:
         """What the n-th run is asked for; people take turns."""
         person = self.people[number % len(self.people)]
         return parse_request(
@@ -68,6 +68,7 @@ class Stage:
                 "ids": [person.image_id],
                 "workflows": [{"name": WORKFLOW, "version": self.lab.nuclei_version}],
                 "output": {"dataset_id": person.dataset_id, "zip_to_parent": False, "csv_tables": False},
+                "cleanup": cleanup,
                 "user_id": person.user_id,
                 "user_name": person.name,
                 "group_id": person.group_id,
@@ -75,9 +76,9 @@ class Stage:
             }
         )
 
-    def accept(self, record: Record, number: int) -> UUID:
+    def accept(self, record: Record, number: int, *, cleanup: bool = True) -> UUID:
         """Record the n-th run, as a script does."""
-        return accept(record.tracker, self.request(number))
+        return accept(record.tracker, self.request(number, cleanup=cleanup))
 
 
 @contextmanager
