@@ -120,7 +120,7 @@ class Commands:
         HistoryConflict
             If somebody else has written to one of them in between; nothing is recorded then.
         """
-        self._follow(self._log.save(*aggregates))
+        self._follow(appended=self._log.save(*aggregates))
 
     def pull_and_process(self, leader_name: str = LEADER, start: int | None = None, stop: int | None = None) -> None:
         """Bring the views up to date.
@@ -140,8 +140,8 @@ class Commands:
         self.projection.pull()
 
     def _transact(self, decide: Callable[[Changes], R]) -> R:
-        result, position = self._log.transact(decide)
-        self._follow(position)
+        result, appended = self._log.transact(decide)
+        self._follow(appended=appended)
         return result
 
     def _command(self, kind: type[A], aggregate_id: UUID, command: Callable[[A], None]) -> None:
@@ -152,11 +152,11 @@ class Commands:
 
         self._transact(decide)
 
-    def _follow(self, position: int | None) -> None:
-        if position is None:
+    def _follow(self, *, appended: bool) -> None:
+        if not appended:
             return
         try:
-            self.projection.pull(upto=position)
+            self.projection.keep_up()
         except Exception:
             # The command is recorded. To report it as failed would make the caller repeat it.
             log.exception("views_not_updated")

@@ -172,7 +172,7 @@ class EventLog:
         fenced._checks = (*self._checks, check)  # noqa: SLF001 - our own copy
         return fenced
 
-    def transact(self, decide: Callable[[Changes], T]) -> tuple[T, int | None]:
+    def transact(self, decide: Callable[[Changes], T]) -> tuple[T, bool]:
         """Change the history in one transaction.
 
         A transaction that is interrupted is begun anew as a whole, so that `decide` may be called more than once and
@@ -187,7 +187,7 @@ class EventLog:
         Returns
         -------
         tuple
-            What `decide` returned, and the position of the last event that was appended; None if there is none.
+            What `decide` returned, and whether anything was appended.
 
         Raises
         ------
@@ -196,7 +196,7 @@ class EventLog:
         """
         return self._again(lambda: self._transact_once(decide, check_versions=False))
 
-    def save(self, *aggregates: Aggregate) -> int | None:
+    def save(self, *aggregates: Aggregate) -> bool:
         """Append what has happened to aggregates since they were read, whenever that was.
 
         Parameters
@@ -206,8 +206,8 @@ class EventLog:
 
         Returns
         -------
-        int or None
-            The position of the last event that was appended; None if there is none.
+        bool
+            Whether anything was appended.
 
         Raises
         ------
@@ -222,12 +222,12 @@ class EventLog:
                 changes.events.extend(aggregate.pending_events)
                 changes.aggregates[aggregate.id] = aggregate
 
-        _, position = self._again(lambda: self._transact_once(decide, check_versions=True))
+        _, appended = self._again(lambda: self._transact_once(decide, check_versions=True))
         for aggregate in aggregates:
             aggregate.collect_events()
-        return position
+        return appended
 
-    def _again(self, transaction: Callable[[], tuple[T, int | None]]) -> tuple[T, int | None]:
+    def _again(self, transaction: Callable[[], tuple[T, bool]]) -> tuple[T, bool]:
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Interrupted),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -236,7 +236,7 @@ class EventLog:
             reraise=True,
         )(transaction)
 
-    def _transact_once(self, decide: Callable[[Changes], T], *, check_versions: bool) -> tuple[T, int | None]:
+    def _transact_once(self, decide: Callable[[Changes], T], *, check_versions: bool) -> tuple[T, bool]:
         committing: StoredEvent | None = None
         try:
             with self._database.session() as session:
@@ -248,12 +248,12 @@ class EventLog:
                 result = decide(changes)
                 if not changes.events:
                     self._keep(changes)
-                    return result, None
+                    return result, False
                 recorder = EventRecorder(inside)
                 stored = [self._mapper.to_stored_event(event) for event in changes.events]
                 if check_versions:
                     recorder.check_versions(stored)
-                position = recorder.insert_events(stored)[-1]
+                recorder.insert_events(stored)
                 self._take_snapshots(changes, inside)
                 committing = stored[-1]
                 session.commit()
@@ -261,7 +261,7 @@ class EventLog:
             if committing is None or not self._kept(committing):
                 raise
         self._keep(changes)
-        return result, position
+        return result, True
 
     def _keep(self, changes: Changes) -> None:
         # Only what came from the database: what was made here may share its values with the caller.

@@ -3,8 +3,7 @@
 All views follow together. One transaction takes the projection's lock, reads the events after the last position,
 changes the rows of every view and of our overview, and writes the position: either all of it is kept, or nothing.
 Two processes can therefore neither skip an event nor follow it twice, and a view is never ahead of the overview from
-which it takes its context. Whoever follows does so for all: those who wait for their turn find their own events
-followed already.
+which it takes its context. After a command, one process follows for all that are recording; the others do not wait.
 
 This is simpler than a follower application of eventsourcing for each view: those would each have a transaction and a
 context of their own. What others see is the same: a ``*_tracking`` table for each view, with the position in it.
@@ -15,13 +14,15 @@ by computing everything anew, once.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, cast
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
+from eventsourcing.persistence import StoredEvent
 
 from worker.history import codec, copies, overview, usage
-from worker.history.recorder import EventRecorder
+from worker.history.recorder import EVENTS, EventRecorder
 from worker.history.rows import Rows
 from worker.history.tables import LEADER, worker_job_usage, worker_run_tracking
 from worker.history.views import VIEWS
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
 BATCH = 200
 """Events that one transaction follows."""
 
+FOLLOW_FOR_OTHERS_S = 0.25
+"""How long a command follows what others record meanwhile."""
+
+GIVE_OVER_S = 0.01
+"""How long it then waits for another to take over."""
+
 LOCK_KEY = 0x6F6D_776B_0002
 """Advisory lock under which the views are computed ("omwk", 2)."""
 
@@ -45,7 +52,14 @@ TABLES = (*(view.table for view in VIEWS), *overview.TABLES, worker_job_usage)
 TRACKING = (*(view.tracking for view in VIEWS), worker_run_tracking)
 
 AS_LEADER = {"leader": LEADER}
-POSITION = "SELECT (SELECT notification_id FROM worker_run_tracking WHERE application_name = :leader)"
+POSITION = sa.select(worker_run_tracking.c.notification_id).where(
+    worker_run_tracking.c.application_name == sa.bindparam("leader")
+)
+BEGIN_AT_POSITION = EVENTS.c.id > POSITION.scalar_subquery()
+LAST_EVENT = sa.select(sa.func.max(EVENTS.c.id))
+LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.literal_column(str(LOCK_KEY))))
+TRY_LOCK = sa.select(sa.func.pg_try_advisory_xact_lock(sa.literal_column(str(LOCK_KEY))))
+
 POSITIONS = [
     f"INSERT INTO {table.name} (application_name, notification_id) VALUES (:leader, :position) "  # noqa: S608 - our names
     "ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id"
@@ -53,6 +67,15 @@ POSITIONS = [
 ]
 POSITIONS_AT_ONCE = f"WITH {', '.join(f'w{n} AS ({text})' for n, text in enumerate(POSITIONS[1:]))} {POSITIONS[0]}"
 """The same as one statement, which PostgreSQL understands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some events that were followed together."""
+
+    last: int
+    """Position of the last one; where there is none, of the last one before."""
+    count: int
 
 
 class Projection:
@@ -68,13 +91,8 @@ class Projection:
         self._database = database
         self._mapper = codec.mapper()
 
-    def pull(self, *, upto: int | None = None) -> int:
+    def pull(self) -> int:
         """Follow all events that have not been followed yet.
-
-        Parameters
-        ----------
-        upto : int, optional
-            Position of the last event that matters: nothing is done if somebody else has followed it already.
 
         Returns
         -------
@@ -89,19 +107,46 @@ class Projection:
         total = 0
         while True:
             with self._database.session() as session:
-                position = self._locked_position(session)
-                if position is not None and upto is not None and position >= upto:
-                    return total
-                if position is not None:
-                    last, count = self._follow(Rows(session), position)
-                    if count:
-                        self._write_position(session, last)
-                        session.commit()
-            if position is None:
+                self._lock(session)
+                batch = self._follow_next(session)
+            if batch is None:
                 return total + self._rebuild(start=1, only_if_missing=True) + self.pull()
-            total += count
-            if count < BATCH:
+            total += batch.count
+            if batch.count < BATCH:
                 return total
+
+    def keep_up(self) -> None:
+        """See to it that what has been recorded is followed soon: by this process, or by the one that is at it.
+
+        Does not wait for others, so that many can record while one follows for all of them. Whoever follows looks
+        again after it has let go of the lock, so that nothing is left that came while it held it; only if it dies in
+        between, the last events wait for the next command or `pull`.
+
+        Raises
+        ------
+        HistoryUnavailable
+            If the database does not answer.
+        """
+        if not self._database.is_postgresql:
+            self.pull()
+            return
+        give_over_at = time.monotonic() + FOLLOW_FOR_OTHERS_S
+        while True:
+            with self._database.session() as session:
+                if not session.execute(TRY_LOCK).scalar_one():
+                    return
+                batch = self._follow_next(session)
+                if batch is None:
+                    break
+                # In a transaction of its own, after the commit: what comes later than this finds the lock free.
+                if (session.execute(LAST_EVENT).scalar_one() or 0) <= batch.last:
+                    return
+            if time.monotonic() >= give_over_at:
+                # Others are recording all the time. One of them takes over, unless they have all just stopped.
+                time.sleep(GIVE_OVER_S)
+                if self.position() > batch.last:
+                    return
+        self.pull()
 
     def rebuild(self, *, start: int = 1) -> int:
         """Compute all views anew while work goes on.
@@ -145,7 +190,8 @@ class Projection:
         with copies.made(self._database, TABLES) as made:
             position, _ = self._follow_onto(made, 0)
             with made.session(writing=True) as session:
-                last = self._locked_position(session) or 0
+                self._lock(session)
+                last = self._position(session) or 0
                 self._follow_all(Rows(session, made.tables), position, last)
                 return made.differences(session)
 
@@ -158,7 +204,7 @@ class Projection:
             Position of the last event that was followed; 0 if there is none.
         """
         with self._database.reading() as session:
-            return session.execute(sa.text(POSITION), AS_LEADER).scalar_one() or 0
+            return self._position(session) or 0
 
     def lag(self) -> int:
         """Tell by how many positions the views are behind the log.
@@ -170,13 +216,26 @@ class Projection:
         """
         return (EventRecorder(self._database.reading).max_notification_id() or 0) - self.position()
 
-    def _locked_position(self, session: Session) -> int | None:
-        """Take the lock, and read how far the views have followed; None if they must be computed anew."""
-        # SQLite: the transaction itself holds the lock. PostgreSQL: a statement sees what was there when it began, and
-        # the position is wanted as it is with the lock; hence two, which are sent together.
-        lock = f"SELECT pg_advisory_xact_lock({LOCK_KEY}); " if self._database.is_postgresql else ""
-        position: int | None = session.execute(sa.text(f"{lock}{POSITION}"), AS_LEADER).scalar_one()
-        return position
+    def _lock(self, session: Session) -> None:
+        # SQLite: the transaction itself holds the lock.
+        if self._database.is_postgresql:
+            session.execute(LOCK)
+
+    @staticmethod
+    def _position(session: Session) -> int | None:
+        """Read how far the views have followed; None if they must be computed anew."""
+        return session.execute(POSITION, AS_LEADER).scalar_one_or_none()
+
+    def _follow_next(self, session: Session) -> Batch | None:
+        """Follow the next events, with the lock, and commit; None if the views must be computed anew."""
+        batch = self._follow(Rows(session), BEGIN_AT_POSITION)
+        if batch.count:
+            self._write_position(session, batch.last)
+            session.commit()
+            return batch
+        position = self._position(session)
+        session.commit()
+        return None if position is None else Batch(position, 0)
 
     def _write_position(self, session: Session, position: int) -> None:
         statements = [POSITIONS_AT_ONCE] if self._database.is_postgresql else POSITIONS
@@ -187,7 +246,8 @@ class Projection:
         with copies.made(self._database, TABLES) as made:
             position, total = self._follow_onto(made, start - 1)
             with made.session(writing=True) as session:
-                if self._locked_position(session) is not None and only_if_missing:
+                self._lock(session)
+                if only_if_missing and self._position(session) is not None:
                     return 0
                 position, count = self._follow_all(Rows(session, made.tables), position)
                 made.replace(session)
@@ -197,26 +257,27 @@ class Projection:
 
     def _follow_onto(self, made: copies.Copies, position: int) -> tuple[int, int]:
         """Follow everything after a position onto copies, in transactions that hold up nobody."""
-        total, count = 0, BATCH
-        while count == BATCH:
+        total, batch = 0, Batch(position, BATCH)
+        while batch.count == BATCH:
             with made.session() as session:
-                position, count = self._follow(Rows(session, made.tables), position)
+                batch = self._follow(Rows(session, made.tables), EVENTS.c.id > batch.last, batch.last)
                 session.commit()
-            total += count
-        return position, total
+            total += batch.count
+        return batch.last, total
 
-    def _follow_all(self, rows: Rows, position: int, last: int | None = None) -> tuple[int, int]:
-        total, count = 0, BATCH
-        while count == BATCH:
-            position, count = self._follow(rows, position, last)
-            total += count
-        return position, total
+    def _follow_all(self, rows: Rows, position: int, stop: int | None = None) -> tuple[int, int]:
+        total, batch = 0, Batch(position, BATCH)
+        while batch.count == BATCH:
+            later = EVENTS.c.id > batch.last
+            batch = self._follow(rows, later if stop is None else sa.and_(later, EVENTS.c.id <= stop), batch.last)
+            total += batch.count
+        return batch.last, total
 
-    def _follow(self, rows: Rows, position: int, last: int | None = None) -> tuple[int, int]:
-        """Follow the next events after a position; gives the new position and their number."""
-        recorder = EventRecorder(lambda: nullcontext(rows.session))
-        notifications = recorder.select_notifications(position, BATCH, last, inclusive_of_start=False)
-        events = [cast("AggregateEvent", self._mapper.to_domain_event(notification)) for notification in notifications]
+    def _follow(self, rows: Rows, which: sa.ColumnElement[bool], position: int = 0) -> Batch:
+        """Follow the first of the events that fulfil a condition."""
+        query = sa.select(EVENTS).where(which).order_by(EVENTS.c.id).limit(BATCH)
+        found = rows.session.execute(query, AS_LEADER).all()
+        events = [cast("AggregateEvent", self._mapper.to_domain_event(_stored(row))) for row in found]
         overview.expect(rows, events)
         for event in events:
             task = overview.follow(rows, event)
@@ -224,4 +285,8 @@ class Projection:
             for view in VIEWS:
                 view.follow(rows, event, task)
         rows.flush()
-        return (notifications[-1].id if notifications else position), len(notifications)
+        return Batch(found[-1].id if found else position, len(found))
+
+
+def _stored(row: Any) -> StoredEvent:
+    return StoredEvent(row.originator_id, row.originator_version, row.topic, bytes(row.state))
