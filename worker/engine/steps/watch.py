@@ -57,6 +57,8 @@ def watch(context: StepContext) -> Outcome:
         context.report(_in_words(task.task_name, report))
         return NotYet()
     watcher.remove(branch.task_id)
+    if report.usage is not None:
+        context.tracker.account_job(task.id, job_id, report.usage.to_json())
     ok = report.state is JobState.COMPLETED and not report.exit_code
     if not ok and another_attempt(context, task, report):
         return NotYet()
