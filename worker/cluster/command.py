@@ -10,7 +10,7 @@ import paramiko
 from worker.cluster.quoting import quote
 from worker.cluster.transport import CHUNK_BYTES
 from worker.cluster.watchdog import Watchdog
-from worker.errors import NotSent, OutcomeUnknown, Refused
+from worker.errors import ConnectionLost, NotSent, OutcomeUnknown, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -117,7 +117,7 @@ class Command:
             limit_s = self._watchdog.limit_s
             return OutcomeUnknown(f"{program} on {host} has been silent for {limit_s:g} s.", remedy=remedy)
         why = f": {error}" if error is not None and str(error) else ""
-        return OutcomeUnknown(f"The connection to {host} was lost while {program} was running{why}.", remedy=remedy)
+        return ConnectionLost(f"The connection to {host} was lost while {program} was running{why}.", remedy=remedy)
 
     def output(self) -> Iterator[bytes]:
         """Feed the command and give its standard output, until it ends.
@@ -129,8 +129,10 @@ class Command:
 
         Raises
         ------
+        ConnectionLost
+            If the connection breaks.
         OutcomeUnknown
-            If the connection is lost, or the far side is silent for too long.
+            If the far side is silent for too long.
         Refused
             If the login shell ended before it came to the command.
         """

@@ -6,6 +6,7 @@ import math
 import shlex
 import socket
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -26,6 +27,10 @@ REKEY_BYTES = 1 << 36
 paramiko's own limit is 512 MiB, and a negotiation that meets the close of a channel stalls for 30 s or kills the
 connection, as seen with transfers of about 1 GiB.
 """
+
+UNANSWERED_S = 60.0
+"""How long the network may swallow what we send before the connection counts as lost. Without it, Linux repeats
+packets for a quarter of an hour."""
 
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 """The ciphers that we offer. With GCM paramiko sends and receives up to 1.7 times as fast as with CTR, its favourite;
@@ -120,6 +125,8 @@ def _tcp(host: Host, timeout_s: float) -> socket.socket:
         ) from error
     # Before the handshake: paramiko sends a command in several small packets, and each would wait 40 ms for the last.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sys.platform == "linux":
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNANSWERED_S * 1000))
     return sock
 
 

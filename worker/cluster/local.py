@@ -12,15 +12,17 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from worker.cluster.quoting import quote
-from worker.cluster.transport import CHUNK_BYTES, Completed
-from worker.errors import CommandFailed, NotSent, OutcomeUnknown
+from worker.cluster.transport import CHUNK_BYTES, ProgramTransport
+from worker.errors import NotSent, OutcomeUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from worker.cluster.transport import Program
 
-class LocalTransport:
+
+class LocalTransport(ProgramTransport):
     """Runs programs here.
 
     Parameters
@@ -35,59 +37,12 @@ class LocalTransport:
         self._directory = directory
         self._command_timeout_s = command_timeout_s
 
-    def run(
-        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
-    ) -> Completed:
-        """Run a program to its end; see `worker.cluster.transport.Transport.run`.
-
-        Parameters
-        ----------
-        argv : Sequence[str]
-            Program and arguments.
-        stdin : Iterable[bytes], optional
-            Its standard input.
-        timeout_s : float, optional
-            For how long it may be silent.
-
-        Returns
-        -------
-        Completed
-            Whatever its exit status.
-        """
-        with self._process(argv, stdin, timeout_s) as process:
-            stdout = b"".join(process.output())
-            return Completed(tuple(argv), process.exit_status, stdout, bytes(process.stderr))
-
-    @contextmanager
-    def stream(
-        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
-    ) -> Iterator[Iterator[bytes]]:
-        """Run a program and read what it writes; see `worker.cluster.transport.Transport.stream`.
-
-        Parameters
-        ----------
-        argv : Sequence[str]
-            Program and arguments.
-        stdin : Iterable[bytes], optional
-            Its standard input.
-        timeout_s : float, optional
-            For how long it may be silent.
-
-        Yields
-        ------
-        Iterator[bytes]
-            Pieces of its standard output.
-        """
-        with self._process(argv, stdin, timeout_s) as process:
-            yield _checked(process, argv)
-
     def close(self) -> None:
         """Do nothing: there is no connection."""
 
     @contextmanager
-    def _process(
-        self, argv: Sequence[str], stdin: Iterable[bytes] | None, timeout_s: float | None
-    ) -> Iterator[_Process]:
+    def started(self, argv: Sequence[str], stdin: Iterable[bytes] | None, timeout_s: float | None) -> Iterator[Program]:
+        """Start a program; see `worker.cluster.transport.ProgramTransport.started`."""
         limit_s = self._command_timeout_s if timeout_s is None else timeout_s
         quote(argv)  # the same arguments are impossible here as over SSH
         process = _Process(argv, stdin, limit_s, self._directory)
@@ -202,13 +157,6 @@ class _Process:
         for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if pipe is not None:
                 pipe.close()
-
-
-def _checked(process: _Process, argv: Sequence[str]) -> Iterator[bytes]:
-    """Give what a program writes, and insist on its success."""
-    yield from process.output()
-    if process.exit_status != 0:
-        raise CommandFailed(quote(argv), process.exit_status, process.stderr.decode("utf-8", "replace"))
 
 
 def _opened(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 from worker.cluster import connection as connections
 from worker.cluster import hosts
 from worker.cluster.command import Command
-from worker.cluster.quoting import quote
-from worker.cluster.transport import Completed
-from worker.errors import CommandFailed, NotSent
+from worker.cluster.transport import ProgramTransport
+from worker.errors import ConnectionsBusy, NotSent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from worker.cluster.connection import Connection
+    from worker.cluster.transport import Program
     from worker.settings.models import SshSettings
 
 
-class SshTransport:
+class SshTransport(ProgramTransport):
     """One connection to the cluster. A second thread waits until the first has finished its command.
 
     Parameters
@@ -78,52 +78,6 @@ class SshTransport:
             keepalive_s=settings.keepalive_s,
         )
 
-    def run(
-        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
-    ) -> Completed:
-        """Run a program to its end; see `worker.cluster.transport.Transport.run`.
-
-        Parameters
-        ----------
-        argv : Sequence[str]
-            Program and arguments.
-        stdin : Iterable[bytes], optional
-            Its standard input.
-        timeout_s : float, optional
-            For how long it may be silent.
-
-        Returns
-        -------
-        Completed
-            Whatever its exit status.
-        """
-        with self._command(argv, stdin, timeout_s) as command:
-            stdout = b"".join(command.output())
-            return Completed(tuple(argv), command.exit_status, stdout, command.stderr)
-
-    @contextmanager
-    def stream(
-        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
-    ) -> Iterator[Iterator[bytes]]:
-        """Run a program and read what it writes; see `worker.cluster.transport.Transport.stream`.
-
-        Parameters
-        ----------
-        argv : Sequence[str]
-            Program and arguments.
-        stdin : Iterable[bytes], optional
-            Its standard input.
-        timeout_s : float, optional
-            For how long it may be silent.
-
-        Yields
-        ------
-        Iterator[bytes]
-            Pieces of its standard output.
-        """
-        with self._command(argv, stdin, timeout_s) as command:
-            yield _checked(command, argv)
-
     def close(self) -> None:
         """End the connection; the next command makes a new one."""
         with self._lock:
@@ -132,9 +86,8 @@ class SshTransport:
                 self._connection = None
 
     @contextmanager
-    def _command(
-        self, argv: Sequence[str], stdin: Iterable[bytes] | None, timeout_s: float | None
-    ) -> Iterator[Command]:
+    def started(self, argv: Sequence[str], stdin: Iterable[bytes] | None, timeout_s: float | None) -> Iterator[Program]:
+        """Start a program; see `worker.cluster.transport.ProgramTransport.started`."""
         with self._lock:
             command = self._start(argv, stdin, timeout_s)
             try:
@@ -172,27 +125,23 @@ class SshTransport:
             self._connection = None
 
 
-def _checked(command: Command, argv: Sequence[str]) -> Iterator[bytes]:
-    """Give what a command writes, and insist on its success."""
-    yield from command.output()
-    if command.exit_status != 0:
-        raise CommandFailed(quote(argv), command.exit_status, command.stderr.decode("utf-8", "replace"))
-
-
-class SshPool:
+class SshPool(ProgramTransport):
     """Some connections to the cluster, for several threads.
 
-    A connection serves one command at a time and transfers hold theirs until they end, so that `size` must exceed the
-    number of simultaneous transfers, or polling waits for them.
+    A connection serves one command at a time and transfers hold theirs until they end, so that there must be more
+    connections than simultaneous transfers, or commands wait for them.
 
     Parameters
     ----------
     transports : Sequence[SshTransport]
         The connections.
+    patience_s : float
+        For how long a command waits for a connection.
     """
 
-    def __init__(self, transports: Sequence[SshTransport]) -> None:
+    def __init__(self, transports: Sequence[SshTransport], *, patience_s: float = 60.0) -> None:
         self._all = tuple(transports)
+        self._patience_s = patience_s
         # A stack: the connection used last is the one that is surely alive, and idle ones stay unmade.
         self._idle = list(reversed(self._all))
         self._free = threading.Condition()
@@ -202,50 +151,11 @@ class SshPool:
         """How often a connection was made."""
         return sum(transport.handshakes for transport in self._all)
 
-    def run(
-        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
-    ) -> Completed:
-        """Run a program to its end; see `worker.cluster.transport.Transport.run`.
-
-        Parameters
-        ----------
-        argv : Sequence[str]
-            Program and arguments.
-        stdin : Iterable[bytes], optional
-            Its standard input.
-        timeout_s : float, optional
-            For how long it may be silent.
-
-        Returns
-        -------
-        Completed
-            Whatever its exit status.
-        """
-        with self._borrowed() as transport:
-            return transport.run(argv, stdin=stdin, timeout_s=timeout_s)
-
     @contextmanager
-    def stream(
-        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
-    ) -> Iterator[Iterator[bytes]]:
-        """Run a program and read what it writes; see `worker.cluster.transport.Transport.stream`.
-
-        Parameters
-        ----------
-        argv : Sequence[str]
-            Program and arguments.
-        stdin : Iterable[bytes], optional
-            Its standard input.
-        timeout_s : float, optional
-            For how long it may be silent.
-
-        Yields
-        ------
-        Iterator[bytes]
-            Pieces of its standard output.
-        """
-        with self._borrowed() as transport, transport.stream(argv, stdin=stdin, timeout_s=timeout_s) as pieces:
-            yield pieces
+    def started(self, argv: Sequence[str], stdin: Iterable[bytes] | None, timeout_s: float | None) -> Iterator[Program]:
+        """Start a program; see `worker.cluster.transport.ProgramTransport.started`."""
+        with self._borrowed() as transport, transport.started(argv, stdin, timeout_s) as program:
+            yield program
 
     def close(self) -> None:
         """End all connections, each after the command that it is serving."""
@@ -255,7 +165,12 @@ class SshPool:
     @contextmanager
     def _borrowed(self) -> Iterator[SshTransport]:
         with self._free:
-            self._free.wait_for(lambda: self._idle)
+            if not self._free.wait_for(lambda: self._idle, self._patience_s):
+                raise ConnectionsBusy(
+                    f"All {len(self._all)} connections to {self._all[0].host} have been in use for "
+                    f"{self._patience_s:g} s.",
+                    remedy="It is tried again; if this goes on, transfers hang.",
+                )
             transport = self._idle.pop()
         try:
             yield transport
@@ -295,5 +210,6 @@ def connect_pool(settings: SshSettings, size: int = 4) -> SshPool:
                 keepalive_s=settings.keepalive_s,
             )
             for _ in range(size)
-        ]
+        ],
+        patience_s=settings.command_timeout_s,
     )

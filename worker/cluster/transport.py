@@ -7,6 +7,8 @@ run (`worker.errors.OutcomeUnknown`) or cannot have (`worker.errors.NotSent`).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -130,3 +132,51 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """End all connections. The transport can be used again; it will connect again."""
+
+
+class Program(Protocol):
+    """A program that was started."""
+
+    @property
+    def exit_status(self) -> int:
+        """Its exit status, once its output has come to an end."""
+
+    @property
+    def stderr(self) -> bytes | bytearray:
+        """What it has written to standard error so far."""
+
+    def output(self) -> Iterator[bytes]:
+        """Feed the program and give its standard output, until it ends."""
+
+
+class ProgramTransport(ABC):
+    """A transport made of one way to start a program; see `Transport`."""
+
+    @abstractmethod
+    def started(
+        self, argv: Sequence[str], stdin: Iterable[bytes] | None, timeout_s: float | None
+    ) -> AbstractContextManager[Program]:
+        """Start a program, which is ended with the block."""
+
+    def run(
+        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
+    ) -> Completed:
+        """Run a program to its end; see `Transport.run`."""
+        with self.started(argv, stdin, timeout_s) as program:
+            stdout = b"".join(program.output())
+            return Completed(tuple(argv), program.exit_status, stdout, bytes(program.stderr))
+
+    @contextmanager
+    def stream(
+        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Run a program and read what it writes while it runs; see `Transport.stream`."""
+        with self.started(argv, stdin, timeout_s) as program:
+            yield _insisting(program, argv)
+
+
+def _insisting(program: Program, argv: Sequence[str]) -> Iterator[bytes]:
+    """Give what a program writes, and insist on its success."""
+    yield from program.output()
+    if program.exit_status != 0:
+        raise CommandFailed(quote(argv), program.exit_status, program.stderr.decode("utf-8", "replace"))
