@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.bench import report
-from tests.bench.report import Row
+from tests.bench.report import Figure, Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,3 +70,19 @@ def test_the_file_holds_facts_medians_and_every_sample(tmp_path: Path) -> None:
         }
     ]
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_figure_by_itself_may_be_nothing_but_not_unknown() -> None:
+    assert Figure("polls", "statements", [0.0], "statements").median == 0.0
+    with pytest.raises(ValueError, match="polls: statements needs samples"):
+        Figure("polls", "statements", [], "statements")
+    with pytest.raises(ValueError, match="polls: statements needs samples"):
+        Figure("polls", "statements", [float("nan")], "statements")
+
+
+def test_rows_and_figures_go_into_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    report.write(path, [row([1.0], [2.0]), Figure("catchup", "until it is up", [3.0, 1.0], "s")], {})
+    first, second = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    assert first["ratio"] == 2.0
+    assert (second["row"], second["value"], second["samples"]) == ("catchup", 2.0, [3.0, 1.0])
