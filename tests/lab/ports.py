@@ -29,6 +29,7 @@ OFFSETS: Mapping[str, int] = MappingProxyType(
         "slurmd2": 12,
         "slurmd3": 13,
         "sshd": 22,
+        "sshd_strange": 23,
         "omero": 34,
         "omero_insecure": 35,
         "grid": 36,

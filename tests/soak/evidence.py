@@ -175,11 +175,10 @@ def _judge_omero(verdict: Verdict, stage: Stage, record: Record, runs: dict[UUID
     logs: dict[int, str] = {}
     for person in stage.people:
         with logged_in(stage.lab, person.name) as gateway:
-            for image_id, description in _rows(gateway, _IMAGES, person.dataset_id):
-                found = _UUID.search(description or "")
-                images[image_id] = found[0] if found else "no run"
-            provenance.update(_rows(gateway, _PROVENANCE))
-            logs.update(_rows(gateway, _LOGS))
+            for image_id, description in result_images(gateway, person.dataset_id).items():
+                images[image_id] = run_named_in(description)
+            provenance.update(described_runs(gateway))
+            logs.update(job_logs(gateway))
     ended_well = {str(run_id) for run_id, run in runs.items() if run.status == "COMPLETED"}
     verdict.expect_once("result images", ended_well, Counter(images.values()))
     # Other runs than ours may have left some.
@@ -197,6 +196,27 @@ def _only(found: Mapping[int, str], names: set[str]) -> Counter[str]:
     return Counter(name for name in found.values() if name in names)
 
 
+def run_named_in(description: str | None) -> str:
+    """Which run the description of an image names."""
+    found = _UUID.search(description or "")
+    return found[0] if found else "no run"
+
+
+def result_images(gateway: BlitzGateway, dataset_id: int) -> dict[int, str]:
+    """Descriptions of the images of a dataset, by their id."""
+    return dict(_rows(gateway, _IMAGES, dataset_id))
+
+
+def described_runs(gateway: BlitzGateway) -> dict[int, str]:
+    """Runs whose description somebody can see, by the id of the annotation."""
+    return dict(_rows(gateway, _PROVENANCE))
+
+
+def job_logs(gateway: BlitzGateway) -> dict[int, str]:
+    """Names of logs of jobs that somebody can see, by the id of the annotation."""
+    return dict(_rows(gateway, _LOGS))
+
+
 def _rows(gateway: BlitzGateway, query: str, dataset_id: int | None = None) -> list[tuple[int, str]]:
     parameters = omero.sys.ParametersI()
     if dataset_id is not None:
@@ -210,15 +230,21 @@ def _rows(gateway: BlitzGateway, query: str, dataset_id: int | None = None) -> l
 def _judge_record(verdict: Verdict, database: Database) -> None:
     for run_id in until_none(lambda: leases(database)):
         verdict.doubled.append(f"the lease of run {run_id} was not given back")
+    verdict.false += differing_views(database)
+
+
+def differing_views(database: Database) -> list[str]:
+    """Views that are not what the events give, each in a sentence; the views are built anew by this."""
     before = all_views(database)
     Projection(database).rebuild()
     after = all_views(database)
+    sentences = []
     for name, rows in before.items():
         if rows != after[name]:
-            differing = [row for row in rows if row not in after[name]] + [
-                row for row in after[name] if row not in rows
-            ]
-            verdict.false.append(f"{name} is not what the events give; {len(differing)} rows, such as {differing[0]}")
+            differing = [row for row in rows if row not in after[name]]
+            differing += [row for row in after[name] if row not in rows]
+            sentences.append(f"{name} is not what the events give; {len(differing)} rows, such as {differing[0]}")
+    return sentences
 
 
 def leases(database: Database) -> list[str]:

@@ -32,15 +32,13 @@ class SlurmPart:
         environment = slurm_environment(ctx)
         start_munged(ctx, cluster)
         start_mariadb(ctx, cluster)
-        ctx.spawn("slurmdbd", named_localhost(["/usr/sbin/slurmdbd", "-D"], user="slurm"), environment)
-        ctx.wait_for("slurmdbd", lambda: ports.answers(ctx.port("slurmdbd")), daemon="slurmdbd")
+        start_slurmdbd(ctx)
         add_to_accounting(ctx, cluster)
-        # -i: a saved state of another Slurm version is no reason to stop.
-        ctx.spawn("slurmctld", named_localhost(["/usr/sbin/slurmctld", "-D", "-i"], user="slurm"), environment)
+        spawn_slurmctld(ctx)
         for daemon, node in zip(SLURMD, cluster.node_names, strict=True):
             (cluster.directory / "spool" / node).mkdir(parents=True, exist_ok=True)
             ctx.spawn(daemon, named_localhost(["/usr/sbin/slurmd", "-D", "-N", node]), environment)
-        ctx.wait_for("slurmctld", lambda: ports.answers(ctx.port("slurmctld")), daemon="slurmctld", timeout_s=30)
+        wait_for_slurmctld(ctx)
         ctx.wait_for("every node", lambda: nodes_ready(ctx), daemon="slurmctld", timeout_s=30)
         home = PurePosixPath(ctx.cluster_home)
         return {
@@ -162,6 +160,25 @@ def start_mariadb(ctx: LabContext, cluster: Cluster) -> None:
     ctx.spawn("mariadb", [*argv, *(f"--{name}={value}" for name, value in options.items())], user="mysql")
     # It accepts connections only after init.sql.
     ctx.wait_for("MariaDB", lambda: ports.answers(ctx.port("mariadb")), daemon="mariadb")
+
+
+def start_slurmdbd(ctx: LabContext) -> None:
+    """Start the accounting daemon."""
+    argv = named_localhost(["/usr/sbin/slurmdbd", "-D"], user="slurm")
+    ctx.spawn("slurmdbd", argv, slurm_environment(ctx))
+    ctx.wait_for("slurmdbd", lambda: ports.answers(ctx.port("slurmdbd")), daemon="slurmdbd")
+
+
+def spawn_slurmctld(ctx: LabContext) -> None:
+    """Start the controller; it answers a moment later."""
+    # -i: a saved state of another Slurm version is no reason to stop.
+    argv = named_localhost(["/usr/sbin/slurmctld", "-D", "-i"], user="slurm")
+    ctx.spawn("slurmctld", argv, slurm_environment(ctx))
+
+
+def wait_for_slurmctld(ctx: LabContext) -> None:
+    """Wait until the controller takes connections."""
+    ctx.wait_for("slurmctld", lambda: ports.answers(ctx.port("slurmctld")), daemon="slurmctld", timeout_s=30)
 
 
 def add_to_accounting(ctx: LabContext, cluster: Cluster) -> None:
