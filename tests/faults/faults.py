@@ -1,0 +1,132 @@
+"""What can go wrong, and what may truly be said of it.
+
+A run that meets a fault may come to its end all the same, or pause until a person has mended the cause, or fail; for
+the latter two the reason that is told must be one of those that the fault allows.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from tests.faults.boundary import COMMAND, OMERO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.faults.boundary import Boundary
+
+NETWORK = (
+    r"cannot be reached|handshake .* failed|connection .* (lost|ended|broke)|did not answer|no answer|silent"
+    r"|reply .* lost|unreachable|timed out|nothing was sent|ended .* connection"
+)
+DATABASE = r"history .* (does not answer|was lost)"
+OMERO_GONE = r"OMERO .*(does not answer|cannot be reached|ended|unavailable|lost)|session .* (ended|over|expired)"
+CONTROLLER = r"slurm_?|Slurm|sbatch|squeue|controller|" + NETWORK
+FULL = r"[Nn]o space left|disk .* full|is full"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    what : str
+        What happens, for a person.
+    amounts : tuple of float
+        How much of it, in `unit`; cases take turns.
+    unit : str
+        Unit of the amounts.
+    pauses : str
+        Regular expression of the reasons for which a run may pause; empty: it may not.
+    fails : str
+        The same, for failing.
+    together : bool
+        Whether it meets everybody at once, so that all cases of it share one stroke.
+    places : str
+        Regular expression of the places where it makes a difference.
+    every : int
+        Of the places in the order of a run, every n-th is part of the default matrix.
+    """
+
+    name: str
+    what: str
+    amounts: tuple[float, ...] = (0.0,)
+    unit: str = ""
+    pauses: str = ""
+    fails: str = ""
+    together: bool = False
+    places: str = "^(before|after)-[A-Z]"
+    every: int = 1
+
+    def matters_at(self, place: Boundary) -> bool:
+        """Whether it makes a difference at a place."""
+        return re.search(self.places, str(place)) is not None
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+EVENT: Final = rf"^(before|after)-(?!{COMMAND}|{OMERO})"
+UPLOADING: Final = rf"^after-StepIntended:export|^before-{COMMAND}(unpack|verify)"
+FETCHING: Final = rf"^after-StepIntended:fetch|^before-{COMMAND}(list|pack)"
+BEFORE_SUBMISSION: Final = (
+    r"^before-StepIntended:submit|^after-(StepIntended:submit|SubmissionIntended|TaskStarted:nuclei)"
+    rf"|^before-(SubmissionIntended|{COMMAND}submit)"
+)
+IN_OMERO: Final = rf"^after-{OMERO}"
+
+_ALL: Final = (
+    Fault("sigkill", "the engine is killed, and another one starts"),
+    Fault("processor-killed", "the script that drives its run is killed, and an engine starts", places=EVENT, every=3),
+    Fault(
+        "two-engines",
+        "the engine is stopped for longer than its lease, and goes on beside another",
+        (0.0, 1.0, 30.0),
+        "s after the other has taken over",
+        every=3,
+    ),
+    Fault("ssh-cut", "connections are reset, and refused for a while", (0.5, 3.0), "s", NETWORK, every=5),
+    Fault("ssh-stall", "packets are lost, and nobody is told", (3.0, 12.0), "s", NETWORK, every=6),
+    Fault(
+        "sbatch-reply-lost",
+        "the cluster takes the job, and the connection is lost before it says so",
+        (1.0, 2.0),
+        "times",
+        NETWORK,
+        places=BEFORE_SUBMISSION,
+    ),
+    Fault("remote-disk-full", "no room on the cluster", (2.0, 6.0), "s", FULL, FULL, every=8),
+    Fault("local-disk-full", "no room beside the engine", (2.0, 6.0), "s", FULL, FULL, every=8),
+    Fault(
+        "truncated-upload",
+        "the connection breaks in the middle of an upload",
+        (1.0, 1500.0, 4000.0, 8000.0),
+        "bytes",
+        NETWORK,
+        places=UPLOADING,
+    ),
+    Fault(
+        "truncated-download",
+        "the connection breaks in the middle of a download",
+        (1.0, 800.0, 2500.0, 6000.0),
+        "bytes",
+        NETWORK,
+        places=FETCHING,
+    ),
+    Fault("clock-jump", "somebody sets the clock", (3600.0, -3600.0), "s", places=EVENT, every=6),
+    Fault("host-key", "the cluster has another host key", (1.0,), "", r"[Hh]ost key|known_hosts", every=8),
+    Fault("session-expired", "OMERO has ended the session", pauses=OMERO_GONE, places=IN_OMERO),
+    Fault("slurmctld", "the controller is away", (60.0,), "s", CONTROLLER, together=True, every=4),
+    Fault("slurmdbd", "accounting is away", (15.0,), "s", together=True, every=5),
+    Fault("postgres", "PostgreSQL is restarted", (2.0,), "s", DATABASE, together=True, every=3),
+    Fault("omero", "OMERO is restarted", (5.0,), "s", OMERO_GONE, together=True, every=5),
+)
+
+FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({fault.name: fault for fault in _ALL})
+"""Every fault by its name."""

@@ -1,0 +1,191 @@
+"""What cases work with: what they share, and the deployment that each of them has to itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from tests.bench.submission import fresh_database
+from tests.faults.daemons import strange_sshd
+from tests.faults.proxy import Proxy
+from tests.soak.stage import Stage, job_flags, person, stub_runtime
+from tests.system.deployment import Deployment
+from worker.history.database import Database
+from worker.history.tracker import WorkflowTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from tests.lab.description import Lab
+    from tests.soak.stage import Person
+    from worker.engine.assembly import Record
+    from worker.history.domain import WorkflowRun
+
+USER = "alice"
+LEASE_S = 3.0
+TASKS = ("export", "nuclei", "import")
+"""Names of the tasks of a run with one analysis, in their order."""
+
+HOST_KEY_ALIAS = "fault-cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What all cases share: one cluster, one OMERO with one image, and a database to make copies of."""
+
+    lab: Lab
+    directory: Path
+    person: Person
+    bin_folder: str
+    template: str
+    """URL of a database without runs that is up to date; nobody is connected to it."""
+    strange_port: int
+    """Where an SSH server of the cluster listens that has another host key."""
+    _copying: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Make a copy of the template, and drop it at the end; yields its URL."""
+        name = f"fault_{uuid.uuid4().hex}"
+        template = sa.make_url(self.template)
+        with self._copying:
+            self._administrate(f'CREATE DATABASE "{name}" TEMPLATE "{template.database}"')
+        try:
+            yield template.set(database=name).render_as_string(hide_password=False)
+        finally:
+            self._administrate(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def _administrate(self, statement: str) -> None:
+        engine = sa.create_engine(str(self.lab.postgres_url), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            connection.execute(sa.text(statement))
+
+    @contextmanager
+    def case(self) -> Iterator[CaseStage]:
+        """Deploy the worker for one case, with a network of its own."""
+        with ExitStack() as stack:
+            directory = Path(tempfile.mkdtemp(prefix="case-", dir=self.directory))
+            stack.callback(shutil.rmtree, directory, ignore_errors=True)
+            deployment = Deployment.create(self.lab, directory, stack.enter_context(self.database()))
+            deployment.environ["OMERO_WORKER_NAME"] = directory.name
+            proxy = Proxy(int(self.lab.ssh_port or 0))
+            stack.callback(proxy.close)
+            deployment.configure(
+                "SSH",
+                ssh_config=str(_ssh_config(self.lab, directory, proxy.port)),
+                connect_timeout="4",
+                command_timeout="10",
+                keepalive="2",
+            )
+            deployment.configure("WORKFLOWS", **job_flags(self.bin_folder))
+            deployment.configure(
+                "WORKER",
+                poll_interval_min_s="0.2",
+                poll_interval_max_s="1",
+                lease_s=f"{LEASE_S:g}",
+                max_attempts="12",
+            )
+            record = stack.enter_context(deployment.record())
+            yield CaseStage(self, deployment, record, proxy)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseStage:
+    """What one case has to itself."""
+
+    grounds: Grounds
+    deployment: Deployment
+    record: Record
+    proxy: Proxy
+    """The way to the cluster."""
+
+    @property
+    def lab(self) -> Lab:
+        """The lab."""
+        return self.grounds.lab
+
+    @property
+    def state_directory(self) -> Path:
+        """Where engines keep what they stage."""
+        return self.deployment.directory / "state"
+
+    @property
+    def data_path(self) -> Path:
+        """Where runs have their folders on the cluster (which is this machine)."""
+        return Path(self.record.settings.slurm.slurm_data_path)
+
+    def accept(self) -> UUID:
+        """Record a run, as a script does."""
+        stage = Stage(self.lab, self.deployment, (self.grounds.person,))
+        return stage.accept(self.record, 0)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of engines."""
+        return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **self.deployment.environ}
+
+    def wait_for_end(self, run_id: UUID, timeout_s: float) -> WorkflowRun:
+        """Wait until a run has ended or paused, or for so long; return it as it is then."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            run = self.record.tracker.run(run_id)
+            if run.ended or run.paused_reason or time.monotonic() > deadline:
+                return run
+            time.sleep(0.1)
+
+    def tasks(self, run_id: UUID) -> dict[UUID, str]:
+        """Names of the tasks of a run."""
+        return dict(zip(self.record.tracker.run(run_id).tasks, TASKS, strict=True))
+
+
+@contextmanager
+def grounds(lab: Lab) -> Iterator[Grounds]:
+    """Set up what all cases share, and remove it at the end.
+
+    Parameters
+    ----------
+    lab : Lab
+        A running lab.
+
+    Yields
+    ------
+    Grounds
+        What cases need.
+    """
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="omero-worker-faults-")))
+        template = stack.enter_context(fresh_database(lab))
+        with Database(template) as database:
+            database.migrate()
+            WorkflowTracker(database).pull_and_process()
+        bin_folder = stack.enter_context(stub_runtime(lab))
+        port = stack.enter_context(strange_sshd(lab))
+        yield Grounds(lab, directory, stack.enter_context(person(lab, USER)), bin_folder, template, port)
+
+
+def _ssh_config(lab: Lab, directory: Path, port: int) -> Path:
+    """Write an ssh configuration that goes through a port of ours, to the server that is known."""
+    assert lab.ssh_config is not None
+    assert lab.known_hosts is not None
+    known_hosts = directory / "known_hosts"
+    _, _, keys = lab.known_hosts.read_text(encoding="ascii").partition(" ")
+    known_hosts.write_text(f"{HOST_KEY_ALIAS} {keys}", encoding="ascii")
+    config = directory / "ssh_config"
+    config.write_text(
+        lab.ssh_config.read_text(encoding="utf-8")
+        .replace(f"Port {lab.ssh_port}", f"Port {port}\n    HostKeyAlias {HOST_KEY_ALIAS}")
+        .replace(str(lab.known_hosts), str(known_hosts)),
+        encoding="utf-8",
+    )
+    return config
