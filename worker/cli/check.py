@@ -14,15 +14,18 @@ from rich.table import Table
 from worker.analyses import catalogue as catalogues
 from worker.cluster import images
 from worker.engine.assembly import open_record, open_settings, open_transport
+from worker.engine.breaker import Circuit
+from worker.engine.circuits import read_circuits
 from worker.engine.lease import service_alive
 from worker.engine.omero import ServiceAccess
-from worker.errors import CommandFailed, WorkerError
+from worker.errors import WorkerError
 from worker.pixels import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from worker.cluster.transport import Transport
+    from worker.history.database import Database
     from worker.settings.environment import WorkerEnvironment
     from worker.settings.models import Settings
 
@@ -44,6 +47,27 @@ class Finding:
     message: str
     remedy: str = ""
 
+
+PATIENCE_S = 20
+"""How long Slurm may take to answer."""
+
+SILENT = 124
+"""Exit status of timeout(1) for a program that took too long."""
+
+QUESTIONS = {
+    # What sbatch needs is what squeue needs.
+    "sbatch": "true",
+    "squeue": f'exec timeout {PATIENCE_S} squeue -h -o %i -u "$(id -un)"',
+    "sacct": f'exec timeout {PATIENCE_S} sacct -n -X -o JobID -S now -u "$(id -un)"',
+}
+"""Shell commands that fail where Slurm does not answer, and take no time where it does."""
+
+REMEDIES = {
+    SILENT: "Ask the admins of the cluster whether its controller and its accounting database run.",
+    126: "Ask the admins of the cluster whether the account may run it.",
+    127: "Make it available to non-interactive logins (PATH in ~/.bashrc, or sshd's SetEnv).",
+}
+"""What to do about an exit status of a program, in the way of a shell."""
 
 STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 
@@ -112,13 +136,26 @@ def _database() -> Iterator[Finding]:
                 "no engine service is alive; each script drives its own run as long as it lives",
                 "Start 'omero-worker serve'.",
             )
+        yield from _circuits(record.database)
+
+
+def _circuits(database: Database) -> Iterator[Finding]:
+    """What engines have found not to answer; it may answer us."""
+    for held in read_circuits(database):
+        if held.circuit.state is not Circuit.CLOSED:
+            yield Finding(
+                held.circuit.name,
+                Verdict.WARN,
+                f"{held} That is what {held.holder} has seen.",
+                "Mend what stands in brackets; runs then go on by themselves.",
+            )
 
 
 def _cluster(settings: Settings, environment: WorkerEnvironment) -> Iterator[Finding]:
     transport = open_transport(settings)
     try:
         yield from _guarded("SSH", lambda: _login(transport, settings))
-        for program in ("sbatch", "squeue", "sacct"):
+        for program in QUESTIONS:
             yield from _guarded(program, partial(_program, transport, program))
         yield from _guarded("containers", lambda: _runtime(transport))
         yield from _guarded("images", lambda: _images(transport, settings, environment))
@@ -134,18 +171,20 @@ def _login(transport: Transport, settings: Settings) -> Iterator[Finding]:
 
 
 def _program(transport: Transport, program: str) -> Iterator[Finding]:
-    try:
-        yield Finding(program, Verdict.OK, transport.run([program, "--version"]).check().text.strip())
-    except CommandFailed as error:
-        verdict = Verdict.WARN if program == "sacct" else Verdict.FAIL
-        yield Finding(
-            program,
-            verdict,
-            error.message,
-            "Without accounting, the end of a job is told by its exit file alone."
-            if program == "sacct"
-            else f"Make {program} available to non-interactive logins (PATH in ~/.bashrc, or sshd's SetEnv).",
-        )
+    """Ask a program of Slurm for its version, and whether what it talks to answers."""
+    version = transport.run([program, "--version"])
+    asked = transport.run(["sh", "-c", QUESTIONS[program]]) if version.exit_status == 0 else version
+    if asked.exit_status == 0:
+        yield Finding(program, Verdict.OK, version.text.strip())
+        return
+    said = asked.error_text or asked.text.strip() or "no message"
+    if asked.exit_status == SILENT:
+        said = f"no answer within {PATIENCE_S} s"
+    remedy = REMEDIES.get(asked.exit_status, "It is there, but does not work: ask the admins of the cluster.")
+    if program == "sacct":
+        remedy = f"Without accounting, the end of a job is told by its exit file alone. {remedy}"
+    verdict = Verdict.WARN if program == "sacct" else Verdict.FAIL
+    yield Finding(program, verdict, f"{program} ended with status {asked.exit_status}: {said}", remedy)
 
 
 def _runtime(transport: Transport) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from worker.analyses import catalogue as catalogues
 from worker.analyses import sources
 from worker.analyses.catalogue import Catalogue, CatalogueEntry
 from worker.cluster import images
-from worker.errors import DescriptorError, TransportError
+from worker.errors import CircuitOpen, DescriptorError, TransportError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def refresh_catalogue(settings: Settings, transport: Transport, *, state_dir: Pa
     folders = {name: workflow.image_folder for name, workflow in settings.workflows.items()}
     try:
         versions = images.list_versions(transport, settings.slurm.slurm_images_path, folders)
-    except TransportError as error:
+    except (TransportError, CircuitOpen) as error:
         note = (
             f"The cluster did not answer at {now:%Y-%m-%d %H:%M} UTC; versions are those seen before. {error.message}"
         )
