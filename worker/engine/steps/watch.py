@@ -140,6 +140,6 @@ def _why(context: StepContext, workflow: str, report: JobReport, *, tried: str) 
     except CommandFailed:
         tail = "(it wrote no log)"
     return (
-        f"{workflow} failed: Slurm job {report.job_id} ended as {report.state.value}{code}.{reason} {tried}"
+        f"{workflow} failed: Slurm job {report.job_id} ended as {report.state.value}{code}.{reason} {tried}\n"
         f"Its log ends with:\n{tail}"
     )
