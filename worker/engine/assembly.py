@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from worker.cluster import ssh
 from worker.cluster.local import LocalTransport
+from worker.engine import breaker
+from worker.engine.breaker import Breaker, GuardedOmero, GuardedTransport
+from worker.engine.circuits import Circuits
 from worker.engine.context import SSH_POOL, OmeroAccess, Resources
 from worker.engine.lease import Leases
 from worker.engine.retry import Budget
@@ -115,16 +118,20 @@ def open_resources(record: Record, omero: OmeroAccess) -> Iterator[Resources]:
         What steps share. Nothing is sent to the cluster before the first step needs it.
     """
     knobs = record.settings.worker
+    holder = holder_name()
+    circuits = Circuits(record.database, holder)
     with ExitStack() as stack:
-        transport = open_transport(record.settings)
-        stack.callback(transport.close)
+        inner = open_transport(record.settings)
+        stack.callback(inner.close)
+        stack.callback(circuits.forget)
+        transport = GuardedTransport(inner, Breaker("cluster", breaker.CLUSTER, on_change=circuits.record))
         yield Resources(
             settings=record.settings,
             state_dir=record.environment.state_dir,
             tracker=record.tracker,
-            leases=Leases(record.database, holder_name(), duration_s=knobs.lease_s),
+            leases=Leases(record.database, holder, duration_s=knobs.lease_s),
             transport=transport,
-            omero=omero,
+            omero=GuardedOmero(omero, Breaker("OMERO", breaker.OMERO, on_change=circuits.record)),
             watcher=Watcher(
                 transport, min_interval_s=knobs.poll_interval_min_s, max_interval_s=knobs.poll_interval_max_s
             ),

@@ -6,6 +6,7 @@ between any two lines of this module: the next one goes on from the record.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,7 +21,15 @@ from worker.engine.plan import End, Finished, Step, Wait, next_branch_step, plan
 from worker.engine.request import RunRequest
 from worker.engine.retry import describe
 from worker.engine.view import Progress, view_of
-from worker.errors import AccessRefused, HistoryConflict, HistoryUnavailable, LeaseLost, RunCancelled, WorkerError
+from worker.errors import (
+    AccessRefused,
+    CircuitOpen,
+    HistoryConflict,
+    HistoryUnavailable,
+    LeaseLost,
+    RunCancelled,
+    WorkerError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +44,9 @@ LANES = {"export": "export", "fetch": "fetch", "import": "import"}
 
 OTHERS_TURN_S = 1.0
 """When to look again at a run that another process was just driving."""
+
+SPREAD_S = 2.0
+"""Runs that wait for the same resource try again one after the other, within so many seconds."""
 
 
 def lane_of(kind: str) -> str:
@@ -244,6 +256,12 @@ class _Driver:
             outcome = steps.STEPS[step.kind](context)
         except (LeaseLost, HistoryConflict, HistoryUnavailable):
             raise
+        except CircuitOpen as error:
+            # Nothing was tried: no attempt is counted, however long this lasts.
+            self._report(str(error))
+            spread = random.random()  # noqa: S311 - spreads load, keeps no secret
+            self._not_yet[step.name] = error.retry_at + timedelta(seconds=spread * SPREAD_S)
+            return None
         except RunCancelled as error:
             log.info("step_cancelled", step=step.name, reason=str(error))
             return None  # the plan knows what follows

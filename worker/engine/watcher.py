@@ -15,7 +15,7 @@ import structlog
 
 from worker.cluster import slurm
 from worker.cluster.states import JobState
-from worker.errors import TransportError
+from worker.errors import CircuitOpen, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -130,7 +130,7 @@ class Watcher:
                 # The key of a submission is the task's uuid: it tells a job from another with the same number.
                 keys={job.job_id: str(job.task_id) for job in jobs.values()},
             )
-        except TransportError as error:
+        except (TransportError, CircuitOpen) as error:
             self.problem = str(error)
             log.warning("watch_failed", problem=str(error), jobs=len(jobs))
             self._slow_down()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 30
 """How long a statement waits for a lock before it gives up."""
-IDLE_TRANSACTION_TIMEOUT_S = 120
+IDLE_TRANSACTION_TIMEOUT_S = 15
 """After how long PostgreSQL ends a transaction whose process was stopped; its locks would block everybody."""
 
 READ_ONLY = "worker_read_only"
