@@ -19,7 +19,7 @@ from worker.cluster import images, jobscript, slurm, ssh, streams
 from worker.cluster.jobscript import JobRequest
 from worker.cluster.layout import RunLayout
 from worker.cluster.states import JobReport, JobState
-from worker.errors import OutcomeUnknown, SubmissionRefused
+from worker.errors import Fenced, OutcomeUnknown, SubmissionRefused
 from worker.settings.models import SshSettings
 
 if TYPE_CHECKING:
@@ -296,3 +296,47 @@ def test_hours_of_polling_take_one_handshake(lab: Lab) -> None:
         assert pool.handshakes == 1
     finally:
         pool.close()
+
+
+class TestFence:
+    @pytest.fixture
+    def exported(self, transport: SshPool, make_job: Callable[..., JobRequest]) -> JobRequest:
+        """A job whose run has been exported: it has a folder."""
+        job = make_job(60)
+        transport.run(["mkdir", "-p", "--", str(job.layout.root)]).check()
+        return job
+
+    def test_a_request_that_was_held_up_submits_nothing(self, transport: SshPool, exported: JobRequest) -> None:
+        assert slurm.find_by_key(transport, exported.key, layout=exported.layout, fence=2) == []
+        with pytest.raises(Fenced):
+            slurm.submit(transport, exported.layout, exported, fence=1)
+        assert slurm.find_by_key(transport, exported.key, layout=exported.layout, fence=2) == []
+
+    def test_of_a_submission_and_a_look_up_at_once_one_knows_of_the_other(
+        self, transport: SshPool, exported: JobRequest
+    ) -> None:
+        outcomes = set()
+        for number in range(0, 60, 2):
+            # Each round a key of its own, and now the one and now the other starts a little earlier.
+            job = replace(exported, key=f"{exported.key}.{number}")
+            lead_s = (number % 12 - 6) / 50
+
+            def submit(job: JobRequest = job, number: int = number, lead_s: float = lead_s) -> int | None:
+                time.sleep(max(0.0, -lead_s))
+                try:
+                    return slurm.submit(transport, job.layout, job, fence=number)
+                except Fenced:
+                    return None
+
+            def look_up(job: JobRequest = job, number: int = number, lead_s: float = lead_s) -> list[int]:
+                time.sleep(max(0.0, lead_s))
+                return slurm.find_by_key(transport, job.key, layout=job.layout, fence=number + 1)
+
+            with ThreadPoolExecutor(2) as executor:
+                submitted, found = executor.submit(submit), executor.submit(look_up)
+            job_id = submitted.result()
+            assert found.result() == ([] if job_id is None else [job_id])
+            outcomes.add(job_id is None)
+            if job_id is not None:
+                slurm.cancel(transport, [job_id])
+        assert outcomes == {True, False}  # both came about
