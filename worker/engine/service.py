@@ -160,7 +160,7 @@ class Service:
         self._woken |= changed
         now = time.monotonic()
         if self._position is None or now >= self._recount_at:
-            # Views follow the command that has changed something; a process that was killed in between leaves that to us.
+            # Views follow the command that changed something; a process that was killed in between leaves that to us.
             self._resources.tracker.pull_and_process()
             open_runs = set(self._reader.open_runs())
             for run_id in set(self._asleep) - open_runs:
