@@ -18,6 +18,7 @@ from tests.system.direct import DirectScript
 from worker.engine.accept import accept
 from worker.engine.assembly import open_record
 from worker.engine.batches import child_id
+from worker.engine.children import children_of
 from worker.engine.request import parse_request
 from worker.pixels.session import who
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from tests.lab.cluster import Cluster
     from tests.lab.description import Lab
     from worker.engine.assembly import Record
+    from worker.history.domain import WorkflowRun
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
@@ -128,6 +130,11 @@ def jobs_of(record: Record, run_id: UUID) -> list[int]:
     return [job for task_id in record.tracker.run(run_id).tasks for job in record.tracker.task(task_id).job_ids]
 
 
+def started(record: Record, run_id: UUID) -> list[WorkflowRun]:
+    """The batches of a run that are recorded; one may be about to be started."""
+    return list(children_of(record.tracker, record.tracker.run(run_id)).values())
+
+
 def wait_until(condition: Callable[[], object], timeout_s: float = 90.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -196,7 +203,7 @@ def test_an_engine_that_is_killed_while_batches_are_at_work_doubles_nothing(depl
             engine.send_signal(signal.SIGKILL)
             engine.wait()
         with deployment.engine() as engine:
-            wait_until(lambda: any("import/0" in record.tracker.run(child).steps for child in children))
+            wait_until(lambda: any("import/0" in child.steps for child in started(record, run_id)))
             engine.send_signal(signal.SIGKILL)
             engine.wait()
         with deployment.engine():
@@ -216,7 +223,7 @@ def test_cancelling_a_run_takes_all_of_its_batches_off_the_cluster(
     with deployment.record() as record, deployment.engine():
         run_id = start(deployment, record, image_ids, into, debug_sleep=120.0)
         children = [child_id(run_id, number) for number in (1, 2)]
-        wait_until(lambda: "child/2" in record.tracker.run(run_id).steps)
+        wait_until(lambda: len(started(record, run_id)) == 2)
         wait_until(lambda: all(jobs_of(record, child) for child in children))
         jobs = [job for child in children for job in jobs_of(record, child)]
         assert "will be cancelled" in deployment.command("runs", "cancel", str(run_id)).stdout
