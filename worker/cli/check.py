@@ -177,14 +177,14 @@ def _program(transport: Transport, program: str) -> Iterator[Finding]:
     if asked.exit_status == 0:
         yield Finding(program, Verdict.OK, version.text.strip())
         return
-    said = asked.error_text or asked.text.strip() or "no message"
+    said = f"{program} ended with status {asked.exit_status}: {asked.error_text or asked.text.strip() or 'no message'}"
     if asked.exit_status == SILENT:
-        said = f"no answer within {PATIENCE_S} s"
+        said = f"{program} had no answer within {PATIENCE_S} s"
     remedy = REMEDIES.get(asked.exit_status, "It is there, but does not work: ask the admins of the cluster.")
     if program == "sacct":
         remedy = f"Without accounting, the end of a job is told by its exit file alone. {remedy}"
     verdict = Verdict.WARN if program == "sacct" else Verdict.FAIL
-    yield Finding(program, verdict, f"{program} ended with status {asked.exit_status}: {said}", remedy)
+    yield Finding(program, verdict, said, remedy)
 
 
 def _runtime(transport: Transport) -> Iterator[Finding]:

@@ -121,10 +121,12 @@ def open_resources(record: Record, omero: OmeroAccess) -> Iterator[Resources]:
     holder = holder_name()
     circuits = Circuits(record.database, holder)
     with ExitStack() as stack:
-        inner = open_transport(record.settings)
+        inner, watching = open_transport(record.settings), open_transport(record.settings)
         stack.callback(inner.close)
+        stack.callback(watching.close)
         stack.callback(circuits.forget)
-        transport = GuardedTransport(inner, Breaker("cluster", breaker.CLUSTER, on_change=circuits.record))
+        cluster = Breaker("cluster", breaker.CLUSTER, on_change=circuits.record)
+        transport = GuardedTransport(inner, cluster)
         yield Resources(
             settings=record.settings,
             state_dir=record.environment.state_dir,
@@ -132,8 +134,11 @@ def open_resources(record: Record, omero: OmeroAccess) -> Iterator[Resources]:
             leases=Leases(record.database, holder, duration_s=knobs.lease_s),
             transport=transport,
             omero=GuardedOmero(omero, Breaker("OMERO", breaker.OMERO, on_change=circuits.record)),
+            # With a connection of its own, transfers that hang do not keep it waiting.
             watcher=Watcher(
-                transport, min_interval_s=knobs.poll_interval_min_s, max_interval_s=knobs.poll_interval_max_s
+                GuardedTransport(watching, cluster),
+                min_interval_s=knobs.poll_interval_min_s,
+                max_interval_s=knobs.poll_interval_max_s,
             ),
             budget=Budget(max_attempts=knobs.max_attempts),
             unknown_grace_s=knobs.unknown_grace_s,
