@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from worker.cluster import accounting
 from worker.cluster.accounting import JobUsage
@@ -27,8 +27,17 @@ _ROW = re.compile(r"\d+[^|\s]*\|")
 _HARMLESS = re.compile(r"Invalid job id specified|^\s*$")
 """What squeue says about jobs that ended long ago."""
 
-ACCOUNTING_DISABLED = re.compile(r"accounting storage is disabled", re.IGNORECASE)
-"""What sacct says on a cluster without slurmdbd; no reason to ask again."""
+Accounting = Literal["answered", "silent", "disabled", "not asked"]
+"""What became of a question to accounting."""
+
+_NO_ACCOUNTING: Mapping[Accounting, str] = {
+    "silent": "does not answer",
+    "disabled": "is disabled",
+    "not asked": "has not answered lately",
+}
+
+_DISABLED = re.compile(r"accounting storage is disabled", re.IGNORECASE)
+"""What sacct says on a cluster without slurmdbd."""
 
 
 @dataclass(slots=True)
@@ -58,6 +67,24 @@ class Section:
         if self.status == 124:  # of timeout(1)
             return "no answer within 30 s"
         return " ".join(complaints) or f"exit status {self.status}"
+
+
+def accounting_in(section: Section) -> Accounting:
+    """Read from the answer of sacct whether it is one.
+
+    Parameters
+    ----------
+    section : Section
+        The answer of sacct; without rows and messages if there was no need to ask.
+
+    Returns
+    -------
+    str
+        Whether it has answered.
+    """
+    if not section.problem:
+        return "answered"
+    return "disabled" if _DISABLED.search(section.problem) else "silent"
 
 
 def sections(stdout: bytes) -> dict[str, Section]:
@@ -246,7 +273,13 @@ def progress_by_log(stdout: bytes) -> dict[str, str]:
 
 
 def combine(
-    job_id: int, live: JobReport | None, accounted: JobReport | None, left: JobReport | None, *, queue_answered: bool
+    job_id: int,
+    live: JobReport | None,
+    accounted: JobReport | None,
+    left: JobReport | None,
+    *,
+    queue_answered: bool,
+    accounting: Accounting = "answered",
 ) -> JobReport:
     """Decide what is true about a job.
 
@@ -261,16 +294,22 @@ def combine(
         What squeue, sacct and the exit file say.
     queue_answered : bool
         Whether squeue has answered at all.
+    accounting : str
+        Whether sacct has.
 
     Returns
     -------
     JobReport
-        The report; UNKNOWN if there is no witness.
+        The report; UNKNOWN if there is no witness, with the reason, and whether the job is lost.
     """
     if live is not None and not live.state.terminal:
         return live
-    ended = next((report for report in (accounted, live, left) if report is not None and report.state.terminal), None)
-    if ended is not None:
+    witnesses = [report for report in (accounted, live, left) if report is not None and report.state.terminal]
+    if witnesses:
+        # squeue forgets the tasks of an array one by one, and accounting may not have heard of all yet: of the two,
+        # whoever has seen one that failed is right.
+        failed = (report for report in witnesses if report is not left and report.state is not JobState.COMPLETED)
+        ended = next(failed, witnesses[0])
         if left is None:
             return ended
         # The exit file knows exactly what Slurm knows roughly, and why.
@@ -280,13 +319,18 @@ def combine(
         usage = replace(used, exit_code=code) if used else None
         elapsed_s = ended.elapsed_s or left.elapsed_s
         return replace(ended, exit_code=code, reason=reason, elapsed_s=elapsed_s, usage=usage)
-    if accounted is not None and not queue_answered:
-        return accounted
-    reason = ""
+    if not queue_answered:
+        return accounted or JobReport(job_id, JobState.UNKNOWN, reason="the controller does not answer")
+    answered = accounting == "answered"
     if accounted is not None:
         # Either accounting lags by some seconds, or the controller has lost the job and accounting never hears of it.
         reason = f"accounting says {accounted.state.value}, but the controller does not list the job"
-    return JobReport(job_id, JobState.UNKNOWN, reason=reason)
+    elif answered:
+        reason = "neither the controller nor accounting knows the job"
+    else:
+        reason = f"the controller does not know the job, and accounting {_NO_ACCOUNTING[accounting]}"
+    lost = answered and (accounted is None or accounted.state is JobState.PENDING)
+    return JobReport(job_id, JobState.UNKNOWN, reason=reason, lost=lost)
 
 
 def _is_of(key: str, text: str) -> bool:

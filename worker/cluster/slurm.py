@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from worker.cluster import accounting, answers
-from worker.cluster.answers import Section
+from worker.cluster import answers
+from worker.cluster.accounting import COLUMNS
+from worker.cluster.answers import Accounting, Section
 from worker.cluster.jobscript import render, sbatch_arguments
 from worker.cluster.layout import RUN_FOLDER, lines_of, log_beside
 from worker.cluster.scripts import script
@@ -61,10 +62,16 @@ class QueryResult(Mapping[int, JobReport]):
         One for each job that was asked for.
     problems : tuple[str, ...]
         What kept us from knowing more, in sentences: a controller or an accounting database that does not answer.
+    accounting : str
+        Whether accounting has answered: to all questions, or what became of one to which it has not.
+    round_trips : int
+        How often the cluster was asked.
     """
 
     reports: Mapping[int, JobReport]
     problems: tuple[str, ...] = ()
+    accounting: Accounting = "answered"
+    round_trips: int = 1
 
     def __getitem__(self, job_id: int) -> JobReport:
         return self.reports[job_id]
@@ -207,6 +214,7 @@ def query(
     exit_files: Mapping[int, PurePosixPath],
     *,
     keys: Mapping[int, str] = MappingProxyType({}),
+    ask_accounting: bool = True,
 ) -> QueryResult:
     """Ask for many jobs at once.
 
@@ -221,6 +229,8 @@ def query(
     keys : Mapping[int, str], optional
         Keys under which jobs were submitted. With them, another job that was given the same number after a crash of
         the controller is told apart.
+    ask_accounting : bool, optional
+        Whether accounting is asked about those that have ended. While it hangs, asking it takes half a minute.
 
     Returns
     -------
@@ -234,30 +244,39 @@ def query(
     """
     reports: dict[int, JobReport] = {}
     problems: dict[str, None] = {}
+    accounting: Accounting = "answered"
     wanted = list(dict.fromkeys(job_ids))
-    for start in range(0, len(wanted), CHUNK_JOBS):
-        chunk = wanted[start : start + CHUNK_JOBS]
-        found, complaints = _query_chunk(transport, chunk, exit_files, keys)
-        reports |= found
-        problems |= dict.fromkeys(complaints)
-    return QueryResult(reports, tuple(problems))
+    chunks = [wanted[start : start + CHUNK_JOBS] for start in range(0, len(wanted), CHUNK_JOBS)]
+    for chunk in chunks:
+        # Where accounting has just not answered, the next chunk need not wait for it as well.
+        asked = ask_accounting and accounting in ("answered", "disabled")
+        part = _query_chunk(transport, chunk, exit_files, keys, ask_accounting=asked)
+        reports |= part.reports
+        problems |= dict.fromkeys(part.problems)
+        accounting = part.accounting if accounting == "answered" else accounting
+    return QueryResult(reports, tuple(problems), accounting, len(chunks))
 
 
 def _query_chunk(
-    transport: Transport, job_ids: Sequence[int], exit_files: Mapping[int, PurePosixPath], keys: Mapping[int, str]
-) -> tuple[dict[int, JobReport], list[str]]:
+    transport: Transport,
+    job_ids: Sequence[int],
+    exit_files: Mapping[int, PurePosixPath],
+    keys: Mapping[int, str],
+    *,
+    ask_accounting: bool,
+) -> QueryResult:
     lines = []
     for job_id in job_ids:
         path = exit_files.get(job_id)
         files = lines_of([path, log_beside(path)]) if path else ["", ""]
         lines.append("\t".join((str(job_id), *files)) + "\n")
     table = "".join(lines).encode("utf-8", "surrogateescape")
-    completed = transport.run(
-        script("query", ",".join(accounting.COLUMNS)), stdin=[table], timeout_s=PATIENCE_S
-    ).check()
+    command = script("query", ",".join(COLUMNS) if ask_accounting else "")
+    completed = transport.run(command, stdin=[table], timeout_s=PATIENCE_S).check()
     answer, _, logs = completed.stdout.partition(b"\n== logs\n")
     found = answers.sections(answer)
     queued, accounted = found.get("squeue", Section()), found.get("sacct", Section())
+    accounting = answers.accounting_in(accounted) if ask_accounting else "not asked"
     live = answers.from_squeue(queued.rows, keys)
     ended = answers.from_sacct(accounted.rows, keys)
     left = answers.from_exit_files(found.get("exit_files", Section()).messages, exit_files, keys)
@@ -265,29 +284,27 @@ def _query_chunk(
     reports = {}
     for job_id in job_ids:
         report = answers.combine(
-            job_id, live.get(job_id), ended.get(job_id), left.get(job_id), queue_answered=not queued.problem
+            job_id,
+            live.get(job_id),
+            ended.get(job_id),
+            left.get(job_id),
+            queue_answered=not queued.problem,
+            accounting=accounting,
         )
         path = exit_files.get(job_id)
         if path and report.state is JobState.RUNNING:
-            percentage = progress.get(str(log_beside(path)))
-            report = _with_progress(report, percentage)
+            report = replace(report, progress=progress.get(str(log_beside(path))))
         reports[job_id] = report
-    return reports, _problems({"squeue": queued, "sacct": accounted})
-
-
-def _with_progress(report: JobReport, progress: str | None) -> JobReport:
-    return JobReport(
-        report.job_id, report.state, report.exit_code, report.elapsed_s, report.reason, progress, report.source
-    )
+    return QueryResult(reports, tuple(_problems({"squeue": queued, "sacct": accounted})), accounting)
 
 
 def _problems(found: Mapping[str, Section]) -> list[str]:
     problems = []
     if problem := found.get("squeue", Section()).problem:
         problems.append(f"Slurm's controller does not answer (squeue: {problem}).")
-    accounting = found.get("sacct", Section()).problem
-    if accounting and not answers.ACCOUNTING_DISABLED.search(accounting):
-        problems.append(f"Slurm's accounting does not answer (sacct: {accounting}).")
+    accounting = found.get("sacct", Section())
+    if answers.accounting_in(accounting) == "silent":
+        problems.append(f"Slurm's accounting does not answer (sacct: {accounting.problem}).")
     return problems
 
 

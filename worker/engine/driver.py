@@ -146,8 +146,9 @@ def _look(resources: Resources, run_id: UUID, lane: str | None, not_yet: dict[st
         if step is None or step.kind != "watch":
             resources.watcher.remove(branch.task_id)
             continue
-        job_id = int(view.step(branch.step("submit")).data["job_id"])
-        resources.watcher.add(branch.task_id, job_id, layout.exit_file(job_id))
+        submitted = view.step(branch.step("submit")).data
+        job_id = int(submitted["job_id"])
+        resources.watcher.add(branch.task_id, job_id, layout.exit_file(job_id), submitted.get("key"))
         if resources.watcher.report(branch.task_id) is None:
             not_yet[step.name] = None
     match plan(view, datetime.now(UTC), not_yet):

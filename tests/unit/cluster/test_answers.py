@@ -9,7 +9,7 @@ import pytest
 
 from worker.cluster import accounting, answers
 from worker.cluster.accounting import JobUsage
-from worker.cluster.answers import Section
+from worker.cluster.answers import Accounting, Section
 from worker.cluster.states import JobReport, JobState
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -183,14 +183,34 @@ class TestWhatIsTrue:
         report = answers.combine(5, failed, None, self.left, queue_answered=True)
         assert (report.exit_code, report.reason, report.elapsed_s) == (66, "wrote nothing", 9)
 
-    def test_what_nobody_lists_is_unknown_and_never_finished(self) -> None:
-        assert answers.combine(5, None, None, None, queue_answered=True) == JobReport(5, JobState.UNKNOWN)
+    @pytest.mark.parametrize(
+        ("accounted", "queue_answered", "accounting", "reason", "lost"),
+        [
+            (None, True, "answered", "neither the controller nor accounting knows the job", True),
+            (None, True, "silent", "the controller does not know the job, and accounting does not answer", False),
+            (None, True, "disabled", "the controller does not know the job, and accounting is disabled", False),
+            (
+                None,
+                True,
+                "not asked",
+                "the controller does not know the job, and accounting has not answered lately",
+                False,
+            ),
+            (None, False, "answered", "the controller does not answer", False),
+            ("RUNNING", True, "answered", "accounting says RUNNING, but the controller does not list the job", False),
+            ("PENDING", True, "answered", "accounting says PENDING, but the controller does not list the job", True),
+        ],
+    )
+    def test_what_nobody_lists_is_unknown_and_never_finished(
+        self, accounted: str | None, queue_answered: bool, accounting: Accounting, reason: str, lost: bool
+    ) -> None:
+        ghost = JobReport(5, JobState(accounted), source="sacct") if accounted else None
+        report = answers.combine(5, None, ghost, None, queue_answered=queue_answered, accounting=accounting)
+        assert report == JobReport(5, JobState.UNKNOWN, reason=reason, lost=lost)
 
-    def test_a_job_that_only_accounting_believes_to_run_is_unknown(self) -> None:
-        ghost = JobReport(5, JobState.RUNNING, source="sacct")
-        report = answers.combine(5, None, ghost, None, queue_answered=True)
-        assert report.state is JobState.UNKNOWN
-        assert "controller does not list" in report.reason
+    def test_a_failure_that_only_one_of_both_has_seen_is_not_hidden(self) -> None:
+        failed = JobReport(5, JobState.FAILED, source="squeue")
+        assert answers.combine(5, failed, self.gone, None, queue_answered=True) == failed
 
     def test_accounting_is_believed_while_the_controller_is_away(self) -> None:
         ghost = JobReport(5, JobState.RUNNING, source="sacct")

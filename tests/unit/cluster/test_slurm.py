@@ -386,6 +386,20 @@ class TestQuery:
         assert len(answer) == 1201
         assert counting.commands == {"query": 3}
 
+    def test_accounting_can_be_left_alone(self, cluster: Cluster, here: LocalTransport, layout: RunLayout) -> None:
+        answer = slurm.query(here, [1], {1: layout.exit_file(1)}, ask_accounting=False)
+        assert cluster.arguments("sacct") == []
+        assert (answer.accounting, answer.problems, answer[1].lost) == ("not asked", (), False)
+
+    def test_accounting_that_does_not_answer_is_not_waited_for_again_by_the_next_chunk(
+        self, cluster: Cluster, here: LocalTransport
+    ) -> None:
+        cluster.says("sacct", error=NO_DATABASE, status=1)
+        answer = slurm.query(here, range(1, 1202), {})
+        arguments = cluster.arguments("sacct")
+        assert arguments[arguments.index("-j") + 1].startswith("1,2,3")
+        assert (answer.accounting, answer.round_trips) == ("silent", 3)
+
     def test_slurm_that_hangs_does_not_hang_us(self, cluster: Cluster, here: LocalTransport, layout: RunLayout) -> None:
         cluster.says("timeout", status=124)
         answer = self.ask(here, layout, 1)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Asks for many jobs at once.  Input: lines "<job id> <TAB> <exit file> <TAB> <log>".
-# $1: columns of sacct.
+# $1: columns of sacct; empty if it is not to be asked.
 # Output: sections "== <name>"; those of Slurm with lines "<id>|..." or messages, and "== <name>-status <n>".
 set -u
 # Times without a zone, and therefore in one that we know.
@@ -33,7 +33,7 @@ rest=$(printf '%s\n' "$jobs" | awk -F"$tab" -v live="$live" '
 
 echo "== sacct"
 rc=0
-if [ -n "$rest" ]; then
+if [ -n "$rest" ] && [ -n "$1" ]; then
     timeout 30 sacct -n -P -D -j "$rest" -o "$1" 2>&1
     rc=$?
 fi

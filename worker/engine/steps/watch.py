@@ -41,10 +41,11 @@ def watch(context: StepContext) -> Outcome:
     """
     branch, watcher = context.own_branch, context.resources.watcher
     task = context.tracker.task(branch.task_id)
-    job_id = job_of_branch(context)
+    submitted = context.view.step(branch.step("submit")).data
+    job_id = int(submitted["job_id"])
     # First whom to wake, then what to watch: news may come at once.
     context.resources.run_of_task[branch.task_id] = context.run_id
-    watcher.add(branch.task_id, job_id, context.layout.exit_file(job_id))
+    watcher.add(branch.task_id, job_id, context.layout.exit_file(job_id), submitted.get("key"))
     report = watcher.report(branch.task_id)
     if report is None:
         if watcher.problem:
@@ -80,11 +81,6 @@ def watch(context: StepContext) -> Outcome:
             "message": message,
         }
     )
-
-
-def job_of_branch(context: StepContext) -> int:
-    """Number of the job that was submitted for this branch, in its present attempt."""
-    return int(context.view.step(context.own_branch.step("submit")).data["job_id"])
 
 
 def _unknown(context: StepContext, task: Task, job_id: int) -> Outcome:

@@ -1,0 +1,442 @@
+"""The watcher, with Slurm's commands played by scripts that say what was once seen."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.faults.transport import CountingTransport, FaultyTransport
+from worker.cluster import accounting
+from worker.cluster.local import LocalTransport
+from worker.cluster.states import JobState
+from worker.engine.watcher import ACCOUNTING_LAG_S, ACCOUNTING_REST_S, Watcher
+
+NO_DATABASE = "sacct: error: slurm_persist_conn_open_without_init: failed to open persistent connection"
+UNREACHABLE = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Slurm:
+    """squeue and sacct on the PATH, saying what they were told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for command in ("squeue", "sacct"):
+            program = folder / command
+            program.write_text(
+                f'#!/bin/sh\nprintf "%s\\n" "$*" >>"{program}.asked"\n'
+                f'cat "{program}.says"\nexit "$(cat "{program}.status")"\n'
+            )
+            program.chmod(0o755)
+            self.says(command)
+
+    def says(self, command: str, *rows: str, status: int = 0) -> None:
+        (self.folder / f"{command}.says").write_text("".join(f"{row}\n" for row in rows))
+        (self.folder / f"{command}.status").write_text(str(status))
+
+    def asked(self, command: str) -> int:
+        path = self.folder / f"{command}.asked"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def queued(job: str, state: str, key: object = "", reason: str = "None", elapsed: str = "0:07") -> str:
+    return f"{job}|{state}|{elapsed}|{reason}|omero-job-x-{key}"
+
+
+def accounted(job: str, state: str, key: object = "", code: str = "0:0", submit: str = "2026-01-01T00:00:00") -> str:
+    values = {"JobID": job, "State": state, "ExitCode": code, "Submit": submit, "JobName": f"omero-job-x-{key}"}
+    values |= {"ElapsedRaw": "9", "CPUTimeRAW": "18"}
+    return "|".join(values.get(column, "") for column in accounting.COLUMNS)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    return Slurm(folder)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def transport(tmp_path: Path) -> CountingTransport:
+    return CountingTransport(LocalTransport(tmp_path, command_timeout_s=20))
+
+
+@pytest.fixture
+def watcher(transport: CountingTransport, clock: Clock) -> Watcher:
+    return Watcher(transport, min_interval_s=2, max_interval_s=60, clock=clock)
+
+
+def watch(watcher: Watcher, job_id: int, key: str | None = None, folder: Path = Path()) -> UUID:
+    task = uuid4()
+    watcher.add(task, job_id, PurePosixPath(folder / f"{task}.json"), key)
+    return task
+
+
+def tick(watcher: Watcher, clock: Clock) -> set[UUID]:
+    """Ask as soon as that is due."""
+    clock.now_s += watcher.due_in_s()
+    return watcher.tick()
+
+
+def state(watcher: Watcher, task: UUID) -> JobState | None:
+    report = watcher.report(task)
+    return report.state if report else None
+
+
+class TestRoundTrips:
+    def test_a_tick_is_one_round_trip_whatever_the_number_of_jobs(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock, transport: CountingTransport
+    ) -> None:
+        tasks = [watch(watcher, number) for number in range(1, 501)]
+        slurm.says("squeue", *(queued(str(number), "RUNNING", task) for number, task in enumerate(tasks, start=1)))
+        assert tick(watcher, clock) == set(tasks)
+        assert transport.commands == {"query": 1}
+        assert (slurm.asked("squeue"), slurm.asked("sacct")) == (1, 0)
+        assert (watcher.ticks, watcher.round_trips, len(watcher)) == (1, 1, 500)
+        assert watcher.last_tick_at is not None
+
+    def test_beyond_500_jobs_each_500_are_another_one(self, slurm: Slurm, watcher: Watcher, clock: Clock) -> None:
+        for number in range(1, 1102):
+            watch(watcher, number)
+        tick(watcher, clock)
+        assert (watcher.ticks, watcher.round_trips) == (1, 3)
+        assert (slurm.asked("squeue"), slurm.asked("sacct")) == (3, 3)
+
+    def test_nothing_is_asked_before_it_is_due_or_without_jobs(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock
+    ) -> None:
+        tick(watcher, clock)
+        assert watcher.ticks == 0
+        watch(watcher, 1)
+        tick(watcher, clock)
+        assert watcher.tick() == set()
+        assert watcher.ticks == 1
+
+
+class TestInterval:
+    def test_it_grows_while_nothing_happens_and_starts_anew_when_something_does(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock
+    ) -> None:
+        task = watch(watcher, 1)
+        slurm.says("squeue", queued("1", "PENDING", task))
+        pauses = []
+        for _ in range(12):
+            tick(watcher, clock)
+            pauses.append(watcher.due_in_s())
+        assert pauses[:4] == [2, 3, 4.5, 6.75]
+        assert pauses[-1] == 60
+        slurm.says("squeue", queued("1", "RUNNING", task))
+        assert tick(watcher, clock) == {task}
+        assert watcher.due_in_s() == 2
+
+    def test_that_a_job_has_run_for_longer_is_no_news(self, slurm: Slurm, watcher: Watcher, clock: Clock) -> None:
+        task = watch(watcher, 1)
+        slurm.says("squeue", queued("1", "RUNNING", task, elapsed="0:01"))
+        assert tick(watcher, clock) == {task}
+        slurm.says("squeue", queued("1", "RUNNING", task, elapsed="0:03"))
+        assert tick(watcher, clock) == set()
+        assert watcher.due_in_s() > 2
+
+    def test_a_new_job_is_looked_at_soon(self, slurm: Slurm, watcher: Watcher, clock: Clock) -> None:
+        task = watch(watcher, 1)
+        slurm.says("squeue", queued("1", "PENDING", task))
+        for _ in range(12):
+            tick(watcher, clock)
+        watch(watcher, 2)
+        assert watcher.due_in_s() == 2
+
+    def test_a_cluster_that_takes_long_to_answer_is_asked_less_often(
+        self, slurm: Slurm, clock: Clock, tmp_path: Path
+    ) -> None:
+        class Slow(CountingTransport):
+            def run(self, argv, *, stdin=None, timeout_s=None):  # type: ignore[no-untyped-def]  # as the base class
+                clock.now_s += 5
+                return super().run(argv, stdin=stdin, timeout_s=timeout_s)
+
+        watcher = Watcher(Slow(LocalTransport(tmp_path)), min_interval_s=2, clock=clock)
+        watch(watcher, 1)
+        tick(watcher, clock)
+        assert (watcher.last_tick_s, watcher.due_in_s()) == (5, 25)
+
+
+class TestStates:
+    @pytest.mark.parametrize(
+        ("word", "expected"),
+        [
+            *((state.value, state) for state in JobState if state is not JobState.UNKNOWN),
+            ("CANCELLED by 1001", JobState.CANCELLED),
+            ("COMPLETI+", JobState.COMPLETING),
+            ("OUT_OF_ME+", JobState.OUT_OF_MEMORY),
+            ("PREEMPTE+", JobState.PREEMPTED),
+            ("NODE_FAI+", JobState.NODE_FAIL),
+            ("SUSPENDE+", JobState.SUSPENDED),
+            ("C+", JobState.UNKNOWN),
+            ("NEW_IN_SLURM_99", JobState.UNKNOWN),
+        ],
+    )
+    def test_every_state_is_understood_in_the_queue(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock, word: str, expected: JobState
+    ) -> None:
+        task = watch(watcher, 1)
+        slurm.says("squeue", queued("1", word, task))
+        slurm.says("sacct", status=1)  # not to wait for it
+        tick(watcher, clock)
+        assert state(watcher, task) is expected
+
+    @pytest.mark.parametrize("ended", [state for state in JobState if state.terminal])
+    def test_every_end_is_understood_in_accounting(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock, ended: JobState
+    ) -> None:
+        task = watch(watcher, 1)
+        slurm.says("sacct", accounted("1", ended.value, task))
+        assert tick(watcher, clock) == {task}
+        report = watcher.report(task)
+        assert report is not None
+        assert (report.state, report.usage is not None) == (ended, True)
+
+    def test_a_requeued_job_waits_again(self, slurm: Slurm, watcher: Watcher, clock: Clock) -> None:
+        task = watch(watcher, 1)
+        slurm.says("squeue", queued("1", "PENDING", task, "BeginTime"))
+        slurm.says("sacct", accounted("1", "REQUEUED", task))
+        tick(watcher, clock)
+        assert state(watcher, task) is JobState.PENDING
+
+    def test_a_requeued_job_that_only_accounting_knows_has_not_ended(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock
+    ) -> None:
+        task = watch(watcher, 1)
+        rows = (accounted("1", "NODE_FAIL", task), accounted("1", "PENDING", task, submit="2026-01-01T00:09:00"))
+        slurm.says("sacct", *rows)
+        tick(watcher, clock)
+        assert state(watcher, task) is JobState.UNKNOWN
+
+
+class TestArrays:
+    @pytest.mark.parametrize(
+        ("tasks", "expected"),
+        [
+            (("RUNNING", "COMPLETED", "COMPLETED"), JobState.RUNNING),
+            (("COMPLETED", "FAILED", "RUNNING"), JobState.RUNNING),
+            (("FAILED", "PENDING", "COMPLETED"), JobState.PENDING),
+            (("COMPLETED", "COMPLETING", "COMPLETED"), JobState.COMPLETING),
+            (("FAILED", "COMPLETED", "COMPLETED"), JobState.FAILED),
+            (("COMPLETED", "TIMEOUT", "COMPLETED"), JobState.TIMEOUT),
+            (("COMPLETED", "COMPLETED", "OUT_OF_MEMORY"), JobState.OUT_OF_MEMORY),
+            (("COMPLETED", "COMPLETED", "COMPLETED"), JobState.COMPLETED),
+        ],
+    )
+    @pytest.mark.parametrize("who", ["squeue", "sacct"])
+    def test_one_task_that_failed_or_goes_on_speaks_for_all(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock, who: str, tasks: tuple[str, ...], expected: JobState
+    ) -> None:
+        task = watch(watcher, 8)
+        row = queued if who == "squeue" else accounted
+        slurm.says(who, *(row(f"8_{number}", word, task) for number, word in enumerate(tasks)))
+        if who == "squeue":
+            slurm.says("sacct", status=1)
+        tick(watcher, clock)
+        if who == "sacct" and not expected.terminal:
+            expected = JobState.UNKNOWN  # the controller has answered, without it
+        assert state(watcher, task) is expected
+
+    def test_a_failed_task_that_the_controller_has_forgotten_is_not_hidden(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock
+    ) -> None:
+        task = watch(watcher, 8)
+        slurm.says("squeue", queued("8_1", "COMPLETED", task))
+        slurm.says("sacct", accounted("8_0", "FAILED", task, "1:0"), accounted("8_1", "COMPLETED", task))
+        tick(watcher, clock)
+        assert state(watcher, task) is JobState.FAILED
+
+    def test_tasks_that_still_wait_stand_on_one_line(self, slurm: Slurm, watcher: Watcher, clock: Clock) -> None:
+        task = watch(watcher, 8)
+        slurm.says("squeue", queued("8_0", "COMPLETED", task), queued("8_[1-5%1]", "PENDING", task))
+        tick(watcher, clock)
+        assert state(watcher, task) is JobState.PENDING
+
+
+class TestWitnesses:
+    def exit_file(self, folder: Path, task: UUID, code: int, key: str) -> None:
+        (folder / f"{task}.json").write_text(f'{{"key": "{key}", "exit_code": {code}}}\n')
+
+    @pytest.mark.parametrize(("code", "expected"), [(0, JobState.COMPLETED), (3, JobState.FAILED)])
+    @pytest.mark.parametrize("failure", ["squeue", "sacct", "both"])
+    def test_an_exit_file_is_enough_while_slurm_does_not_answer(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock, tmp_path: Path, code: int, expected: JobState, failure: str
+    ) -> None:
+        task = watch(watcher, 1, folder=tmp_path)
+        self.exit_file(tmp_path, task, code, str(task))
+        if failure != "sacct":
+            slurm.says("squeue", UNREACHABLE, status=1)
+        if failure != "squeue":
+            slurm.says("sacct", NO_DATABASE, status=1)
+        tick(watcher, clock)
+        clock.now_s += ACCOUNTING_LAG_S
+        tick(watcher, clock)
+        report = watcher.report(task)
+        assert report is not None
+        assert (report.state, report.exit_code, report.source) == (expected, code, "exit_file")
+        assert watcher.problem
+
+    def test_one_of_another_attempt_tells_nothing(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock, tmp_path: Path
+    ) -> None:
+        task = watch(watcher, 1, key="k", folder=tmp_path)
+        self.exit_file(tmp_path, task, 1, "k.2")
+        tick(watcher, clock)
+        assert state(watcher, task) is JobState.UNKNOWN
+
+    def test_a_running_job_with_an_exit_file_has_not_ended(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock, tmp_path: Path
+    ) -> None:
+        task = watch(watcher, 1, folder=tmp_path)
+        self.exit_file(tmp_path, task, 0, str(task))
+        slurm.says("squeue", queued("1", "COMPLETING", task))
+        tick(watcher, clock)
+        assert state(watcher, task) is JobState.COMPLETING
+
+
+class TestAccounting:
+    def test_late_accounting_is_waited_for_a_little(self, slurm: Slurm, watcher: Watcher, clock: Clock) -> None:
+        task = watch(watcher, 1)
+        slurm.says("squeue", queued("1", "COMPLETED", task))
+        slurm.says("sacct", accounted("1", "RUNNING", task))
+        assert tick(watcher, clock) == set()
+        slurm.says("sacct", accounted("1", "COMPLETED", task))
+        assert tick(watcher, clock) == {task}
+        report = watcher.report(task)
+        assert report is not None
+        assert report.usage is not None
+        assert report.usage.cpu_s == 18
+
+    def test_accounting_that_stays_late_does_not_keep_a_run_from_going_on(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock
+    ) -> None:
+        task = watch(watcher, 1)
+        slurm.says("squeue", queued("1", "FAILED", task, "NonZeroExitCode"))
+        began = clock.now_s
+        while not tick(watcher, clock):
+            assert clock.now_s < began + 2 * ACCOUNTING_LAG_S
+        assert state(watcher, task) is JobState.FAILED
+
+    @pytest.mark.parametrize("words", ["Slurm accounting storage is disabled", NO_DATABASE])
+    def test_accounting_that_is_absent_is_not_waited_for(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock, words: str
+    ) -> None:
+        task = watch(watcher, 1)
+        slurm.says("squeue", queued("1", "COMPLETED", task))
+        slurm.says("sacct", words, status=1)
+        assert tick(watcher, clock) == {task}
+        assert state(watcher, task) is JobState.COMPLETED
+
+    def test_accounting_that_hangs_is_left_alone_for_a_while(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock
+    ) -> None:
+        task = watch(watcher, 1)
+        slurm.says("sacct", status=124)  # of timeout(1)
+        began = clock.now_s
+        while clock.now_s + watcher.due_in_s() < began + ACCOUNTING_REST_S:
+            tick(watcher, clock)
+            assert watcher.problem
+        assert slurm.asked("sacct") == 1
+        assert watcher.unknown_for_s(task) == 0
+        slurm.says("sacct", accounted("1", "COMPLETED", task))
+        while slurm.asked("sacct") == 1:
+            tick(watcher, clock)
+        assert clock.now_s < began + ACCOUNTING_REST_S + 60
+        assert (state(watcher, task), watcher.problem) == (JobState.COMPLETED, None)
+
+
+class TestNumbers:
+    def test_a_job_of_somebody_else_with_the_number_of_ours_is_not_ours(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock
+    ) -> None:
+        task = watch(watcher, 1)
+        slurm.says("squeue", queued("1", "RUNNING", uuid4()))
+        slurm.says("sacct", accounted("1", "FAILED", uuid4(), "1:0"))
+        tick(watcher, clock)
+        assert state(watcher, task) is JobState.UNKNOWN
+
+    def test_two_jobs_of_ours_with_one_number_are_kept_apart(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock
+    ) -> None:
+        lost, new = watch(watcher, 1), watch(watcher, 1)
+        slurm.says("squeue", queued("1", "RUNNING", new))
+        assert tick(watcher, clock) == {lost, new}
+        assert (state(watcher, lost), state(watcher, new)) == (JobState.UNKNOWN, JobState.RUNNING)
+
+    def test_a_second_attempt_is_told_from_the_first_by_its_key(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock
+    ) -> None:
+        task = uuid4()
+        watcher.add(task, 1, PurePosixPath("1.json"), f"{task}")
+        slurm.says("sacct", accounted("1", "OUT_OF_MEMORY", task))
+        tick(watcher, clock)
+        assert state(watcher, task) is JobState.OUT_OF_MEMORY
+        watcher.add(task, 1, PurePosixPath("1.json"), f"{task}.2")
+        assert watcher.report(task) is None
+        tick(watcher, clock)
+        assert state(watcher, task) is JobState.UNKNOWN
+        slurm.says("squeue", queued("1", "RUNNING", f"{task}.2"))
+        tick(watcher, clock)
+        assert state(watcher, task) is JobState.RUNNING
+
+    def test_the_first_attempt_is_told_from_the_second(self, slurm: Slurm, watcher: Watcher, clock: Clock) -> None:
+        task = watch(watcher, 1)
+        slurm.says("squeue", queued("1", "RUNNING", f"{task}.2"))
+        tick(watcher, clock)
+        assert state(watcher, task) is JobState.UNKNOWN
+
+
+class TestUnknown:
+    def test_a_job_that_both_deny_is_lost(self, slurm: Slurm, watcher: Watcher, clock: Clock) -> None:
+        task = watch(watcher, 1)
+        tick(watcher, clock)
+        report = watcher.report(task)
+        assert report is not None
+        assert (report.state, report.lost, watcher.problem) == (JobState.UNKNOWN, True, None)
+        clock.now_s += 100
+        assert watcher.unknown_for_s(task) == 100
+
+    @pytest.mark.parametrize("silent", ["squeue", "sacct"])
+    def test_time_without_an_answer_does_not_count(
+        self, slurm: Slurm, watcher: Watcher, clock: Clock, silent: str
+    ) -> None:
+        task = watch(watcher, 1)
+        slurm.says(silent, UNREACHABLE if silent == "squeue" else NO_DATABASE, status=1)
+        tick(watcher, clock)
+        clock.now_s += 100
+        report = watcher.report(task)
+        assert report is not None
+        assert (report.state, report.lost) == (JobState.UNKNOWN, False)
+        assert watcher.unknown_for_s(task) == 0
+        assert "does not answer" in str(watcher.problem)
+
+    def test_a_cluster_that_cannot_be_reached_tells_nothing(self, slurm: Slurm, clock: Clock, tmp_path: Path) -> None:
+        faulty = FaultyTransport(LocalTransport(tmp_path))
+        watcher = Watcher(faulty, clock=clock)
+        task = watch(watcher, 1)
+        slurm.says("squeue", queued("1", "RUNNING", task))
+        tick(watcher, clock)
+        faulty.lose_reply("query")
+        assert tick(watcher, clock) == set()
+        assert (state(watcher, task), bool(watcher.problem)) == (JobState.RUNNING, True)
+        tick(watcher, clock)
+        assert watcher.problem is None
