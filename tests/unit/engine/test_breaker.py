@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.unit.cluster.ssh_server import SshServer
+from worker.cluster import ssh
 from worker.cluster.local import LocalTransport
 from worker.engine.breaker import (
     OMERO,
@@ -33,6 +35,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.history.database import Database
+from worker.settings.models import SshSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -340,6 +343,31 @@ class TestGuardedTransport:
         with pytest.raises(OmeroUnavailable), transport.stream(["true"]):
             raise OmeroUnavailable("The session has ended.")
         assert breaker.state.state is Circuit.CLOSED
+
+
+def test_a_real_server_that_goes_away_and_comes_back(bench: Bench, tmp_path: Path) -> None:
+    server = SshServer(tmp_path)
+    server.start()
+    pool = ssh.connect_pool(SshSettings(host="cluster", ssh_config=server.client()), size=2)
+    transport = GuardedTransport(pool, bench.breaker())
+    try:
+        transport.run(["true"]).check()
+        server.end_sessions()
+        server.stop()
+        for _ in range(3):
+            with pytest.raises(HostUnreachable):
+                transport.run(["true"])
+        with pytest.raises(CircuitOpen, match=r"cluster unreachable since .*refused"):
+            transport.run(["true"])
+        server.start()
+        with pytest.raises(CircuitOpen):
+            transport.run(["true"])
+        bench.clock.seconds += 10.0
+        assert transport.run(["echo", "in"]).text == "in\n"
+        assert pool.handshakes == 2
+    finally:
+        pool.close()
+        server.stop()
 
 
 class TestGuardedOmero:
