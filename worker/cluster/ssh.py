@@ -10,7 +10,7 @@ from worker.cluster import connection as connections
 from worker.cluster import hosts
 from worker.cluster.command import Command
 from worker.cluster.transport import ProgramTransport
-from worker.errors import ConnectionsBusy, NotSent
+from worker.errors import ConnectionsBusy, NotSent, OutcomeUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -174,10 +174,19 @@ class SshPool(ProgramTransport):
             transport = self._idle.pop()
         try:
             yield transport
+        except OutcomeUnknown:
+            self._drop_idle()
+            raise
         finally:
             with self._free:
                 self._idle.append(transport)
                 self._free.notify()
+
+    def _drop_idle(self) -> None:
+        """Drop connections that may be as dead as this one; each would be found so only after its own patience."""
+        with self._free:
+            for transport in self._idle:
+                transport.close()
 
 
 def connect_pool(settings: SshSettings, size: int = 4) -> SshPool:

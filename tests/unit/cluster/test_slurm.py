@@ -187,6 +187,18 @@ class TestSubmit:
 
 
 class TestFence:
+    @pytest.fixture(autouse=True)
+    def exported(self, job: JobRequest, tmp_path: Path) -> None:
+        """Make the folder that an exported run has."""
+        (tmp_path / job.layout.root).mkdir(parents=True)
+
+    def test_a_look_up_does_not_bring_back_a_run_that_was_removed(
+        self, cluster: Cluster, here: LocalTransport, job: JobRequest, tmp_path: Path
+    ) -> None:
+        slurm.remove_run(here, job.layout)
+        assert slurm.find_by_key(here, job.key, layout=job.layout, fence=8) == []
+        assert not (tmp_path / job.layout.root).exists()
+
     def test_nothing_is_submitted_under_a_smaller_number_than_somebody_has_looked_with(
         self, cluster: Cluster, here: LocalTransport, job: JobRequest
     ) -> None:
@@ -214,7 +226,7 @@ class TestFence:
         self, cluster: Cluster, here: LocalTransport, job: JobRequest, tmp_path: Path
     ) -> None:
         cluster.says("sbatch", "17\n")
-        (tmp_path / job.layout.status).mkdir(parents=True)
+        (tmp_path / job.layout.status).mkdir()
         (tmp_path / job.layout.fence).write_text("")
         assert slurm.submit(here, job.layout, job, fence=1) == 17
 
@@ -237,7 +249,6 @@ class TestFence:
         (cluster.bin / "sbatch").write_text(
             f"#!/bin/sh\n: >'{begun}'\nsleep 1\necho '17|{job.key}|job' >'{listed}'\necho 17\n"
         )
-        (tmp_path / job.layout.root).mkdir(parents=True)
         numbers: list[int] = []
         thread = threading.Thread(target=lambda: numbers.append(slurm.submit(here, job.layout, job, fence=7)))
         thread.start()
@@ -252,7 +263,7 @@ class TestFence:
     ) -> None:
         (cluster.bin / "flock").write_text("#!/bin/sh\nexit 71\n")
         (cluster.bin / "flock").chmod(0o755)
-        (tmp_path / job.layout.root).mkdir(parents=True)
+        (tmp_path / job.layout.status).mkdir()
         # While sbatch runs, somebody looks for the job under a greater number.
         (cluster.bin / "sbatch").write_text(
             f"#!/bin/sh\necho 8 >'{tmp_path / job.layout.fence}'\necho 'hi'\necho '17;c'\n"

@@ -417,6 +417,22 @@ class TestANetworkThatSwallowsEverything:
         finally:
             pool.close()
 
+    def test_the_first_to_notice_spares_the_others(self, settings: SshSettings, proxy: Proxy) -> None:
+        pool = ssh.connect_pool(settings, size=4)
+        try:
+            with ThreadPoolExecutor(4) as executor:
+                list(executor.map(lambda _: pool.run(["sleep", "0.3"]), range(4)))
+            assert pool.handshakes == 4
+            stall = threading.Timer(0.2, proxy.stall)
+            stall.start()
+            with pytest.raises(OutcomeUnknown):
+                pool.run(["sleep", "30"])
+            proxy.go_on()
+            assert pool.run(["echo", "in"]).text == "in\n"
+            assert pool.handshakes == 5
+        finally:
+            pool.close()
+
     def test_a_transfer_that_hangs_does_not_hold_up_the_others(
         self, settings: SshSettings, proxy: Proxy, ssh_server: SshServer
     ) -> None:

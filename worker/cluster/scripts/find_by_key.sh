@@ -8,7 +8,8 @@ export LC_ALL=C
 key=$1 since=$2 folder=$3
 user=$(id -un)
 
-if [ -n "$folder" ] && [ -n "${4-}" ]; then
+# Without a folder of the run nobody submits, and one that was removed must not come back.
+if [ -n "$folder" ] && [ -n "${4-}" ] && [ -d "${folder%/*}" ]; then
     umask 027
     mkdir -p -- "$folder" || exit 74
     # Waits for a submission in flight, so that its job is found below.
