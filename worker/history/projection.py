@@ -109,11 +109,16 @@ class Projection:
             with self._database.session() as session:
                 self._lock(session)
                 batch = self._follow_next(session)
-            if batch is None:
-                return total + self._rebuild(start=1, only_if_missing=True) + self.pull()
-            total += batch.count
-            if batch.count < BATCH:
+                if batch is None:
+                    break
+                total += batch.count
+                done = batch.count < BATCH
+                if done and self._nothing_came(session, batch):
+                    return total
+            if done:
+                self.keep_up()
                 return total
+        return total + self._rebuild(start=1, only_if_missing=True) + self.pull()
 
     def keep_up(self) -> None:
         """See to it that what has been recorded is followed soon: by this process, or by the one that is at it.
@@ -128,6 +133,7 @@ class Projection:
             If the database does not answer.
         """
         if not self._database.is_postgresql:
+            # Here everybody waits for the lock.
             self.pull()
             return
         give_over_at = time.monotonic() + FOLLOW_FOR_OTHERS_S
@@ -138,8 +144,7 @@ class Projection:
                 batch = self._follow_next(session)
                 if batch is None:
                     break
-                # In a transaction of its own, after the commit: what comes later than this finds the lock free.
-                if (session.execute(LAST_EVENT).scalar_one() or 0) <= batch.last:
+                if self._nothing_came(session, batch):
                     return
             if time.monotonic() >= give_over_at:
                 # Others are recording all the time. One of them takes over, unless they have all just stopped.
@@ -193,7 +198,10 @@ class Projection:
                 self._lock(session)
                 last = self._position(session) or 0
                 self._follow_all(Rows(session, made.tables), position, last)
-                return made.differences(session)
+                differences = made.differences(session)
+        # What was written meanwhile, and nobody could follow.
+        self.pull()
+        return differences
 
     def position(self) -> int:
         """Read how far the views have followed.
@@ -220,6 +228,10 @@ class Projection:
         # SQLite: the transaction itself holds the lock.
         if self._database.is_postgresql:
             session.execute(LOCK)
+
+    def _nothing_came(self, session: Session, batch: Batch) -> bool:
+        """Look again after the commit: whoever records something later than this finds the lock free."""
+        return not self._database.is_postgresql or (session.execute(LAST_EVENT).scalar_one() or 0) <= batch.last
 
     @staticmethod
     def _position(session: Session) -> int | None:

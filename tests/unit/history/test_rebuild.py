@@ -6,20 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import pytest
 import sqlalchemy as sa
 
 from tests.unit.history.viewing import all_views, rows
 from tests.unit.history.writers import PROCESSES, run_together, write
 from worker.history import views
 from worker.history.database import Database
-from worker.history.projection import TRACKING, Projection
+from worker.history.projection import TRACKING, TRY_LOCK, Projection
+from worker.history.rows import Rows
 from worker.history.tables import worker_run
 from worker.history.tracker import TaskSpec, WorkflowTracker
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    import pytest
     from sqlalchemy.orm import Session
 
     from worker.history.copies import Copies
@@ -163,23 +164,31 @@ def test_a_command_does_not_wait_for_another_that_follows(postgres_url: str) -> 
         assert [rows(database, table)[0]["notification_id"] for table in TRACKING] == [6] * len(TRACKING)
 
 
+@pytest.mark.parametrize("how", ["command", "pull", "rebuild", "check"])
 def test_what_comes_while_a_process_follows_is_followed_by_it(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     with Database(postgres_url) as database:
         database.migrate()
         tracker, other = WorkflowTracker(database), WorkflowTracker(database)
         run_id = accept(tracker)
-        write_position = Projection._write_position
+        flush, other_waits = Rows.flush, [True]
 
-        def meanwhile(projection: Projection, session: Session, position: int) -> None:
-            write_position(projection, session, position)
-            monkeypatch.undo()
-            # The lock is held: this command cannot follow itself.
-            other.request_cancel(run_id, "ada")
+        def meanwhile(followed: Rows) -> None:
+            flush(followed)
+            with database.reading() as session:
+                held = not session.execute(TRY_LOCK).scalar_one()
+            if held and other_waits:
+                # This command cannot follow itself.
+                other_waits.clear()
+                other.request_cancel(run_id, "ada")
 
-        monkeypatch.setattr(Projection, "_write_position", meanwhile)
-        tracker.start_workflow(run_id)
+        monkeypatch.setattr(Rows, "flush", meanwhile)
+        if how == "command":
+            tracker.start_workflow(run_id)
+        else:
+            getattr(tracker.projection, how)()
+        assert not other_waits
 
         assert tracker.projection.lag() == 0
         assert rows(database, worker_run)[0]["cancel_requested_by"] == "ada"
