@@ -207,6 +207,7 @@ def read_command_line(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--note", default="", help="anything; it is written to the log as it arrived")
     parser.add_argument("--debug_write", type=boolean, default=True, help="whether to write any results")
     parser.add_argument("--debug_sleep", type=float, default=0.0, help="seconds to wait before the first image")
+    parser.add_argument("--debug_memory", type=int, default=0, help="fill so many MiB before the first image")
     parser.add_argument("--debug_exit", type=int, default=0, help="end with this status after the last image")
     options = parser.parse_args(argv)
     if options.diameter <= 0:
@@ -220,7 +221,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the analysis and return its exit status."""
     options = read_command_line(argv)
     print(f"note: {options.note}", flush=True)
+    filled = np.ones(options.debug_memory * 2**20, dtype=np.uint8)
     time.sleep(options.debug_sleep)
+    del filled
     if not options.debug_write:
         return int(options.debug_exit)
     sources = find_sources(options.infolder)
