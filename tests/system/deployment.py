@@ -107,6 +107,7 @@ class Deployment:
         """Run the engine service of this deployment."""
         log_path = self.directory / "engine.log"
         with log_path.open("ab") as log:
+            said_before = log.tell()
             process = subprocess.Popen(
                 [sys.executable, "-m", "worker.cli", "serve"],
                 cwd=CHECKOUT,
@@ -117,7 +118,7 @@ class Deployment:
             )
         try:
             deadline = time.monotonic() + 20
-            while b"service_started" not in log_path.read_bytes():
+            while b"service_started" not in log_path.read_bytes()[said_before:]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise AssertionError(f"the engine did not start: {log_path.read_text()}")
                 time.sleep(0.05)
