@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from click.testing import Result
+    from typer.testing import Result
 
     from worker.engine.assembly import Record
 

@@ -137,7 +137,11 @@ def test_the_batches_that_failed_are_taken_up_with_their_run(tracker: WorkflowTr
     for number, ok in ((1, True), (2, False)):
         child = batches.child_id(parent, number)
         request = parse_request(
-            {**tracker.run(parent).request, "batch": None, "parent": {"run_id": parent, "index": number, "total": 2}}
+            {
+                **(tracker.run(parent).request or {}),
+                "batch": None,
+                "parent": {"run_id": parent, "index": number, "total": 2},
+            }
         )
         accept(tracker, request, run_id=child)
         tracker.complete_step(child, "export", {})
