@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from tests.faults.boundary import COMMAND, OMERO, Boundary
+from tests.faults.boundary import Boundary
 from tests.faults.faults import FAULTS, Fault
 
 if TYPE_CHECKING:
@@ -92,13 +92,15 @@ def drawn(places: Sequence[Boundary], seed: int, count: int) -> list[Case]:
     return sorted(set(found), key=lambda case: (faults.index(case.fault), places.index(case.boundary), case.amount))
 
 
-def only(cases: Iterable[Case], text: str) -> list[Case]:
+def only(cases: Iterable[Case], places: Sequence[Boundary], text: str) -> list[Case]:
     """Those cases that a text names.
 
     Parameters
     ----------
     cases : iterable of Case
         The default matrix.
+    places : sequence of Boundary
+        The places of a run.
     text : str
         Names of cases, separated by commas or white space; each may be a pattern with ``*``, or begin a name.
 
@@ -116,10 +118,14 @@ def only(cases: Iterable[Case], text: str) -> list[Case]:
     for name in text.replace(",", " ").split():
         fitting = [case for case in every if str(case) == name or fnmatch.fnmatchcase(str(case), f"{name}*")]
         exact = [case for case in fitting if str(case) == name]
-        found += exact or fitting or [Case.parse(name)]
+        found += exact or fitting or [named(name, places)]
     return list(dict.fromkeys(found))
 
 
-def is_event(place: Boundary) -> bool:
-    """Whether a place is at an event of the record."""
-    return not place.what.startswith((COMMAND, OMERO))
+def named(name: str, places: Sequence[Boundary]) -> Case:
+    """The case with this name, if a run comes to its place."""
+    case = Case.parse(name)
+    if case.boundary not in places:
+        known = ", ".join(map(str, places))
+        raise ValueError(f"no run comes to {case.boundary}, only to {known}")
+    return case

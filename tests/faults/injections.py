@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from contextlib import contextmanager, nullcontext
@@ -69,6 +68,10 @@ class Injection:
     def going(self, trial: Trial) -> Going:
         """What the engine is told when it may go on."""
         return Going()
+
+    def met(self, trial: Trial) -> bool:
+        """Whether the run has felt it."""
+        return True
 
 
 class Kill(Injection):
@@ -149,6 +152,9 @@ class Truncate(Injection):
         yield
         trial.stage.proxy.heal()
 
+    def met(self, trial: Trial) -> bool:
+        return trial.stage.proxy.struck > 0
+
 
 class TruncateDownload(Truncate):
     """The connection breaks in the middle of what comes back."""
@@ -172,9 +178,7 @@ class FullDisk(Injection):
 
     @contextmanager
     def prepared(self, trial: Trial) -> Iterator[None]:
-        stage = trial.stage
-        with small_disk(self.folder(trial)) as folder:
-            shutil.chown(folder, str(stage.lab.ssh_user))
+        with small_disk(self.folder(trial)):
             yield
 
     def struck(self, trial: Trial) -> AbstractContextManager[None]:

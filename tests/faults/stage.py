@@ -52,14 +52,14 @@ class Grounds:
     """URL of a database without runs that is up to date; nobody is connected to it."""
     strange_port: int
     """Where an SSH server of the cluster listens that has another host key."""
-    _copying: threading.Lock = field(default_factory=threading.Lock)
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def database(self) -> Iterator[str]:
         """Make a copy of the template, and drop it at the end; yields its URL."""
         name = f"fault_{uuid.uuid4().hex}"
         template = sa.make_url(self.template)
-        with self._copying:
+        with self._one_at_a_time:
             self._administrate(f'CREATE DATABASE "{name}" TEMPLATE "{template.database}"')
         try:
             yield template.set(database=name).render_as_string(hide_password=False)
@@ -88,6 +88,11 @@ class Grounds:
                 command_timeout="10",
                 keepalive="2",
             )
+            data_path = Path(str(self.lab.cluster_home)) / directory.name
+            data_path.mkdir()
+            shutil.chown(data_path, str(self.lab.ssh_user))
+            stack.callback(shutil.rmtree, data_path, ignore_errors=True)
+            deployment.configure("SLURM", slurm_data_path=str(data_path))
             deployment.configure("WORKFLOWS", **job_flags(self.bin_folder))
             deployment.configure(
                 "WORKER",
@@ -96,7 +101,8 @@ class Grounds:
                 lease_s=f"{LEASE_S:g}",
                 max_attempts="12",
             )
-            record = stack.enter_context(deployment.record())
+            with self._one_at_a_time:  # what brings tables up to date keeps its state in globals
+                record = stack.enter_context(deployment.record())
             yield CaseStage(self, deployment, record, proxy)
 
 

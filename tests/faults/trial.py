@@ -133,6 +133,7 @@ class Trial:
             time.sleep(LOOK_EVERY_S)
         self.heal()
         self._end_engines()
+        self.struck = self.struck and self.injection.met(self)
         self.seconds = time.monotonic() - self.started
 
     def heal(self) -> None:

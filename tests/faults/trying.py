@@ -106,7 +106,7 @@ class Trying:
                 trial.strike()
                 trial.finish()
                 return self._judged(trial)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the other cases go on
             return self._broken(trial)
 
     def _together(self, cases: Sequence[Case]) -> list[Outcome]:
@@ -131,7 +131,7 @@ class Trying:
                     trial.release()
                     trial.finish()
                     return self._judged(trial)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the other cases go on
                 if not waited:
                     reached.wait()
                 return self._broken(trial)
