@@ -54,7 +54,7 @@ def main(
     with lifecycle.in_use(lab.base), grounds(lab) as ground:
         places = survey(ground)
         cases = every.matrix(places) if seed is None else every.drawn(places, seed, count)
-        cases = every.only(cases, places, only) if only else cases
+        cases = every.only(places, only) if only else cases
         if names:
             console.print(*map(str, cases), sep="\n", markup=False)
             return

@@ -11,7 +11,7 @@ from tests.faults.boundary import Boundary
 from tests.faults.faults import FAULTS, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 LEAST = 200
 """How many cases the default matrix has at least."""
@@ -45,13 +45,15 @@ class Case:
         return cls(fault, Boundary.parse(place if plus else rest), float(amount) if plus else fault.amounts[0])
 
 
-def matrix(places: Sequence[Boundary]) -> list[Case]:
-    """Every fault at every place where it makes a difference.
+def matrix(places: Sequence[Boundary], *, thinned: bool = True) -> list[Case]:
+    """Every fault at the places where it makes a difference.
 
     Parameters
     ----------
     places : sequence of Boundary
         The places that a run without faults has passed, in their order.
+    thinned : bool
+        Whether to leave some places out, as each fault says.
 
     Returns
     -------
@@ -60,7 +62,8 @@ def matrix(places: Sequence[Boundary]) -> list[Case]:
     """
     cases: list[Case] = []
     for fault in FAULTS.values():
-        chosen = [place for place in places if fault.matters_at(place)][:: fault.every]
+        chosen = [place for place in places if fault.matters_at(place)]
+        chosen = chosen[:: fault.every] if thinned else chosen
         cases += [Case(fault, place, fault.amounts[number % len(fault.amounts)]) for number, place in enumerate(chosen)]
     return cases
 
@@ -92,17 +95,16 @@ def drawn(places: Sequence[Boundary], seed: int, count: int) -> list[Case]:
     return sorted(set(found), key=lambda case: (faults.index(case.fault), places.index(case.boundary), case.amount))
 
 
-def only(cases: Iterable[Case], places: Sequence[Boundary], text: str) -> list[Case]:
+def only(places: Sequence[Boundary], text: str) -> list[Case]:
     """Those cases that a text names.
 
     Parameters
     ----------
-    cases : iterable of Case
-        The default matrix.
     places : sequence of Boundary
         The places of a run.
     text : str
-        Names of cases, separated by commas or white space; each may be a pattern with ``*``, or begin a name.
+        Names of cases, separated by commas or white space; each may be a pattern with ``*``, or begin a name. It is
+        looked for in the default matrix first, then at all places.
 
     Returns
     -------
@@ -114,12 +116,16 @@ def only(cases: Iterable[Case], places: Sequence[Boundary], text: str) -> list[C
     ValueError
         If a name fits nothing.
     """
-    every, found = list(cases), []
+    found: list[Case] = []
     for name in text.replace(",", " ").split():
-        fitting = [case for case in every if str(case) == name or fnmatch.fnmatchcase(str(case), f"{name}*")]
-        exact = [case for case in fitting if str(case) == name]
-        found += exact or fitting or [named(name, places)]
+        cases = _fitting(matrix(places), name) or _fitting(matrix(places, thinned=False), name)
+        found += cases or [named(name, places)]
     return list(dict.fromkeys(found))
+
+
+def _fitting(cases: Sequence[Case], name: str) -> list[Case]:
+    exact = [case for case in cases if str(case) == name]
+    return exact or [case for case in cases if fnmatch.fnmatchcase(str(case), f"{name}*")]
 
 
 def named(name: str, places: Sequence[Boundary]) -> Case:
