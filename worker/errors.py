@@ -22,10 +22,12 @@
     │   │   │   ├── KeyFileRejected    our private key is missing or readable by others
     │   │   │   └── LoginRejected      the server does not take our key
     │   │   ├── CommandFailed      a command ended with a status other than 0
+    │   │   │   └── ClusterFull        ... as there is no space left                (transient)
     │   │   └── SubmissionRefused  sbatch said no
     │   └── OutcomeUnknown         sent, but the reply was lost: look it up first   (transient)
     │       └── ConnectionLost     ... as the connection broke                      (transient)
     ├── CircuitOpen                cluster or OMERO did not answer; not asked now   (transient)
+    ├── LocalDiskError             a disk of ours is full, or cannot be used        (transient)
     ├── TransferDamaged            size or checksum of a file differ after transfer (transient)
     ├── OmeroError
     │   ├── OmeroRefused           OMERO said no (permissions, missing object)
@@ -186,6 +188,21 @@ class CommandFailed(Refused):
         self.stderr = stderr
 
 
+class ClusterFull(CommandFailed):
+    """A command on the cluster ended as there is no space left; others may make room at any time."""
+
+    transient = True
+
+    def __init__(self, command: str, exit_status: int, stderr: str) -> None:
+        super().__init__(
+            command,
+            exit_status,
+            stderr,
+            remedy="Make room in slurm_data_path, or ask for a larger quota; the step is tried again until then.",
+        )
+        self.message = f"The cluster has no space left for the run's data ({stderr.strip()})."
+
+
 class SubmissionRefused(Refused):
     """``sbatch`` said no: unknown partition, limit exceeded, invalid option."""
 
@@ -234,6 +251,26 @@ def _time_of_day(moment: datetime) -> str:
     """Write a time as persons here do; with its date unless it is today."""
     local, today = moment.astimezone(), datetime.now(UTC).astimezone().date()
     return f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
+
+
+class LocalDiskError(WorkerError):
+    """A directory of ours cannot be written to or read from: full, read-only, broken, or not ours.
+
+    Parameters
+    ----------
+    path : object
+        The directory.
+    error : OSError
+        What the operating system says.
+    """
+
+    transient = True
+
+    def __init__(self, path: object, error: OSError) -> None:
+        super().__init__(
+            f"The worker cannot use its directory {path}: {error.strerror or error}.",
+            remedy="Make room there, or mend its permissions; the step is tried again until then.",
+        )
 
 
 class TransferDamaged(WorkerError):

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 from worker.cluster import answers
 from worker.cluster.accounting import COLUMNS
 from worker.cluster.answers import Accounting, Section
+from worker.cluster.fence import check_fence
 from worker.cluster.jobscript import render, sbatch_arguments
 from worker.cluster.layout import RUN_FOLDER, lines_of, log_beside
 from worker.cluster.scripts import script
 from worker.cluster.states import JobReport, JobState
-from worker.errors import CommandFailed, Fenced, NotSent, OutcomeUnknown, SubmissionRefused
+from worker.cluster.transport import failure
+from worker.errors import NotSent, OutcomeUnknown, SubmissionRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from worker.cluster.jobscript import JobRequest
     from worker.cluster.layout import RunLayout
-    from worker.cluster.transport import Completed, Transport
+    from worker.cluster.transport import Transport
 
 CHUNK_JOBS = 500
 """Jobs asked for in one round trip."""
@@ -127,10 +129,10 @@ def submit(transport: Transport, layout: RunLayout, job: JobRequest, *, fence: i
         *sbatch_arguments(job),
     )
     completed = transport.run(command, stdin=[text], timeout_s=PATIENCE_S)
-    _check_fence(completed)
+    check_fence(completed)
     status = re.search(r"^sbatch-status (\d+)$", completed.text, re.MULTILINE)
     if status is None:
-        raise CommandFailed("submit.sh", completed.exit_status, completed.error_text)
+        raise failure(command, completed.exit_status, completed.error_text)
     if int(status[1]) != 0:
         raise _refusal(completed.error_text or completed.text)
     # Greetings of plugins may stand before the number, never after it.
@@ -153,13 +155,6 @@ def _refusal(words: str) -> SubmissionRefused | OutcomeUnknown | NotSent:
         f"Slurm does not take the job: {said}.",
         remedy="Correct the sbatch_ and _job_ settings of slurm-config.ini (partition, time, memory, account).",
     )
-
-
-def _check_fence(completed: Completed) -> None:
-    if match := re.search(r"^fenced-by (\d+)$", completed.text, re.MULTILINE):
-        raise Fenced(f"Another process has gone on with this run: its number on the cluster is {match[1]}.")
-    if re.search(r"^fence-busy$", completed.text, re.MULTILINE):
-        raise NotSent("A submission of this run is still in flight on the cluster.", remedy="It is waited for.")
 
 
 def find_by_key(
@@ -197,7 +192,7 @@ def find_by_key(
     number = f"{fence:d}" if layout and fence is not None else ""
     command = script("find_by_key", key, LOOK_BACK, str(layout.status) if layout else "", number)
     completed = transport.run(command, timeout_s=PATIENCE_S)
-    _check_fence(completed)
+    check_fence(completed)
     completed.check()
     found = answers.sections(completed.stdout)
     jobs = {answers.base_id(row) for section in found.values() for row in section.rows}

@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Self
 
+from worker.cluster.fence import check_fence
 from worker.cluster.layout import confined
 from worker.cluster.pipes import Pipe, Reader
 from worker.cluster.scripts import script
-from worker.errors import CommandFailed, OutcomeUnknown, TransferDamaged
+from worker.errors import CommandFailed, LocalDiskError, OutcomeUnknown, TransferDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
+    from worker.cluster.fence import Fence
     from worker.cluster.transport import Transport
 
 BUFFER_BYTES = 32 * 1024 * 1024
@@ -88,10 +90,13 @@ class TarUpload:
         The way to the cluster.
     destination : PurePosixPath
         The folder; those above it are made as well.
+    fence : Fence, optional
+        Keeps an upload of a process that was paused from replacing what its heir has put there.
     """
 
-    def __init__(self, transport: Transport, destination: PurePosixPath) -> None:
+    def __init__(self, transport: Transport, destination: PurePosixPath, *, fence: Fence | None = None) -> None:
         self._transport = transport
+        self._fence = (str(fence.file), f"{fence.number:d}") if fence else ()
         self._destination = str(destination)
         self._pipe = Pipe(BUFFER_BYTES)
         self._checksums: dict[str, str] = {}
@@ -162,8 +167,12 @@ class TarUpload:
         ------
         TransferDamaged
             If a file did not arrive as it was sent; the folder has not changed.
+        ClusterFull
+            If there is no space left.
         CommandFailed
-            If the cluster cannot store the files: no space, no permission.
+            If the cluster cannot store the files, for want of permission for example.
+        Fenced
+            If another process has gone on with the run.
         TransportError
             If the cluster cannot be reached any more.
         """
@@ -190,7 +199,9 @@ class TarUpload:
 
     def _feed(self) -> None:
         try:
-            self._transport.run(script("unpack", self._destination), stdin=self._pipe).check()
+            completed = self._transport.run(script("unpack", self._destination, *self._fence), stdin=self._pipe)
+            check_fence(completed)
+            completed.check()
         except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
             self._failure = error
         finally:
@@ -225,9 +236,11 @@ class TarUpload:
             )
 
     def _put_in_place(self) -> None:
-        command = script("put_in_place", self._destination, str(len(self._checksums)))
+        command = script("put_in_place", self._destination, str(len(self._checksums)), *self._fence)
+        completed = self._transport.run(command)
+        check_fence(completed)
         try:
-            self._transport.run(command).check()
+            completed.check()
         except CommandFailed as error:
             if error.exit_status != INCOMPLETE:
                 raise
@@ -293,6 +306,8 @@ def download_tree(transport: Transport, root: PurePosixPath, files: Sequence[Rem
         If a file is missing, or is not what was listed.
     CommandFailed
         If the folder is not there, or a file cannot be read.
+    LocalDiskError
+        If the files cannot be written here.
     """
     wanted: dict[str, RemoteFile] = {}
     for file in files:
@@ -300,10 +315,17 @@ def download_tree(transport: Transport, root: PurePosixPath, files: Sequence[Rem
             wanted[confined(file.path)] = file
         except ValueError as error:
             raise TransferDamaged(f"The list of files in {root} names one outside: {file.path!r}.") from error
-    destination.mkdir(parents=True, exist_ok=True)
-    missing = {name: file for name, file in wanted.items() if not _is_there(destination / name, file)}
-    if not missing:
-        return
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        missing = {name: file for name, file in wanted.items() if not _is_there(destination / name, file)}
+        if missing:
+            _fetch(transport, root, missing, destination)
+    except OSError as error:
+        raise LocalDiskError(destination, error) from error
+
+
+def _fetch(transport: Transport, root: PurePosixPath, missing: dict[str, RemoteFile], destination: Path) -> None:
+    """Fetch the files that are missing, which are taken off the list one by one."""
     with transport.stream(script("pack", str(root)), stdin=[_listing(missing)]) as pieces:
         try:
             # An error here beats what the far side's tar says at the end of the stream.

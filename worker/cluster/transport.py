@@ -7,13 +7,14 @@ run (`worker.errors.OutcomeUnknown`) or cannot have (`worker.errors.NotSent`).
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from worker.cluster.quoting import quote
-from worker.errors import CommandFailed
+from worker.errors import ClusterFull, CommandFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,33 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 256 * 1024
 """Largest piece in which a stream is handed on."""
+
+
+_NO_SPACE = re.compile(r"no space left on device|disk quota exceeded|wrote only \d+ of \d+ bytes", re.IGNORECASE)
+"""What programs say on a full disk; the last is GNU tar's."""
+
+
+def failure(argv: Sequence[str], exit_status: int, stderr: str) -> CommandFailed:
+    """Say why a command failed.
+
+    Parameters
+    ----------
+    argv : Sequence[str]
+        Program and arguments.
+    exit_status : int
+        Its exit status.
+    stderr : str
+        What it wrote to standard error.
+
+    Returns
+    -------
+    CommandFailed
+        The error; `ClusterFull` if there is no space left.
+    """
+    kind = ClusterFull if _NO_SPACE.search(stderr) else CommandFailed
+    # One of our scripts is known by its name; its text would tell a person nothing.
+    shown = argv[3:] if tuple(argv[:2]) == ("sh", "-c") and len(argv) > 3 else argv
+    return kind(quote(shown), exit_status, stderr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +90,13 @@ class Completed:
 
         Raises
         ------
+        ClusterFull
+            If it is not 0 because there is no space left.
         CommandFailed
             If the exit status is not 0.
         """
         if self.exit_status != 0:
-            raise CommandFailed(quote(self.argv), self.exit_status, self.error_text)
+            raise failure(self.argv, self.exit_status, self.error_text)
         return self
 
 
@@ -179,4 +209,4 @@ def _insisting(program: Program, argv: Sequence[str]) -> Iterator[bytes]:
     """Give what a program writes, and insist on its success."""
     yield from program.output()
     if program.exit_status != 0:
-        raise CommandFailed(quote(argv), program.exit_status, program.stderr.decode("utf-8", "replace"))
+        raise failure(argv, program.exit_status, program.stderr.decode("utf-8", "replace"))

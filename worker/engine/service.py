@@ -160,8 +160,6 @@ class Service:
         self._woken |= changed
         now = time.monotonic()
         if self._position is None or now >= self._recount_at:
-            # Views follow the command that changed something; a process that was killed in between leaves that to us.
-            self._resources.tracker.pull_and_process()
             open_runs = set(self._reader.open_runs())
             for run_id in set(self._asleep) - open_runs:
                 del self._asleep[run_id]  # ended elsewhere
@@ -303,6 +301,8 @@ class Service:
         threads = [
             threading.Thread(target=every, args=(self._refresh_interval_s, self._refresh), daemon=True),
             threading.Thread(target=every, args=(BEAT_S, self._beat.beat), daemon=True),
+            # Views follow the command that changed something; a process that was killed in between leaves that to us.
+            threading.Thread(target=every, args=(BEAT_S, self._resources.tracker.pull_and_process), daemon=True),
             threading.Thread(target=every, args=(0.2, self._watch), daemon=True),
         ]
         for thread in threads:

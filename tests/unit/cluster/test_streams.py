@@ -17,8 +17,9 @@ import pytest
 from tests.faults.transport import CountingTransport, FaultyTransport
 from worker.cluster import ssh as ssh_module
 from worker.cluster import streams
+from worker.cluster.fence import Fence
 from worker.cluster.streams import RemoteFile, TarUpload, UploadReport, download_tree, list_tree
-from worker.errors import CommandFailed, NotSent, OutcomeUnknown, TransferDamaged
+from worker.errors import ClusterFull, CommandFailed, Fenced, LocalDiskError, NotSent, OutcomeUnknown, TransferDamaged
 from worker.settings.models import SshSettings
 
 if TYPE_CHECKING:
@@ -133,6 +134,41 @@ class TestUpload:
         assert stream.close() == stream.close()
         with pytest.raises(ValueError, match="closed"):
             stream.add("b", b"x")
+
+    def test_a_full_disk_of_the_cluster_is_told_as_such_and_passes(
+        self, here: LocalTransport, far: PurePosixPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # What GNU tar was seen to say on a full disk.
+        tar = tmp_path / "bin" / "tar"
+        tar.parent.mkdir()
+        tar.write_text("#!/bin/sh\necho 'tar: x.zarr/0: Wrote only 6656 of 10240 bytes' >&2\nexit 2\n")
+        tar.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tar.parent), prepend=":")
+        with pytest.raises(ClusterFull, match="no space left") as caught, TarUpload(here, far) as stream:
+            stream.add("a", b"x" * 100_000)
+        assert caught.value.transient
+
+    def test_whoever_comes_late_replaces_nothing(self, transport: Transport, far: PurePosixPath) -> None:
+        file = far.parent / "status" / "fence"
+        upload(transport, far, ["plain.txt"])
+        late = TarUpload(transport, far, fence=Fence(file, 7))
+        late.add("late", b"x")
+        while not Path(file).exists():
+            time.sleep(0.01)
+        # Meanwhile another process begins an upload of its own.
+        Path(file).write_text("8\n")
+        with pytest.raises(Fenced):
+            late.close()
+        assert tree(far) == {"plain.txt": content("plain.txt")}
+
+    def test_an_upload_that_begins_late_is_turned_away_at_once(self, transport: Transport, far: PurePosixPath) -> None:
+        file = far.parent / "status" / "fence"
+        Path(file.parent).mkdir(parents=True)
+        Path(file).write_text("8\n")
+        with pytest.raises(Fenced), TarUpload(transport, far, fence=Fence(file, 7)) as late:
+            late.add("late", b"x")
+        assert not Path(far).exists()
+        assert not Path(f"{far}.part").exists()
 
     @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x", "", "a\0b"])
     def test_no_path_leads_out_of_the_folder(self, here: LocalTransport, far: PurePosixPath, path: str) -> None:
@@ -311,6 +347,14 @@ class TestDownload:
     ) -> None:
         with pytest.raises(TransferDamaged, match="outside"):
             download_tree(here, far, [RemoteFile(path, 1, "0" * 64)], home)
+
+    def test_a_directory_of_ours_that_cannot_be_used_is_named(
+        self, here: LocalTransport, far: PurePosixPath, tmp_path: Path
+    ) -> None:
+        upload(here, far, ["plain.txt"])
+        (tmp_path / "home").write_text("a file where the directory should be")
+        with pytest.raises(LocalDiskError, match="home"):
+            download_tree(here, far, list_tree(here, far), tmp_path / "home")
 
 
 class TestHostileStreams:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-FENCED = ("submit", "find_by_key")
+FENCED = ("submit", "find_by_key", "unpack", "put_in_place")
 """Scripts that use the functions of ``fence.sh``."""
 
 

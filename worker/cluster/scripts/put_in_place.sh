@@ -1,6 +1,11 @@
 #!/bin/sh
-# Replaces a folder by the one unpacked beside it.  $1: the folder; $2: how many files must be in it.
+# Replaces a folder by the one unpacked beside it.
+# $1: the folder; $2: how many files must be in it; $3, $4: file of the fence and our number, or nothing.
 set -u
+if [ -n "${3-}" ] && [ -d "${3%/*}" ]; then
+    # Keeps others out to the end: a job may read what somebody else has put here.
+    raise_fence "$3" "$4"
+fi
 if [ ! -e "$1.part" ] && [ -d "$1" ]; then
     count=$(find "$1" -type f -printf . | wc -c)
     [ "$count" -eq "$2" ] && exit 0 # done before, by a command whose reply was lost

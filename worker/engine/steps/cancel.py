@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.cluster import slurm
+from worker.engine import staging
 from worker.engine.context import Done, NotYet, Outcome
 from worker.engine.view import Progress
 
@@ -103,8 +103,7 @@ def _remove(context: StepContext) -> str | None:
     if not context.view.cleanup:
         return None
     staged = context.resources.state_dir / "runs" / str(context.run_id)
-    if staged.exists():
-        shutil.rmtree(staged)
+    staging.remove(staged)
     if context.view.step("export").progress is Progress.OPEN:
         return None  # nothing was ever written there
     context.report("Removing the run's data from the cluster.")

@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from worker.cluster.fence import Fence
 from worker.cluster.streams import TarUpload
 from worker.engine.context import Done, Outcome
 from worker.pixels import exporter
@@ -71,7 +72,8 @@ def export_pixels(context: StepContext) -> Outcome:
         # Whoever may not write the results is told before the cluster has spent an hour on them.
         check_permissions(gateway, selected_sources(selection), ImportOptions.from_json(request.output))
         context.guard()
-        with TarUpload(context.resources.transport, context.layout.input) as upload:
+        fence = Fence(context.layout.fence, context.resources.leases.number(context.run_id))
+        with TarUpload(context.resources.transport, context.layout.input, fence=fence) as upload:
             manifest = exporter_of(context)(
                 gateway,
                 selection,

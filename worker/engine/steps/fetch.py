@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from worker.cluster import slurm, streams
+from worker.engine import staging
 from worker.engine.context import Done, Outcome
 from worker.engine.jobs import output_of
 from worker.errors import CommandFailed
@@ -57,9 +57,9 @@ def stage(context: StepContext) -> tuple[streams.RemoteFile, ...]:
     """
     branch, transport, layout = context.own_branch, context.resources.transport, context.layout
     job = context.view.step(branch.step("watch")).data
-    if context.staging.exists():
-        shutil.rmtree(context.staging)
-    (context.staging / "out").mkdir(parents=True, mode=0o700)
+    staging.remove(context.staging)
+    with staging.local_disk(context.staging):
+        (context.staging / "out").mkdir(parents=True, mode=0o700)
     context.guard()
     listed: tuple[streams.RemoteFile, ...] = ()
     if job["ok"]:
@@ -72,7 +72,8 @@ def stage(context: StepContext) -> tuple[streams.RemoteFile, ...]:
         log = slurm.read_log(transport, layout, job["job_id"])
     except CommandFailed:
         return listed  # no log: the job's own failure, or its --output, says why
-    log_file(context, job["job_id"]).write_bytes(log)
+    with staging.local_disk(context.staging):
+        log_file(context, job["job_id"]).write_bytes(log)
     return listed
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from worker.cluster import slurm
+from worker.engine import staging
 from worker.engine.context import Done, Outcome
 
 if TYPE_CHECKING:
@@ -29,6 +29,5 @@ def tidy(context: StepContext) -> Outcome:
     context.report("Removing the run's data from the cluster.")
     slurm.remove_run(context.resources.transport, context.layout)
     staged = context.resources.state_dir / "runs" / str(context.run_id)
-    if staged.exists():
-        shutil.rmtree(staged)
+    staging.remove(staged)
     return Done({"removed": str(context.layout.root)})
