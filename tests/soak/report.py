@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tests.soak.gauges import Reading
 
 SETTLED_S = 10.0
-"""How long after a start an engine may still be making its connections; what comes later counts as steady state."""
+"""How long an engine that is up may still be making its connections; what comes later counts as steady state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ class Figures:
             ("start until all open runs are driven again, median / max", _spread(self.caught_up_s)),
             ("questions to slurmctld for jobs (ticks and look-ups)", f"{self.job_questions / minutes:.1f} per minute"),
             ("SSH handshakes in all", f"{last.connections}, {last.connections / len(self.lives):.1f} per start"),
+            ("SSH handshakes of one engine, most of all lives", f"{self._most_handshakes()}"),
             (
-                f"SSH handshakes later than {SETTLED_S:.0f} s after a start",
+                f"SSH handshakes of engines up for more than {SETTLED_S:.0f} s",
                 f"{steady_connections} in {steady_minutes:.1f} min" if steady_minutes else "none was that old",
             ),
             ("SSH round trips per run", f"{last.commands / self.runs:.1f}"),
@@ -70,16 +72,28 @@ class Figures:
     def _peak_mib(self) -> float:
         return max(life.peak_rss_kib for life in self.lives) / 1024
 
+    def _most_handshakes(self) -> int:
+        """Connections that one engine has made; those of its pool, if it never lost one."""
+        starts = [life.started for life in self.lives]
+        made = [0] * len(starts)
+        for before, after in pairwise(self.readings):
+            number = sum(start <= after.at for start in starts)
+            made[max(number - 1, 0)] += after.connections - before.connections
+        return max(made)
+
     def _steady(self) -> tuple[int, float]:
         """Connections, and minutes, of the time in which no engine was new."""
         connections, seconds = 0, 0.0
-        starts = [life.started for life in self.lives]
-        for before, after in zip(self.readings, self.readings[1:], strict=False):
-            youngest = max((start for start in starts if start <= after.at), default=after.at)
-            if before.at - youngest >= SETTLED_S:
+        for before, after in pairwise(self.readings):
+            youngest = max((life for life in self.lives if life.started <= after.at), default=None, key=_started)
+            if youngest is not None and before.at - youngest.started - youngest.ready_s >= SETTLED_S:
                 connections += after.connections - before.connections
                 seconds += after.at - before.at
         return connections, seconds / 60
+
+
+def _started(life: Life) -> float:
+    return life.started
 
 
 def table(figures: Figures, verdict: Verdict) -> Table:
