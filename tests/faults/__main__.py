@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import time
 from contextlib import contextmanager
@@ -97,6 +98,8 @@ def shown(total: int) -> Iterator[Callable[[Outcome], None]]:
 
 def run(argv: Sequence[str] | None = None) -> None:
     """Run the command; that there is no lab is told in a sentence."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)  # what was set up is taken down, in the background too
     try:
         app(argv, prog_name="python -m tests.faults")
     except (LabNotThere, ValueError) as error:

@@ -84,6 +84,7 @@ def strange_sshd(lab: Lab) -> Iterator[int]:
     text = (server / "sshd_config").read_text(encoding="utf-8")
     text = text.replace(f"Port {lab.ssh_port}", f"Port {port}").replace("host_ed25519", "host_strange")
     config.write_text(text, encoding="utf-8")
+    ctx.end("sshd-strange", grace_s=1)  # of a run of ours that was killed
     ctx.spawn("sshd-strange", named_localhost(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)]))
     try:
         ctx.wait_for("the strange sshd", lambda: ports.answers(port), daemon="sshd-strange", timeout_s=5)

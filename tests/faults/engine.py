@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -163,6 +164,7 @@ def _work(orders: Orders, pipe: Connection) -> None:
     os.environ.update(orders.environ)
     random.seed()
     configure_logging()
+    threading.Thread(target=_end_with_tester, daemon=True).start()
     transports: list[FaultyTransport] = []
 
     def halt(boundary: Boundary, session: str) -> None:
@@ -199,6 +201,14 @@ def _work(orders: Orders, pipe: Connection) -> None:
         _follow(orders, orders.attached)
     sys.stderr.flush()
     os._exit(0)
+
+
+def _end_with_tester() -> None:
+    """End when whoever tests us is gone, however that came."""
+    tester = multiprocessing.parent_process()
+    if tester is not None:
+        tester.join()
+        os._exit(3)
 
 
 def _quick(resources: Resources) -> Resources:

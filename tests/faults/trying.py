@@ -112,11 +112,8 @@ class Trying:
     def _together(self, cases: Sequence[Case]) -> list[Outcome]:
         """Bring all of them to their boundaries, strike once, and follow them to their ends."""
         fault, amount = cases[0].fault, cases[0].amount
-        starting, reached, released = (
-            threading.Semaphore(self._width),
-            threading.Barrier(len(cases) + 1),
-            threading.Event(),
-        )
+        starting, reached = threading.Semaphore(self._width), threading.Barrier(len(cases) + 1)
+        released, over = threading.Event(), threading.Event()
 
         def one(case: Case) -> Outcome:
             trial = Trial(case, self._grounds)
@@ -130,6 +127,7 @@ class Trying:
                     released.wait()
                     trial.release()
                     trial.finish()
+                    over.wait()  # nobody answers questions before
                     return self._judged(trial)
             except Exception:  # noqa: BLE001 - the other cases go on
                 if not waited:
@@ -139,9 +137,13 @@ class Trying:
         with ThreadPoolExecutor(len(cases), "case") as pool:
             futures = [pool.submit(one, case) for case in cases]
             reached.wait()
-            with OUTAGES[fault.name](self._grounds.lab):
+            try:
+                with OUTAGES[fault.name](self._grounds.lab):
+                    released.set()
+                    time.sleep(amount)
+            finally:
                 released.set()
-                time.sleep(amount)
+                over.set()
             return [future.result() for future in futures]
 
     def _judged(self, trial: Trial) -> Outcome:
