@@ -57,7 +57,8 @@ def configure_logging(*, verbose: bool = False, json_log: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Asked for with each line, so that it is standard error as it is then.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
     # paramiko logs a traceback for each lost connection, which we report ourselves, translated.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
