@@ -35,8 +35,9 @@ LOAD = 5.0
 ACCOUNTING_LAG_S = 10.0
 """How long to wait for what accounting says about a job that has ended; it is some seconds late at times."""
 
-ACCOUNTING_REST_S = 120.0
-"""For how long accounting that has not answered is not asked: to ask it may take half a minute, to no avail."""
+ACCOUNTING_REST = 4.0
+"""Accounting that has not answered is not asked for so many times that which it took not to answer: half a minute if
+it hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +184,10 @@ class Watcher:
                 problems |= dict.fromkeys(answer.problems)
                 if answer.accounting == "silent":
                     ask_accounting = False
-                    self._ask_accounting_at = self._clock() + ACCOUNTING_REST_S
+                    now = self._clock()
+                    self._ask_accounting_at = now + ACCOUNTING_REST * (now - started)
                 elif answer.accounting == "not asked":
-                    problems["Slurm's accounting has not answered lately."] = None
+                    problems["Slurm's accounting has not answered lately, and is asked again later."] = None
                 told, state_changed = self._take_in(some, answer)
                 news |= told
                 changed |= state_changed
