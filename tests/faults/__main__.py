@@ -36,6 +36,7 @@ def main(
     only: Annotated[str, typer.Option(help="Names of cases, or how they begin; * stands for anything.")] = "",
     seed: Annotated[int | None, typer.Option(help="Draw cases at random, the same for the same seed.")] = None,
     count: Annotated[int, typer.Option(min=1, help="How many are drawn.")] = 100,
+    everywhere: Annotated[bool, typer.Option("--everywhere", help="Leave no place out.")] = False,
     width: Annotated[int, typer.Option(min=1, help="How many are tried at a time.")] = WIDTH,
     names: Annotated[bool, typer.Option("--list", help="Only say which cases there are.")] = False,
     output: Annotated[Path, typer.Option(help="Folder of the report and of the engines' logs.")] = OUTPUT,
@@ -54,8 +55,10 @@ def main(
     started = time.monotonic()
     with lifecycle.in_use(lab.base), grounds(lab) as ground:
         places = survey(ground)
-        cases = every.matrix(places) if seed is None else every.drawn(places, seed, count)
-        cases = every.only(places, only) if only else cases
+        cases = every.matrix(places, thinned=not everywhere)
+        cases = every.only(cases, places, only) if only else cases
+        if seed is not None:
+            cases = every.drawn(places, seed, count, among={case.fault for case in cases})
         if names:
             console.print(*map(str, cases), sep="\n", markup=False)
             return

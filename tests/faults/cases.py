@@ -11,7 +11,7 @@ from tests.faults.boundary import Boundary
 from tests.faults.faults import FAULTS, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 LEAST = 200
 """How many cases the default matrix has at least."""
@@ -68,7 +68,9 @@ def matrix(places: Sequence[Boundary], *, thinned: bool = True) -> list[Case]:
     return cases
 
 
-def drawn(places: Sequence[Boundary], seed: int, count: int) -> list[Case]:
+def drawn(
+    places: Sequence[Boundary], seed: int, count: int, *, among: Collection[Fault] = tuple(FAULTS.values())
+) -> list[Case]:
     """Cases drawn at random, the same for the same seed.
 
     Parameters
@@ -79,6 +81,8 @@ def drawn(places: Sequence[Boundary], seed: int, count: int) -> list[Case]:
         Where to begin drawing.
     count : int
         How many.
+    among : collection of Fault
+        What may go wrong.
 
     Returns
     -------
@@ -86,7 +90,7 @@ def drawn(places: Sequence[Boundary], seed: int, count: int) -> list[Case]:
         The cases, those of one fault together.
     """
     rng = random.Random(seed)
-    faults = list(FAULTS.values())
+    faults = [fault for fault in FAULTS.values() if fault in among]
     found: list[Case] = []
     for _ in range(count):
         fault = rng.choice(faults)
@@ -95,16 +99,17 @@ def drawn(places: Sequence[Boundary], seed: int, count: int) -> list[Case]:
     return sorted(set(found), key=lambda case: (faults.index(case.fault), places.index(case.boundary), case.amount))
 
 
-def only(places: Sequence[Boundary], text: str) -> list[Case]:
+def only(among: Sequence[Case], places: Sequence[Boundary], text: str) -> list[Case]:
     """Those cases that a text names.
 
     Parameters
     ----------
+    among : sequence of Case
+        Where names are looked for first; then at all places.
     places : sequence of Boundary
         The places of a run.
     text : str
-        Names of cases, separated by commas or white space; each may be a pattern with ``*``, or begin a name. It is
-        looked for in the default matrix first, then at all places.
+        Names of cases, separated by commas or white space; each may be a pattern with ``*``, or begin a name.
 
     Returns
     -------
@@ -118,7 +123,7 @@ def only(places: Sequence[Boundary], text: str) -> list[Case]:
     """
     found: list[Case] = []
     for name in text.replace(",", " ").split():
-        cases = _fitting(matrix(places), name) or _fitting(matrix(places, thinned=False), name)
+        cases = _fitting(among, name) or _fitting(matrix(places, thinned=False), name)
         found += cases or [named(name, places)]
     return list(dict.fromkeys(found))
 

@@ -57,6 +57,11 @@ class Injection:
         """How long it lasts, if the run does not pause before."""
         return 0.0
 
+    @property
+    def lingers_s(self) -> float:
+        """How long engines are left to themselves at least, should the run end before."""
+        return 0.0
+
     def prepared(self, trial: Trial) -> AbstractContextManager[object]:
         """What it needs, from before the run is accepted until its end."""
         return nullcontext()
@@ -88,6 +93,11 @@ class KillScript(Kill):
 
 class TwoEngines(Injection):
     """The engine stands still for longer than its lease, another takes over, and the first comes back."""
+
+    @property
+    def lingers_s(self) -> float:
+        # The run may have ended before the first engine comes back; what does it do then?
+        return 2.0
 
     @contextmanager
     def struck(self, trial: Trial) -> Iterator[None]:

@@ -117,6 +117,7 @@ class Trial:
 
     def finish(self) -> None:
         """Follow the run to its end; heal what is broken in time, and resume the run where it has paused."""
+        not_before = time.monotonic() + self.injection.lingers_s
         deadline = time.monotonic() + END_TIMEOUT_S
         while time.monotonic() < deadline:
             if time.monotonic() >= self._healed_at:
@@ -125,7 +126,7 @@ class Trial:
             if self.standing.status == "PAUSED" and len(self.pauses) < MOST_PAUSES:
                 self.heal()
                 self._resume()
-            elif self.standing.ended:
+            elif self.standing.ended and time.monotonic() >= not_before:
                 break
             if self.injection.attached and not self.engines[-1].alive:
                 self.start_engine()
