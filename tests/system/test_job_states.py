@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tests.lab.cluster import Cluster
     from tests.lab.description import Lab
+    from worker.cluster.states import JobReport
 
 pytestmark = pytest.mark.lab
 
@@ -73,7 +74,7 @@ def test_a_job_that_takes_too_much_memory_has_run_out_of_it(sleeper: Sleeper) ->
 
 
 def test_a_suspended_job_goes_on_later(sleeper: Sleeper) -> None:
-    job = sleeper.submit(2)
+    job = sleeper.submit(5)
     job.wait(JobState.RUNNING)
     sleeper.admin("scontrol", "suspend", str(job.number))
     job.wait(JobState.SUSPENDED)
@@ -120,7 +121,7 @@ def test_an_array_has_failed_if_one_of_its_tasks_has(
     number = cluster.sbatch(script, "--array=0-3", "--mem=50M", "--output=/dev/null", f"--job-name=x-{task}")
     watcher = sleeper.watcher
     watcher.add(task, number, scratch / "none.json")
-    seen = []
+    seen: list[JobReport] = []
     deadline = time.monotonic() + 60
     while not seen or not seen[-1].state.terminal:
         watcher.tick()
