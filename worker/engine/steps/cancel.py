@@ -12,6 +12,7 @@ from worker.cluster import slurm
 from worker.engine import staging
 from worker.engine.context import Done, NotYet, Outcome
 from worker.engine.view import Progress
+from worker.engine.watcher import ACCOUNTING_LAG_S
 
 if TYPE_CHECKING:
     from worker.engine.context import StepContext
@@ -44,7 +45,7 @@ def cancel(context: StepContext) -> Outcome:
     transport, tracker = context.resources.transport, context.tracker
     context.guard(cancelling=True)
     keys = _jobs(context)
-    left = _left(context, keys)
+    left, late = _left(context, keys)
     if left:
         context.report(f"Cancelling Slurm job {', '.join(map(str, left))}.")
         slurm.cancel(transport, left)
@@ -53,8 +54,11 @@ def cancel(context: StepContext) -> Outcome:
         if task.state in ("CREATED", "STARTED"):
             tracker.update_task_status(task_id, "CANCELLED")
             tracker.fail_task(task_id, f"Cancelled by {context.view.cancelled_by}.")
-    left = left and _left(context, keys)
+    if left:
+        left, late = _left(context, keys)
     since = context.resources.cancelling_since.setdefault(context.run_id, time.monotonic())
+    if late and time.monotonic() - since < ACCOUNTING_LAG_S:
+        return NotYet(datetime.now(UTC) + timedelta(seconds=LOOK_AGAIN_S))
     if left and time.monotonic() - since < PATIENCE_S:
         context.report(f"Waiting for Slurm to end job {', '.join(map(str, left))}.")
         return NotYet(datetime.now(UTC) + timedelta(seconds=LOOK_AGAIN_S))
@@ -87,15 +91,32 @@ def _jobs(context: StepContext) -> dict[int, str]:
     return keys
 
 
-def _left(context: StepContext, keys: dict[int, str]) -> list[int]:
-    """Those jobs that Slurm lists as not ended; all of them where it does not answer."""
+def _left(context: StepContext, keys: dict[int, str]) -> tuple[list[int], bool]:
+    """Look for the jobs that Slurm lists as not ended, and record what the others have used.
+
+    Returns
+    -------
+    tuple of list and bool
+        The jobs; all of them where Slurm does not answer. And whether accounting is going to say more about others.
+    """
     if not keys:
-        return []
+        return [], False
     files = {job_id: context.layout.exit_file(job_id) for job_id in keys}
     answer = slurm.query(context.resources.transport, list(keys), files, keys=keys)
+    late = False
+    for task_id in context.run.tasks:
+        report = answer.get(context.tracker.task(task_id).job_id or 0)
+        if report is None or not report.state.terminal:
+            continue
+        if report.source != "sacct" and answer.accounting == "answered":
+            late = True
+        if report.usage is not None:
+            # What a cancelled job has used until then was used all the same.
+            context.tracker.account_job(task_id, report.job_id, report.usage.to_json())
     if answer.problems:
-        return list(keys)
-    return [job_id for job_id, report in answer.items() if report.source == "squeue" and not report.state.terminal]
+        return list(keys), False
+    left = [job_id for job_id, report in answer.items() if report.source == "squeue" and not report.state.terminal]
+    return left, late
 
 
 def _remove(context: StepContext) -> str | None:
