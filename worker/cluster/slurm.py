@@ -358,6 +358,31 @@ def read_log(transport: Transport, layout: RunLayout, job_id: int, *, tail_lines
     return transport.run(command).check().stdout
 
 
+def free_bytes(transport: Transport, path: PurePosixPath) -> int:
+    """Ask how much room there is on a disk of the cluster.
+
+    Parameters
+    ----------
+    transport : Transport
+        The way to the cluster.
+    path : PurePosixPath
+        Something on that disk.
+
+    Returns
+    -------
+    int
+        Bytes that we may still write; quotas of the file system are not always part of it.
+
+    Raises
+    ------
+    CommandFailed
+        If there is nothing of that name.
+    """
+    # POSIX: a line of titles, then device, size, used, available (in KiB), ...
+    fields = transport.run(["df", "-P", "-k", "--", str(path)]).check().text.splitlines()[-1].split()
+    return int(fields[-3]) * 1024
+
+
 def remove_run(transport: Transport, layout: RunLayout) -> None:
     """Remove everything of a run from the cluster, and nothing else; if it is gone already, that is fine.
 

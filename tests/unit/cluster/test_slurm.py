@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from pathlib import Path, PurePosixPath
@@ -475,3 +476,13 @@ class TestCancelLogRemove:
         (tmp_path / "data" / "other").mkdir(parents=True)
         assert here.run(script("remove_run", "data", name)).exit_status == 64
         assert (tmp_path / "data" / "other").exists()
+
+
+def test_room_on_a_disk_is_what_the_system_says(here: LocalTransport, tmp_path: Path) -> None:
+    free = slurm.free_bytes(here, PurePosixPath(tmp_path))
+    assert 0 < free <= shutil.disk_usage(tmp_path).total
+
+
+def test_room_where_nothing_is_cannot_be_told(here: LocalTransport) -> None:
+    with pytest.raises(CommandFailed):
+        slurm.free_bytes(here, PurePosixPath("/nothing/here"))

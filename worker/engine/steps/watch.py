@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from worker.engine.context import StepContext
     from worker.history.domain import Task
 
+FULL_BYTES = 2**20
+"""A disk with less room than this is full."""
+
 LOG_LINES = 12
 """Lines of the job's log that are shown to a person when it failed."""
 
@@ -129,13 +132,18 @@ def _in_words(workflow: str, report: JobReport) -> str:
 def _why(context: StepContext, workflow: str, report: JobReport, *, tried: str) -> str:
     """Why the job failed, what was tried about it, and the end of its log."""
     code = f" with exit code {report.exit_code}" if report.exit_code else ""
-    reason = f" {report.reason}." if report.reason and report.reason not in ("None", "NonZeroExitCode") else ""
+    said = [f"{workflow} failed: Slurm job {report.job_id} ended as {report.state.value}{code}."]
+    if report.reason and report.reason not in ("None", "NonZeroExitCode"):
+        said.append(f"{report.reason}.")
+    if tried:
+        said.append(tried)
+    transport, layout = context.resources.transport, context.layout
     try:
-        log = slurm.read_log(context.resources.transport, context.layout, report.job_id, tail_lines=LOG_LINES)
-        tail = log.decode("utf-8", "replace").strip()
+        if slurm.free_bytes(transport, layout.root) < FULL_BYTES:
+            said.append(f"The cluster's disk is full ({layout.data_path}).")
+            said.append("Make room, then retry the run from 'submit'.")
+        log = slurm.read_log(transport, layout, report.job_id, tail_lines=LOG_LINES)
     except CommandFailed:
-        tail = "(it wrote no log)"
-    return (
-        f"{workflow} failed: Slurm job {report.job_id} ended as {report.state.value}{code}.{reason} {tried}\n"
-        f"Its log ends with:\n{tail}"
-    )
+        return " ".join([*said, "It wrote no log."])
+    tail = log.decode("utf-8", "replace").strip()
+    return " ".join(said) + (f"\nIts log ends with:\n{tail}" if tail else " Its log is empty.")
