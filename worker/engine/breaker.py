@@ -153,8 +153,14 @@ class Breaker:
             return self._state()
 
     @contextmanager
-    def guarded(self) -> Iterator[None]:
+    def guarded(self, *, harmless: bool = False) -> Iterator[None]:
         """Ask the resource in the block, or do not.
+
+        Parameters
+        ----------
+        harmless : bool
+            Whether the block has no effect. While the circuit is not closed, it does nothing but try then, and its
+            failure is nobody's failed attempt: it is told as `CircuitOpen`.
 
         Yields
         ------
@@ -164,9 +170,9 @@ class Breaker:
         Raises
         ------
         CircuitOpen
-            If the resource is to be left alone; the block is not run.
+            If the resource is to be left alone, and the block was not run; or if it was a try that failed.
         """
-        epoch = self._admit()
+        epoch, trying = self._admit()
         try:
             yield
         except self._verdicts.silent:
@@ -174,6 +180,9 @@ class Breaker:
             raise
         except self._verdicts.failures as error:
             self._judge(epoch, False, error.message)
+            if trying and harmless:
+                state = self.state
+                raise CircuitOpen(self.name, state.since, state.retry_at or state.since, error.message) from error
             raise
         except self._verdicts.answers:
             self._judge(epoch, True)
@@ -183,10 +192,11 @@ class Breaker:
             raise
         self._judge(epoch, True)
 
-    def _admit(self) -> int:
-        """Let a caller in, or turn it away; return the epoch in which it was let in."""
+    def _admit(self) -> tuple[int, bool]:
+        """Let a caller in, or turn it away; return the epoch in which it was let in, and whether it is to try."""
         with self._lock:
-            if self._circuit is not Circuit.CLOSED:
+            trying = self._circuit is not Circuit.CLOSED
+            if trying:
                 if self._clock() < self._retry_at:
                     state = self._state()
                     raise CircuitOpen(self.name, state.since, state.retry_at or state.since, self._problem)
@@ -196,7 +206,7 @@ class Breaker:
                 self._epoch += 1
             epoch = self._epoch
         self._tell()
-        return epoch
+        return epoch, trying
 
     def _judge(self, epoch: int, answered: bool | None, problem: str = "") -> None:
         """Take in what came of it; None: nothing is known."""
@@ -294,7 +304,7 @@ class GuardedTransport:
         if self._breaker.state.state is not Circuit.CLOSED:
             # Tried with a command that takes no time and has no effect: a transfer of hours would keep all others
             # waiting for its outcome.
-            with self._breaker.guarded():
+            with self._breaker.guarded(harmless=True):
                 self._inner.run(["true"], timeout_s=PROBE_SILENCE_S)
         with self._breaker.guarded():
             yield
@@ -319,7 +329,7 @@ class GuardedOmero:
     def session(self, *, user_name: str, group_id: int) -> Iterator[Any]:
         """Open OMERO as that user in that group; see `worker.engine.context.OmeroAccess`."""
         with ExitStack() as stack:
-            with self._breaker.guarded():
+            with self._breaker.guarded(harmless=True):
                 gateway = stack.enter_context(self._inner.session(user_name=user_name, group_id=group_id))
             # A session that ends in the middle counts as well.
             with self._breaker.guarded():

@@ -322,6 +322,15 @@ class TestGuardedTransport:
                 pass
         assert inner.asked == 3
 
+    def test_whoever_tries_in_vain_has_not_failed(self, bench: Bench) -> None:
+        transport = GuardedTransport(UnreachableTransport(), bench.breaker(threshold=1))
+        with pytest.raises(HostUnreachable):
+            transport.run(["true"])
+        for pause_s in (10.0, 30.0, 70.0):
+            bench.clock.seconds = pause_s
+            with pytest.raises(CircuitOpen, match=r"trying again at .*No route to host"):
+                transport.run(["sbatch"])
+
     def test_it_is_tried_with_a_command_that_has_no_effect(self, bench: Bench, tmp_path: Path) -> None:
         inner = UnreachableTransport()
         breaker = bench.breaker(threshold=1)
