@@ -22,10 +22,12 @@ NETWORK = (
     r"cannot be reached|handshake .* failed|connection .* (lost|ended|broke)|did not answer|no answer|silent"
     r"|reply .* lost|unreachable|timed out|nothing was sent|ended .* connection"
 )
-DATABASE = r"history .* (does not answer|was lost)"
 OMERO_GONE = r"OMERO .*(does not answer|cannot be reached|ended|unavailable|lost)|session .* (ended|over|expired)"
-CONTROLLER = r"slurm_?|Slurm|sbatch|squeue|controller|" + NETWORK
+CONTROLLER = r"[Uu]nable to contact slurm controller|slurm_load_jobs error|slurmctld|has been silent|Connection refused"
 FULL = r"[Nn]o space left|disk .* full|is full"
+
+NEVER = r"Internal error"
+"""What is never true of a fault of the table: that the defect is the worker's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ _ALL: Final = (
     Fault("session-expired", "OMERO has ended the session", pauses=OMERO_GONE, places=IN_OMERO),
     Fault("slurmctld", "the controller is away", (60.0,), "s", CONTROLLER, together=True, every=4),
     Fault("slurmdbd", "accounting is away", (15.0,), "s", together=True, every=5),
-    Fault("postgres", "PostgreSQL is restarted", (2.0,), "s", DATABASE, together=True, every=3),
+    Fault("postgres", "PostgreSQL is restarted", (2.0,), "s", together=True, every=3),
     Fault("omero", "OMERO is restarted", (5.0,), "s", OMERO_GONE, together=True, every=5),
 )
 

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tests.faults.faults import NEVER
 from tests.soak.evidence import Verdict
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def judge(fault: Fault, evidence: Evidence) -> Verdict:
 
 def allowed(pattern: str, reason: str) -> bool:
     """Whether a reason is one that the fault allows; no pattern allows none."""
-    return bool(pattern) and re.search(pattern, reason) is not None
+    return bool(pattern) and re.search(pattern, reason) is not None and re.search(NEVER, reason) is None
 
 
 def _judge_results(verdict: Verdict, evidence: Evidence) -> None:
