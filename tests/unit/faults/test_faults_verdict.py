@@ -96,6 +96,11 @@ def test_a_run_that_failed_truly_may_still_not_have_two_jobs() -> None:
     assert not judge(FULL, failed).clean
 
 
+def test_a_full_disk_is_no_defect_of_ours() -> None:
+    told = replace(WELL, pauses=("Internal error (OSError: [Errno 28] No space left on device).",))
+    assert judge(FULL, told).false
+
+
 def test_nobody_is_told_that_a_disk_is_full_when_the_network_is_cut() -> None:
     told = replace(WELL, pauses=("No space left on device",))
     assert judge(FAULTS["ssh-cut"], told).false
