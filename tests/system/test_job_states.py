@@ -145,6 +145,7 @@ def test_a_job_that_takes_too_long_has_run_out_of_time(sleeper: Sleeper) -> None
     assert report.usage is not None
 
 
+@pytest.mark.slow
 def test_a_node_that_is_drained_lets_its_jobs_end_and_one_that_is_down_does_not(sleeper: Sleeper) -> None:
     stays, falls = sleeper.submit(3), sleeper.submit(600, exclusive=None)
     nodes = {}
