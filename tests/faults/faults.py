@@ -85,6 +85,14 @@ IN_OMERO: Final = rf"^after-{OMERO}"
 
 _ALL: Final = (
     Fault("sigkill", "the engine is killed, and another one starts"),
+    Fault(
+        "sigkill-again",
+        "the engine is killed, and so is the next one where it comes to the same place",
+        (2.0, 3.0),
+        "engines that are killed",
+        places="^before-",
+        every=3,
+    ),
     Fault("processor-killed", "the script that drives its run is killed, and an engine starts", places=EVENT, every=3),
     Fault(
         "two-engines",

@@ -53,6 +53,11 @@ class Injection:
         return self.case.amount
 
     @property
+    def deaths(self) -> int:
+        """How many engines stop at the boundary, one after the other."""
+        return 1
+
+    @property
     def lasts_s(self) -> float:
         """How long it lasts, if the run does not pause before."""
         return 0.0
@@ -83,6 +88,14 @@ class Kill(Injection):
     """The engine is killed where it stands."""
 
     deadly = True
+
+
+class KillAgain(Kill):
+    """The engine is killed where it stands, and so are those that come after it."""
+
+    @property
+    def deaths(self) -> int:
+        return int(self.amount)
 
 
 class KillScript(Kill):
@@ -255,6 +268,7 @@ class ExpireSession(Injection):
 
 INJECTIONS: Mapping[str, type[Injection]] = {
     "sigkill": Kill,
+    "sigkill-again": KillAgain,
     "processor-killed": KillScript,
     "two-engines": TwoEngines,
     "ssh-cut": Cut,

@@ -90,7 +90,7 @@ class Trial:
     def reach(self) -> None:
         """Start an engine, and wait until it has come to the boundary."""
         kind = self.injection
-        first = self.start_engine(stopping=True)
+        first = self.start_engine()
         self.reached = first.reached(REACH_TIMEOUT_S)
         if kind.deadly:
             self.struck = not first.alive
@@ -128,7 +128,7 @@ class Trial:
                 self._resume()
             elif self.standing.ended and time.monotonic() >= not_before:
                 break
-            if self.injection.attached and not self.engines[-1].alive:
+            if self.injection.deadly and not self.engines[-1].alive:
                 self.start_engine()
             time.sleep(LOOK_EVERY_S)
         self.heal()
@@ -161,8 +161,9 @@ class Trial:
         errors = [state.last_error for state in run.steps.values() if state.state == "intended" and state.last_error]
         return Standing(run.status, " ".join(errors))
 
-    def start_engine(self, *, stopping: bool = False) -> EngineProcess:
-        """Start an engine; the first one stops at the boundary."""
+    def start_engine(self) -> EngineProcess:
+        """Start an engine; the first one stops at the boundary, or the first ones."""
+        stopping = len(self.engines) < self.injection.deaths
         attached = stopping and self.injection.attached
         process = EngineProcess(
             Orders(
