@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 python := .venv/bin/python
 
-.PHONY: help install lab-up lab-down lab-status lint test test-slow docker-test demo bench soak lock
+.PHONY: help install lab-up lab-down lab-status lint test test-slow docker-test demo bench soak faults lock
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ bench: install lab-up  ## measure
 
 soak: install lab-up  ## many runs with an engine that is killed every 30 s: make soak RUNS=1000
 	@$(python) -m tests.soak --runs $(or $(RUNS),1000)
+
+faults: install lab-up  ## everything that can go wrong, at every boundary of a run: make faults [SEED=7] [ONLY='ssh-cut']
+	@$(python) -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)')
 
 lock:  ## regenerate requirements.lock (the container's) and requirements-dev.lock
 	@tests/lab/install/lock.sh
