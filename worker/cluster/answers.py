@@ -152,7 +152,7 @@ def from_squeue(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobRe
     for row in rows:
         job, state, elapsed, reason, name = _fields(row, 5)
         number = base_id(job)
-        if _is_of(keys.get(number, ""), name):
+        if is_of(keys.get(number, ""), name):
             report = JobReport(
                 number,
                 parse_state(state),
@@ -182,7 +182,7 @@ def from_sacct(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobRep
     latest: dict[int, dict[str, JobReport]] = {}
     for row in sorted(accounting.jobs(rows), key=lambda row: row["Submit"]):  # ISO times, so that text sorts as time
         number = base_id(row["JobID"])
-        if not _is_of(keys.get(number, ""), row["JobName"]):
+        if not is_of(keys.get(number, ""), row["JobName"]):
             continue
         state = parse_state(row["State"])
         code = _exit_code(row["ExitCode"]) if state.terminal else None
@@ -234,7 +234,7 @@ def from_exit_files(
             code, key = int(content["exit_code"]), str(content["key"])
         except (ValueError, KeyError, TypeError):
             continue
-        if _is_of(keys.get(job, ""), key):
+        if is_of(keys.get(job, ""), key):
             started, ended = _moment(content.get("start")), _moment(content.get("end"))
             elapsed_s = max(0, int((ended - started).total_seconds())) if started and ended else None
             host = str(content.get("host", ""))
@@ -333,8 +333,21 @@ def combine(
     return JobReport(job_id, JobState.UNKNOWN, reason=reason, lost=lost)
 
 
-def _is_of(key: str, text: str) -> bool:
-    """Whether a key stands in a name, and not only as the beginning of another key, such as ``key.2``."""
+def is_of(key: str, text: str) -> bool:
+    """Tell whether a key stands in a text, and not only as the beginning of another key, such as ``key.2``.
+
+    Parameters
+    ----------
+    key : str
+        The key of a submission; an empty one stands in every text.
+    text : str
+        The name of a job, or a row about it.
+
+    Returns
+    -------
+    bool
+        Whether it does.
+    """
     return re.search(rf"{re.escape(key)}(?![\w.-])", text) is not None
 
 

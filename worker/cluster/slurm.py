@@ -195,7 +195,12 @@ def find_by_key(
     check_fence(completed)
     completed.check()
     found = answers.sections(completed.stdout)
-    jobs = {answers.base_id(row) for section in found.values() for row in section.rows}
+    jobs = {
+        answers.base_id(row)
+        for name, section in found.items()
+        for row in section.rows
+        if name == "exit_file" or answers.is_of(key, row)
+    }
     if not jobs:
         problems = _problems(found)
         if problems:

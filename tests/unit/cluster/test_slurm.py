@@ -291,6 +291,16 @@ class TestFindByKey:
         (exit_file.parent / "13.json").write_text('{"key": "other"}\n')
         assert slurm.find_by_key(here, self.key, layout=layout) == [12]
 
+    def test_the_job_of_another_attempt_is_another_job(
+        self, cluster: Cluster, here: LocalTransport, layout: RunLayout, tmp_path: Path
+    ) -> None:
+        cluster.says("squeue", f"7|{self.key}.2|omero-job-x-{self.key}.2\n")
+        cluster.says("sacct", f"7||omero-job-x-{self.key}.2\n8||omero-job-x-{self.key}.20\n")
+        (tmp_path / layout.status).mkdir(parents=True)
+        (tmp_path / layout.exit_file(7)).write_text(f'{{"key": "{self.key}.2"}}\n')
+        assert slurm.find_by_key(here, self.key, layout=layout) == []
+        assert slurm.find_by_key(here, f"{self.key}.2", layout=layout) == [7]
+
     def test_nothing_is_an_answer_only_if_slurm_has_answered(self, cluster: Cluster, here: LocalTransport) -> None:
         assert slurm.find_by_key(here, self.key) == []
         cluster.says("sacct", error=NO_DATABASE, status=1)

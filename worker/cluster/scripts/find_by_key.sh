@@ -35,7 +35,7 @@ echo "== sacct-status $rc"
 
 echo "== exit_file"
 if [ -n "$folder" ] && [ -d "$folder" ]; then
-    find "$folder" -maxdepth 1 -type f -name '*.json' -exec grep -lF -e "$key" {} + |
+    find "$folder" -maxdepth 1 -type f -name '*.json' -exec grep -lF -e "\"$key\"" {} + |
         sed -n 's:.*/\([0-9_]*\)[.]json$:\1|:p'
 fi
 echo "== exit_file-status 0"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from worker.cluster import slurm
+from worker.cluster import answers, slurm
 from worker.cluster.states import JobState
 from worker.engine.jobs import job_of
 from worker.engine.retry import Growth, grow
@@ -149,7 +149,7 @@ def never_began(context: StepContext, task: Task, job_id: int) -> str | None:
     if accounting.exit_status != 0:
         return f"Accounting cannot say what became of it ({accounting.error_text or 'no message'})."
     # A job that the controller has lost while it waited stands in accounting as waiting for ever.
-    known = {line.partition("|")[0] for line in accounting.text.splitlines() if key in line} - {"PENDING"}
+    known = {line.partition("|")[0] for line in accounting.text.splitlines() if answers.is_of(key, line)} - {"PENDING"}
     if known:
         return f"Accounting says that it is {', '.join(sorted(known))}."
     seen = transport.run(["ls", "-d", "--", str(layout.root), str(layout.log(job_id))]).text.splitlines()
