@@ -110,7 +110,7 @@ def test_a_heartbeat_keeps_a_lease_alive(database: Database) -> None:
 def test_the_numbers_of_a_run_grow_with_every_holder_and_are_never_reset(database: Database) -> None:
     run_id = uuid4()
     leases = Leases(database, "first")
-    numbers = []
+    numbers: list[int] = []
     for _ in range(3):
         assert leases.take(run_id) is not None
         numbers.extend((leases.number(run_id), leases.number(run_id)))
