@@ -24,5 +24,13 @@ raise_fence() {
     if [ "$greatest" -gt "$2" ]; then
         echo "fenced-by $greatest" && exit 75
     fi
-    printf '%s\n' "$2" >"$1.$$" && mv -f -- "$1.$$" "$1" || exit 74
+    if ! { printf '%s\n' "$2" >"$1.$$" && mv -f -- "$1.$$" "$1"; }; then
+        # Shells do not say why they cannot write.
+        free=$(df -P -k -- "${1%/*}" | awk 'END { print $(NF - 2) }')
+        if [ "$free" -lt 64 ]; then
+            echo "No space left on device" >&2
+        fi
+        rm -f -- "$1.$$"
+        exit 74
+    fi
 }
