@@ -1,13 +1,17 @@
-"""A real SSH server for the tests of this room."""
+"""What the tests of this room stand on: a real SSH server, and Slurm's programs as they were once seen."""
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.cluster.programs import RUN, TASK, Cluster
 from tests.unit.cluster.ssh_server import SSHD, SshServer
 from worker.cluster import hosts
+from worker.cluster.jobscript import JobRequest
+from worker.cluster.layout import RunLayout
 from worker.cluster.local import LocalTransport
 from worker.cluster.ssh import SshTransport
 
@@ -39,3 +43,23 @@ def ssh(ssh_server: SshServer) -> Iterator[SshTransport]:
 def here(tmp_path: Path) -> LocalTransport:
     """A transport to this machine, starting in an empty folder."""
     return LocalTransport(tmp_path, command_timeout_s=20)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Slurm's programs on the PATH."""
+    made = Cluster(tmp_path)
+    monkeypatch.setenv("PATH", str(made.bin), prepend=":")
+    return made
+
+
+@pytest.fixture
+def layout() -> RunLayout:
+    """A run's places on the cluster, below the folder in which `here` starts."""
+    return RunLayout("my data", RUN)
+
+
+@pytest.fixture
+def job(layout: RunLayout) -> JobRequest:
+    """A job of that run."""
+    return JobRequest(str(TASK), TASK, "nuclei", "v1", PurePosixPath("images/n_v1.sif"), ("--local", "it's"), layout)

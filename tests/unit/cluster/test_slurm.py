@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import shutil
-import threading
-import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import pytest
 
 from tests.faults.transport import CountingTransport, FaultyTransport
+from tests.unit.cluster.programs import RUN, TASK, Cluster
 from worker.cluster import slurm
 from worker.cluster.jobscript import JobRequest, render
 from worker.cluster.layout import RunLayout
 from worker.cluster.scripts import script
 from worker.cluster.states import JobState
-from worker.errors import CommandFailed, Fenced, NotSent, OutcomeUnknown, SubmissionRefused
+from worker.errors import CommandFailed, NotSent, OutcomeUnknown, SubmissionRefused
 
 if TYPE_CHECKING:
     from worker.cluster.local import LocalTransport
 
-RUN = UUID("27ca7d34-1544-4c6b-9ca3-0b2c6797c752")
-TASK = UUID("972ff20a-6a8d-44d7-bf64-3b0e93260a31")
 UNREACHABLE = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
 NO_PARTITION = """\
 sbatch: error: invalid partition specified: x
@@ -32,47 +28,6 @@ sbatch: error: Batch job submission failed: Invalid partition name specified
 NO_DATABASE = (
     "sacct: error: slurm_persist_conn_open_without_init: failed to open persistent connection: Connection refused"
 )
-
-
-class Cluster:
-    """Slurm's commands on the PATH; each notes its arguments and says what it was told to."""
-
-    def __init__(self, folder: Path) -> None:
-        self.bin = folder / "bin"
-        self.bin.mkdir()
-        for command in ("sbatch", "squeue", "sacct", "scancel"):
-            self.says(command)
-
-    def says(self, command: str, out: str = "", *, error: str = "", status: int = 0) -> None:
-        for stream, text in (("out", out), ("err", error)):
-            (self.bin / f"{command}.{stream}").write_text(text)
-        program = self.bin / command
-        program.write_text(
-            f'#!/bin/sh\nprintf "%s\\0" "$@" >"{program}.args"\n'
-            f'cat "{program}.err" >&2\ncat "{program}.out"\nexit {status}\n'
-        )
-        program.chmod(0o755)
-
-    def arguments(self, command: str) -> list[str]:
-        path = self.bin / f"{command}.args"
-        return path.read_text().split("\0")[:-1] if path.exists() else []
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    made = Cluster(tmp_path)
-    monkeypatch.setenv("PATH", str(made.bin), prepend=":")
-    return made
-
-
-@pytest.fixture
-def layout() -> RunLayout:
-    return RunLayout("my data", RUN)
-
-
-@pytest.fixture
-def job(layout: RunLayout) -> JobRequest:
-    return JobRequest(str(TASK), TASK, "nuclei", "v1", PurePosixPath("images/n_v1.sif"), ("--local", "it's"), layout)
 
 
 class TestSubmit:
@@ -185,93 +140,6 @@ class TestSubmit:
     def test_a_job_of_another_run_is_refused(self, here: LocalTransport, job: JobRequest) -> None:
         with pytest.raises(ValueError, match="belongs to run"):
             slurm.submit(here, RunLayout("other", RUN), job)
-
-
-class TestFence:
-    @pytest.fixture(autouse=True)
-    def exported(self, job: JobRequest, tmp_path: Path) -> None:
-        """Make the folder that an exported run has."""
-        (tmp_path / job.layout.root).mkdir(parents=True)
-
-    def test_a_look_up_does_not_bring_back_a_run_that_was_removed(
-        self, cluster: Cluster, here: LocalTransport, job: JobRequest, tmp_path: Path
-    ) -> None:
-        slurm.remove_run(here, job.layout)
-        assert slurm.find_by_key(here, job.key, layout=job.layout, fence=8) == []
-        assert not (tmp_path / job.layout.root).exists()
-
-    def test_nothing_is_submitted_under_a_smaller_number_than_somebody_has_looked_with(
-        self, cluster: Cluster, here: LocalTransport, job: JobRequest
-    ) -> None:
-        cluster.says("sbatch", "17\n")
-        slurm.find_by_key(here, job.key, layout=job.layout, fence=8)
-        with pytest.raises(Fenced, match="8"):
-            slurm.submit(here, job.layout, job, fence=7)
-        assert cluster.arguments("sbatch") == []
-
-    def test_the_one_who_has_looked_submits(self, cluster: Cluster, here: LocalTransport, job: JobRequest) -> None:
-        cluster.says("sbatch", "17\n")
-        slurm.find_by_key(here, job.key, layout=job.layout, fence=8)
-        assert slurm.submit(here, job.layout, job, fence=9) == 17
-
-    def test_whoever_comes_late_is_not_answered_either(
-        self, cluster: Cluster, here: LocalTransport, job: JobRequest
-    ) -> None:
-        cluster.says("sbatch", "17\n")
-        slurm.submit(here, job.layout, job)
-        slurm.submit(here, job.layout, job, fence=9)
-        with pytest.raises(Fenced):
-            slurm.find_by_key(here, job.key, layout=job.layout, fence=8)
-
-    def test_a_damaged_fence_keeps_nobody_out_for_ever(
-        self, cluster: Cluster, here: LocalTransport, job: JobRequest, tmp_path: Path
-    ) -> None:
-        cluster.says("sbatch", "17\n")
-        (tmp_path / job.layout.status).mkdir()
-        (tmp_path / job.layout.fence).write_text("")
-        assert slurm.submit(here, job.layout, job, fence=1) == 17
-
-    def test_a_request_that_arrives_after_its_run_was_removed_submits_nothing(
-        self, cluster: Cluster, here: LocalTransport, job: JobRequest
-    ) -> None:
-        cluster.says("sbatch", "17\n")
-        slurm.find_by_key(here, job.key, layout=job.layout, fence=8)
-        slurm.remove_run(here, job.layout)
-        with pytest.raises(CommandFailed, match="folder of the run is gone"):
-            slurm.submit(here, job.layout, job, fence=7)
-        assert cluster.arguments("sbatch") == []
-
-    def test_a_submission_in_flight_is_waited_for(
-        self, cluster: Cluster, here: LocalTransport, job: JobRequest, tmp_path: Path
-    ) -> None:
-        # sbatch takes its time, and squeue lists the job from then on.
-        begun = tmp_path / "begun"
-        listed = cluster.bin / "squeue.out"
-        (cluster.bin / "sbatch").write_text(
-            f"#!/bin/sh\n: >'{begun}'\nsleep 1\necho '17|{job.key}|job' >'{listed}'\necho 17\n"
-        )
-        numbers: list[int] = []
-        thread = threading.Thread(target=lambda: numbers.append(slurm.submit(here, job.layout, job, fence=7)))
-        thread.start()
-        while not begun.exists():
-            time.sleep(0.01)
-        assert slurm.find_by_key(here, job.key, layout=job.layout, fence=8) == [17]
-        thread.join()
-        assert numbers == [17]
-
-    def test_without_locks_a_job_that_nobody_can_have_seen_is_taken_back(
-        self, cluster: Cluster, here: LocalTransport, job: JobRequest, tmp_path: Path
-    ) -> None:
-        (cluster.bin / "flock").write_text("#!/bin/sh\nexit 71\n")
-        (cluster.bin / "flock").chmod(0o755)
-        (tmp_path / job.layout.status).mkdir()
-        # While sbatch runs, somebody looks for the job under a greater number.
-        (cluster.bin / "sbatch").write_text(
-            f"#!/bin/sh\necho 8 >'{tmp_path / job.layout.fence}'\necho 'hi'\necho '17;c'\n"
-        )
-        with pytest.raises(Fenced):
-            slurm.submit(here, job.layout, job, fence=7)
-        assert cluster.arguments("scancel") == ["17"]
 
 
 class TestFindByKey:
