@@ -16,6 +16,7 @@ from rich.table import Table
 from worker.engine import interventions
 from worker.engine.assembly import open_record
 from worker.engine.children import children_of, results_of
+from worker.engine.circuits import what_does_not_answer
 from worker.engine.lease import service_alive
 from worker.engine.view import view_of
 from worker.errors import RequestError
@@ -136,7 +137,9 @@ def describe_run(record: Record, run_id: UUID) -> dict[str, Any]:
         "run_id": str(run_id),
         "status": row.status,
         "description": run.description,
-        "message": run.error_message or run.paused_reason or "",
+        "message": run.error_message
+        or run.paused_reason
+        or ("" if run.ended else " ".join(what_does_not_answer(record.database))),
         "user": run.user,
         "group": run.group,
         "tasks": [

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from worker.engine.batches import PARTIAL, batches_of, done_well, failures, starts_another
-from worker.engine.breaker import Circuit
 from worker.engine.children import children_at_work, children_of, results_of
-from worker.engine.circuits import read_circuits
+from worker.engine.circuits import what_does_not_answer
 from worker.engine.driver import drive
 from worker.engine.lease import service_alive
 from worker.engine.view import view_of
@@ -108,7 +107,7 @@ def _look(run_id: UUID, resources: Resources, database: Database, say: Callable[
         return _outcome(run, resources)
     alive = service_alive(database)
     if alive:
-        say("; ".join([progress_of(run_id, resources), *waits_for(database)]))
+        say("; ".join([progress_of(run_id, resources), *what_does_not_answer(database)]))
     else:
         resources.watcher.tick()
         drive(resources, run_id, report=say)
@@ -129,12 +128,6 @@ def _children(run_id: UUID, view: RunView, resources: Resources) -> dict[str, Wo
     total = len(batches_of(view))
     at_work = children_at_work(resources.tracker, run_id, view)
     return {f"Batch {number} of {total}": child for number, child in at_work.items()}
-
-
-def waits_for(database: Database) -> list[str]:
-    """What does not answer the engine at the moment, in words for persons."""
-    circuits = [held for held in read_circuits(database) if held.circuit.state is not Circuit.CLOSED]
-    return list(dict.fromkeys(map(str, circuits)))
 
 
 def progress_of(run_id: UUID, resources: Resources) -> str:

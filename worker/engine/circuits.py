@@ -131,3 +131,25 @@ def read_circuits(database: Database) -> list[HeldCircuit]:
         HeldCircuit(row.holder, CircuitState(row.name, Circuit(row.state), row.since, row.retry_at, row.problem))
         for row in rows
     ]
+
+
+def what_does_not_answer(database: Database) -> list[str]:
+    """Say what does not answer at the moment, as far as any process knows.
+
+    Parameters
+    ----------
+    database : Database
+        Where the circuits are.
+
+    Returns
+    -------
+    list of str
+        Such as "cluster unreachable since 14:03, trying again at 14:08 (no route to host)."; empty if all is well.
+
+    Raises
+    ------
+    HistoryUnavailable
+        If the database does not answer.
+    """
+    circuits = [held for held in read_circuits(database) if held.circuit.state is not Circuit.CLOSED]
+    return list(dict.fromkeys(map(str, circuits)))

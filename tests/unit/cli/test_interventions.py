@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 from worker.cli.main import app
 from worker.engine.accept import accept
 from worker.engine.assembly import open_record
+from worker.engine.breaker import Circuit, CircuitState
+from worker.engine.circuits import Circuits
 from worker.engine.request import parse_request
 from worker.errors import RequestError
 
@@ -77,6 +80,16 @@ def test_show_lists_what_was_tried(record: Record, run_id: UUID) -> None:
     record.tracker.intend_submission(task_id, str(task_id))
     command("retry", str(run_id), "--by", "ada")
     assert "nuclei, attempt 1: Retried from submit/0 by ada." in command("show", str(run_id)).output
+
+
+def test_show_says_what_a_run_waits_for(record: Record, run_id: UUID) -> None:
+    assert "unreachable" not in command("show", str(run_id)).output
+    now = datetime.now(UTC)
+    state = CircuitState("cluster", Circuit.OPEN, now, now + timedelta(minutes=5), "no route to host")
+    Circuits(record.database, "engine").record(state)
+    assert "cluster unreachable since" in command("show", str(run_id)).output
+    fail(record, run_id)
+    assert "unreachable" not in command("show", str(run_id)).output
 
 
 def test_cancel_may_be_repeated(record: Record, run_id: UUID) -> None:
