@@ -76,7 +76,7 @@ class Reached:
 
     boundary: Boundary
     session: str
-    """Uuid of the session in OMERO that it has open, if that is where it is."""
+    """Uuid of the session in OMERO that it has open, if it has one: a script always has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +166,13 @@ def _work(orders: Orders, pipe: Connection) -> None:
     configure_logging()
     threading.Thread(target=_end_with_tester, daemon=True).start()
     transports: list[FaultyTransport] = []
+    sessions: list[str] = []
 
     def halt(boundary: Boundary, session: str) -> None:
         if orders.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         try:
-            pipe.send(Reached(boundary, session))
+            pipe.send(Reached(boundary, session or next(iter(sessions), "")))
             going = pipe.recv()
         except (EOFError, OSError):
             os._exit(3)  # whoever tests us is gone
@@ -198,7 +199,7 @@ def _work(orders: Orders, pipe: Connection) -> None:
     if orders.attached is None:
         _serve()
     else:
-        _follow(orders, orders.attached)
+        _follow(orders, orders.attached, sessions)
     sys.stderr.flush()
     os._exit(0)
 
@@ -231,11 +232,12 @@ def _serve() -> None:
         service.run()
 
 
-def _follow(orders: Orders, run_id: UUID) -> None:
+def _follow(orders: Orders, run_id: UUID, sessions: list[str]) -> None:
     with (
         logged_in(Lab.load(orders.lab_base), orders.user) as gateway,
         open_record() as record,
         open_resources(record, OwnSession(gateway)) as resources,
     ):
+        sessions.append(str(gateway.getSession().getUuid().getValue()))
         outcome = follow(run_id, resources=_quick(resources), database=record.database, report=print, tick_s=TICK_S)
         print(outcome.status, outcome.message)

@@ -132,6 +132,13 @@ _ALL: Final = (
     Fault("clock-jump", "somebody sets the clock", (3600.0, -3600.0), "s", places=EVENT, every=6),
     Fault("host-key", "the cluster has another host key", (1.0,), "", r"[Hh]ost key|known_hosts", every=8),
     Fault("session-expired", "OMERO has ended the session", pauses=OMERO_GONE, places=IN_OMERO),
+    Fault(
+        "script-session-expired",
+        "OMERO has ended the session of the script that drives its run; an engine goes on when it is resumed",
+        pauses=OMERO_GONE,
+        places=EVENT,
+        every=12,
+    ),
     Fault("slurmctld", "the controller is away", (60.0,), "s", CONTROLLER, together=True, every=4),
     Fault("slurmdbd", "accounting is away", (15.0,), "s", together=True, every=5),
     Fault("postgres", "PostgreSQL is restarted", (2.0,), "s", together=True, every=3),

@@ -266,6 +266,12 @@ class ExpireSession(Injection):
         yield
 
 
+class ExpireScriptSession(ExpireSession):
+    """OMERO ends the session of the script that follows its run: it never gets another."""
+
+    attached = True
+
+
 INJECTIONS: Mapping[str, type[Injection]] = {
     "sigkill": Kill,
     "sigkill-again": KillAgain,
@@ -281,6 +287,7 @@ INJECTIONS: Mapping[str, type[Injection]] = {
     "clock-jump": JumpClock,
     "host-key": ChangeHostKey,
     "session-expired": ExpireSession,
+    "script-session-expired": ExpireScriptSession,
 }
 """What happens to one run, by the fault's name."""
 

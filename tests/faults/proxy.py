@@ -139,7 +139,9 @@ class Proxy:
             data = end.recv(CHUNK)
         except OSError:
             data = b""
-        if pair.deaf and data:
+        if pair.deaf:
+            if not data:
+                self._leave(end)  # the other end is not told
             return
         if not data:
             self._drop(pair)
@@ -162,12 +164,16 @@ class Proxy:
 
     def _reset(self, pair: _Pair) -> None:
         for end in (pair.client, pair.server):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            if end in self._pairs:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.struck += 1
         self._drop(pair)
 
     def _drop(self, pair: _Pair) -> None:
-        for end in (pair.client, pair.server):
-            if self._pairs.pop(end, None) is not None:
-                self._selector.unregister(end)
-                end.close()
+        self._leave(pair.client)
+        self._leave(pair.server)
+
+    def _leave(self, end: socket.socket) -> None:
+        if self._pairs.pop(end, None) is not None:
+            self._selector.unregister(end)
+            end.close()

@@ -128,7 +128,7 @@ class Trial:
                 self._resume()
             elif self.standing.ended and time.monotonic() >= not_before:
                 break
-            if self.injection.deadly and not self.engines[-1].alive:
+            if (self.injection.deadly or self.injection.attached) and not self.engines[-1].alive:
                 self.start_engine()
             time.sleep(LOOK_EVERY_S)
         self.heal()
