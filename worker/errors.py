@@ -31,7 +31,9 @@
     ├── TransferDamaged            size or checksum of a file differ after transfer (transient)
     ├── OmeroError
     │   ├── OmeroRefused           OMERO said no (permissions, missing object)
-    │   └── OmeroUnavailable       OMERO does not answer, or the session has ended  (transient)
+    │   ├── OmeroUnavailable       OMERO does not answer                            (transient)
+    │   │   └── SessionEnded       ... us: our session there has ended              (transient)
+    │   └── ScriptSessionEnded     the session that a script lends us has ended: an engine must go on
     ├── ExportError                the pixels cannot be exported
     ├── AnalysisFailed             the job ended, but not well
     ├── ResultsError               results cannot be brought into OMERO
@@ -288,9 +290,17 @@ class OmeroRefused(OmeroError):
 
 
 class OmeroUnavailable(OmeroError):
-    """OMERO does not answer, or our session there has ended."""
+    """OMERO does not answer."""
 
     transient = True
+
+
+class SessionEnded(OmeroUnavailable):
+    """Our session in OMERO has ended; with another one, OMERO would answer."""
+
+
+class ScriptSessionEnded(OmeroError):
+    """The session that a script lends us has ended; there will be no other one, no run is to blame."""
 
 
 class ExportError(WorkerError):

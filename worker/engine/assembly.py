@@ -15,6 +15,7 @@ from worker.engine.breaker import Breaker, GuardedOmero, GuardedTransport
 from worker.engine.circuits import Circuits
 from worker.engine.context import SSH_POOL, OmeroAccess, Resources
 from worker.engine.lease import Leases
+from worker.engine.omero import OwnSession
 from worker.engine.retry import Budget
 from worker.engine.watcher import Watcher
 from worker.history.database import Database
@@ -127,13 +128,17 @@ def open_resources(record: Record, omero: OmeroAccess) -> Iterator[Resources]:
         stack.callback(circuits.forget)
         cluster = Breaker("cluster", breaker.CLUSTER, on_change=circuits.record)
         transport = GuardedTransport(inner, cluster)
+        guarded = omero
+        if not isinstance(omero, OwnSession):
+            # What a script borrows does not come back once it is lost, so that there is nothing to wait for.
+            guarded = GuardedOmero(omero, Breaker("OMERO", breaker.OMERO, on_change=circuits.record))
         yield Resources(
             settings=record.settings,
             state_dir=record.environment.state_dir,
             tracker=record.tracker,
             leases=Leases(record.database, holder, duration_s=knobs.lease_s),
             transport=transport,
-            omero=GuardedOmero(omero, Breaker("OMERO", breaker.OMERO, on_change=circuits.record)),
+            omero=guarded,
             # With a connection of its own, transfers that hang do not keep it waiting.
             watcher=Watcher(
                 GuardedTransport(watching, cluster),

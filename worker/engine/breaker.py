@@ -31,6 +31,7 @@ from worker.errors import (
     OmeroError,
     OmeroUnavailable,
     Refused,
+    SessionEnded,
     WorkerError,
 )
 
@@ -83,7 +84,7 @@ class Verdicts:
 
 
 CLUSTER = Verdicts((NotSent, ConnectionLost), (Refused,), (ConnectionsBusy,))
-OMERO = Verdicts((OmeroUnavailable,), (OmeroError, NotPermitted))
+OMERO = Verdicts((OmeroUnavailable,), (OmeroError, NotPermitted), (SessionEnded,))
 
 
 class Breaker:

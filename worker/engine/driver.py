@@ -28,6 +28,7 @@ from worker.errors import (
     HistoryUnavailable,
     LeaseLost,
     RunCancelled,
+    ScriptSessionEnded,
     WorkerError,
 )
 
@@ -299,7 +300,7 @@ class _Driver:
             if error.transient:
                 retry_at = self._resources.budget.retry_at(attempt, now)
                 pause = retry_at is None
-            elif not isinstance(error, AccessRefused):
+            elif not isinstance(error, AccessRefused | ScriptSessionEnded):
                 retry_at, pause = None, False
         log.warning(
             "step_failed", step=step.name, attempt=attempt, problem=message, retry_at=str(retry_at), pause=pause

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from worker.errors import NotPermitted, SettingsError
+from worker.errors import NotPermitted, ScriptSessionEnded, SessionEnded, SettingsError
 from worker.pixels import session
 
 if TYPE_CHECKING:
@@ -61,7 +61,13 @@ class OwnSession:
     @contextmanager
     def session(self, *, user_name: str, group_id: int) -> Iterator[Any]:
         """Lend the script's session, if it is that user's."""
-        identity = session.who(self._gateway)
+        try:
+            identity = session.who(self._gateway)
+        except SessionEnded as error:
+            raise ScriptSessionEnded(
+                "The OMERO session of the script that drove this run has ended.",
+                remedy="Let an engine service run ('omero-worker serve'), and resume the run: it goes on there.",
+            ) from error
         if identity.user_name != user_name:
             raise NotPermitted(f"This run belongs to {user_name}, not to {identity.user_name}.")
         before = self._gateway.SERVICE_OPTS.getOmeroGroup()

@@ -11,7 +11,7 @@ import Ice
 import omero
 import omero.all  # makes the generated exceptions known
 
-from worker.errors import NotPermitted, OmeroRefused, OmeroUnavailable
+from worker.errors import NotPermitted, OmeroRefused, OmeroUnavailable, SessionEnded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,10 @@ def translated(doing: str) -> Iterator[None]:
 
     Raises
     ------
+    SessionEnded
+        The session is gone.
     OmeroUnavailable
-        The connection or the session is gone, or OMERO asks to try again later.
+        The connection is gone, or OMERO asks to try again later.
     NotPermitted
         OMERO does not let this person do it.
     OmeroRefused
@@ -46,7 +48,7 @@ def translated(doing: str) -> Iterator[None]:
             remedy="Ask the owner of the data or an OMERO admin.",
         ) from _redacted(error)
     except (omero.SessionException, Glacier2.PermissionDeniedException, Glacier2.SessionNotExistException) as error:
-        raise OmeroUnavailable(
+        raise SessionEnded(
             f"Cannot {doing}: the OMERO session has ended.", remedy="A new session is needed."
         ) from _redacted(error)
     except (omero.ConcurrencyException, Glacier2.CannotCreateSessionException) as error:

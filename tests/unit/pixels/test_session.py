@@ -12,7 +12,7 @@ import Ice
 import omero
 import pytest
 
-from worker.errors import NotPermitted, OmeroRefused, OmeroUnavailable, WorkerError
+from worker.errors import NotPermitted, OmeroRefused, OmeroUnavailable, SessionEnded, WorkerError
 from worker.pixels.session import Session, SessionSpec, join, open_session, translated
 
 KEY = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -35,10 +35,10 @@ def raised_as(error: Exception) -> WorkerError:
         (Ice.DNSException(), OmeroUnavailable),
         (Ice.ObjectNotExistException(), OmeroUnavailable),
         (Ice.CommunicatorDestroyedException(), OmeroUnavailable),
-        (Glacier2.PermissionDeniedException("no"), OmeroUnavailable),
+        (Glacier2.PermissionDeniedException("no"), SessionEnded),
         (Glacier2.CannotCreateSessionException("not yet"), OmeroUnavailable),
-        (omero.RemovedSessionException("", "", "gone"), OmeroUnavailable),
-        (omero.SessionTimeoutException("", "", "gone"), OmeroUnavailable),
+        (omero.RemovedSessionException("", "", "gone"), SessionEnded),
+        (omero.SessionTimeoutException("", "", "gone"), SessionEnded),
         (omero.MissingPyramidException("", "", "later"), OmeroUnavailable),
         (omero.ClientError("no session"), OmeroUnavailable),
         (omero.SecurityViolation("", "", "not yours"), NotPermitted),
