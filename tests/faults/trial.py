@@ -123,7 +123,9 @@ class Trial:
             if time.monotonic() >= self._healed_at:
                 self.heal()
             self.standing = self.look()
-            if self.standing.status == "PAUSED" and len(self.pauses) < MOST_PAUSES:
+            if self.standing.status == "PAUSED" and self._followed:
+                pass  # the script ends by itself, now that its run is paused; an engine goes on
+            elif self.standing.status == "PAUSED" and len(self.pauses) < MOST_PAUSES:
                 self.heal()
                 self._resume()
             elif self.standing.ended and time.monotonic() >= not_before:
@@ -135,6 +137,11 @@ class Trial:
         self._end_engines()
         self.struck = self.struck and self.injection.met(self)
         self.seconds = time.monotonic() - self.started
+
+    @property
+    def _followed(self) -> bool:
+        """Whether the script that drives the run is still there."""
+        return self.injection.attached and len(self.engines) == 1 and self.engines[0].alive
 
     def _resume(self) -> None:
         """Do what an admin does when the cause is mended, and note the reason that was told."""
