@@ -14,8 +14,9 @@ from uuid import UUID
 
 import structlog
 
+from worker.cluster import slurm
 from worker.cluster.layout import RunLayout
-from worker.engine import steps
+from worker.engine import staging, steps
 from worker.engine.context import Done, Guard, NotYet, Pause, Resources, StepContext
 from worker.engine.plan import End, Finished, Step, Wait, next_branch_step, plan
 from worker.engine.request import RunRequest
@@ -121,6 +122,7 @@ def drive(
     except (LeaseLost, HistoryConflict) as error:
         # Another process has gone on with the run: leave it alone, without a word in the record.
         log.warning("run_left_to_another", problem=str(error))
+        _sweep(resources, run_id)
         return Later(datetime.now(UTC) + timedelta(seconds=OTHERS_TURN_S))
     finally:
         structlog.contextvars.unbind_contextvars("run", "task")
@@ -160,6 +162,20 @@ def _look(resources: Resources, run_id: UUID, lane: str | None, not_yet: dict[st
         case Step(kind=kind) if lane is not None and lane_of(kind) != lane:
             return Later(lane=lane_of(kind), user=run.user)
     return None
+
+
+def _sweep(resources: Resources, run_id: UUID) -> None:
+    """Remove what this process has left of a run that another one has ended and tidied away in the meantime."""
+    try:
+        run = resources.tracker.run(run_id)
+        view = view_of(run)
+        removed = any(view.step(name).progress is Progress.DONE for name in ("tidy", "cancel"))
+        if not (run.ended and view.cleanup and removed):
+            return
+        staging.remove(resources.state_dir / "runs" / str(run_id))
+        slurm.remove_run(resources.transport, RunLayout(resources.settings.slurm.slurm_data_path, run_id))
+    except WorkerError as error:
+        log.warning("not_swept", run=str(run_id), problem=str(error))
 
 
 def _parent_of(run: WorkflowRun) -> UUID | None:

@@ -57,16 +57,17 @@ def stage(context: StepContext) -> tuple[streams.RemoteFile, ...]:
     """
     branch, transport, layout = context.own_branch, context.resources.transport, context.layout
     job = context.view.step(branch.step("watch")).data
+    context.guard()
     staging.remove(context.staging)
     with staging.local_disk(context.staging):
         (context.staging / "out").mkdir(parents=True, mode=0o700)
-    context.guard()
     listed: tuple[streams.RemoteFile, ...] = ()
     if job["ok"]:
         root = output_of(context)
         listed = streams.list_tree(transport, root)
         size_mib = sum(file.size_bytes for file in listed) / 2**20
         context.report(f"Fetching {len(listed)} result files ({size_mib:.1f} MiB).")
+        context.guard()
         streams.download_tree(transport, root, listed, context.staging / "out")
     try:
         log = slurm.read_log(transport, layout, job["job_id"])
