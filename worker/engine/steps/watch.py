@@ -146,4 +146,7 @@ def _why(context: StepContext, workflow: str, report: JobReport, *, tried: str) 
     except CommandFailed:
         return " ".join([*said, "It wrote no log."])
     tail = log.decode("utf-8", "replace").strip()
-    return " ".join(said) + (f"\nIts log ends with:\n{tail}" if tail else " Its log is empty.")
+    if tail:
+        return " ".join(said) + f"\nIts log ends with:\n{tail}"
+    # By now there may be room again, so that the disk does not tell.
+    return " ".join([*said, "Its log is empty, as happens when the cluster's disk is full while the job runs."])
