@@ -134,25 +134,53 @@ class TarUpload:
         TransportError
             If the transfer has failed meanwhile.
         """
+        content = data if isinstance(data, bytes) else bytes(data)
+        self.add_stream(path, (content,), len(content))
+
+    def add_stream(self, path: str, pieces: Iterable[bytes], size_bytes: int) -> None:
+        """Send a file that is not in memory as a whole.
+
+        Parameters
+        ----------
+        path : str
+            Where to, as for `add`.
+        pieces : Iterable[bytes]
+            Its content.
+        size_bytes : int
+            Its size, which stands in the stream before its content.
+
+        Raises
+        ------
+        ValueError
+            If the path leaves the folder, or was sent before.
+        TransferDamaged
+            If the content has another size; the upload can only be broken off then.
+        TransportError
+            If the transfer has failed meanwhile.
+        """
         name = confined(path)
         if name in self._checksums:
             raise ValueError(f"{name!r} has been sent already.")
         if self._report is not None:
             raise ValueError("The upload has been closed.")
         self._start()
-        content = data if isinstance(data, bytes) else bytes(data)
         header = tarfile.TarInfo(name)
-        header.size, header.mode, header.mtime = len(content), 0o640, int(time.time())
-        self._checksums[name] = hashlib.sha256(content).hexdigest()
-        self._size_bytes += len(content)
-        self._largest_bytes = max(self._largest_bytes, len(content))
-        for piece in (
-            header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"),
-            content,
-            b"\0" * (-len(content) % tarfile.BLOCKSIZE),
-        ):
+        header.size, header.mode, header.mtime = size_bytes, 0o640, int(time.time())
+        self._pipe.put(header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+        digest, sent_bytes = hashlib.sha256(), 0
+        for piece in pieces:
+            digest.update(piece)
+            sent_bytes += len(piece)
             if piece:
                 self._pipe.put(piece)
+            self._raise_failure()
+        if sent_bytes != size_bytes:
+            raise TransferDamaged(f"{name!r} has {sent_bytes} bytes instead of {size_bytes}.")
+        if padding := -size_bytes % tarfile.BLOCKSIZE:
+            self._pipe.put(b"\0" * padding)
+        self._checksums[name] = digest.hexdigest()
+        self._size_bytes += size_bytes
+        self._largest_bytes = max(self._largest_bytes, size_bytes)
         self._raise_failure()
 
     def close(self) -> UploadReport:

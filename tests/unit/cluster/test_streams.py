@@ -109,6 +109,22 @@ class TestUpload:
             stream.add("b", memoryview(buffer))
         assert tree(far) == {"a": b"first", "b": b"other"}
 
+    def test_a_file_may_come_in_pieces(self, transport: Transport, far: PurePosixPath) -> None:
+        pieces = [b"a" * 700, b"", b"b" * 300]
+        with TarUpload(transport, far) as stream:
+            stream.add_stream("a", iter(pieces), 1000)
+            stream.add_stream("empty", (), 0)
+            stream.add("c", b"last")
+        assert tree(far) == {"a": b"".join(pieces), "empty": b"", "c": b"last"}
+
+    @pytest.mark.parametrize("size_bytes", [999, 1001])
+    def test_pieces_of_another_size_put_nothing_in_place(
+        self, here: LocalTransport, far: PurePosixPath, size_bytes: int
+    ) -> None:
+        with pytest.raises(TransferDamaged, match="1000 bytes instead of"), TarUpload(here, far) as stream:
+            stream.add_stream("a", [b"a" * 1000], size_bytes)
+        assert not Path(far).exists()
+
     def test_the_folder_is_replaced_as_a_whole(self, here: LocalTransport, far: PurePosixPath) -> None:
         upload(here, far, ["old", "both"])
         upload(here, far, ["new", "both"])
