@@ -10,22 +10,28 @@ import structlog
 import typer
 from rich.console import Console
 
-from worker.cli import check, history, runs, serve, usage
+from worker.cli.lazy import Command, LazyGroup, register
 from worker.errors import WorkerError
+
+COMMANDS = (
+    Command("runs", "worker.cli.runs", "app", "Look at runs, and cancel, resume or retry them."),
+    Command("history", "worker.cli.history", "app", "Check the views of the history, or compute them anew."),
+    Command("usage", "worker.cli.usage", "usage", "Sum up what jobs have used."),
+    Command("serve", "worker.cli.serve", "serve", "Drive all runs to their end, until told to stop."),
+    Command("refresh", "worker.cli.serve", "refresh", "Look at all workflows now, for the dialogs."),
+    Command("check", "worker.cli.check", "check", "Check settings, database, cluster and OMERO."),
+)
+"""Every command; a new one needs a line here, and is imported only when it is called."""
 
 app = typer.Typer(
     name="omero-worker",
+    cls=LazyGroup,
     help="Runs image analyses of OMERO users on a Slurm cluster, and knows what became of each.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(runs.app, name="runs", help="Look at runs, and cancel, resume or retry them.")
-app.add_typer(history.app, name="history", help="Check the views of the history, or compute them anew.")
-app.command("usage")(usage.usage)
-app.command("serve")(serve.serve)
-app.command("refresh")(serve.refresh)
-app.command("check")(check.check)
+register(app, COMMANDS)
 
 
 @app.callback()
