@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 RUN_FOLDER = re.compile(r"biomero_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """What the folder of a run is called."""
 
+_FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
 
 @dataclass(frozen=True, slots=True)
 class RunLayout:
@@ -35,12 +37,20 @@ class RunLayout:
         ``slurm_data_path`` of the settings; a relative one starts at the login's home.
     run_id : UUID
         The run.
+    folder : str, optional
+        Another folder than ``biomero_<uuid>``: that of an earlier run, or one that a person has named.
+
+    Raises
+    ------
+    SettingsError
+        If the path or the folder could be somebody else's.
     """
 
     data_path: PurePosixPath
     run_id: UUID
+    folder: str
 
-    def __init__(self, data_path: PurePosixPath | str, run_id: UUID | str) -> None:
+    def __init__(self, data_path: PurePosixPath | str, run_id: UUID | str, folder: str | None = None) -> None:
         text = str(data_path)
         path = PurePosixPath(text.removeprefix("~/"))
         nothing = str(path) in (".", "/", "~")
@@ -49,13 +59,19 @@ class RunLayout:
                 f"slurm_data_path {text!r} is not a folder for data.",
                 remedy="Name one below a home or scratch directory, without '..'.",
             )
+        if folder is not None and not _FOLDER.fullmatch(folder):
+            raise SettingsError(
+                f"{folder!r} cannot be the name of a folder.",
+                remedy="Use up to 128 letters, digits, '.', '-' and '_', and begin with a letter or digit.",
+            )
         object.__setattr__(self, "data_path", path)
         object.__setattr__(self, "run_id", UUID(str(run_id)))
+        object.__setattr__(self, "folder", folder or f"biomero_{self.run_id}")
 
     @property
     def root(self) -> PurePosixPath:
         """Everything of this run, and nothing else."""
-        return self.data_path / f"biomero_{self.run_id}"
+        return self.data_path / self.folder
 
     @property
     def input(self) -> PurePosixPath:
@@ -80,7 +96,8 @@ class RunLayout:
     @property
     def fence(self) -> PurePosixPath:
         """Number of the latest who has driven the run; see ``scripts/fence.sh``."""
-        return self.status / "fence"
+        # The numbers of another run whose folder this is say nothing about ours.
+        return self.status / ("fence" if self.folder == f"biomero_{self.run_id}" else f"fence_{self.run_id}")
 
     @property
     def folders(self) -> tuple[PurePosixPath, ...]:

@@ -7,13 +7,56 @@ the run without asking the person, the dialog or the script again. It holds no s
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from worker.errors import RequestError
+from worker.cluster.layout import RUN_FOLDER, RunLayout
+from worker.errors import RequestError, SettingsError
 
 ParameterValue = bool | int | float | str
+
+RunKind = Literal["analysis", "transfer", "file-transfer", "conversion"]
+
+_FOLDERS = UUID("6f0b5f2c-4f0e-5d57-9f55-4a6f6c2f7b0e")
+"""Namespace of the runs that are known by the folder that they have made."""
+
+
+class JobLimits(BaseModel):
+    """What a person wants a job to be given, in the place of what is configured; None: as configured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    time_s: Annotated[int, Field(gt=0)] | None = None
+    """Time, in seconds."""
+    memory_mib: Annotated[int, Field(gt=0)] | None = None
+    """Memory of the job on a node, in MiB."""
+    partition: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")] | None = None
+    """Partition of the cluster."""
+
+
+class FileChoice(BaseModel):
+    """A file that is attached to something in OMERO and is to be on the cluster."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    annotation_id: Annotated[int, Field(gt=0)]
+    """Its file annotation."""
+    slot: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+    """Folder below ``data/in`` that it is put into."""
+    formats: tuple[str, ...] = ()
+    """Extensions that are allowed, without dot; none: any."""
+
+
+class ConversionChoice(BaseModel):
+    """What is converted into what, on the cluster."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
+    """Format that is there, such as ``zarr``."""
+    target: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
+    """Format that is wanted, such as ``tiff``."""
 
 
 class WorkflowChoice(BaseModel):
@@ -27,6 +70,12 @@ class WorkflowChoice(BaseModel):
     """Tag of its container image on the cluster."""
     parameters: dict[str, ParameterValue] = Field(default_factory=dict)
     """Values by parameter id, exactly as typed."""
+    files: dict[str, tuple[Annotated[int, Field(gt=0)], ...]] = Field(default_factory=dict)
+    """Ids of file annotations, by the id of the parameter that they are given to."""
+    limits: JobLimits = JobLimits()
+    """What the job is to be given."""
+    use_gpu: bool | None = None
+    """Whether it is to run on a GPU; None: as configured."""
 
     @field_validator("parameters", mode="before")
     @classmethod
@@ -80,12 +129,26 @@ class RunRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_type: Literal["Dataset", "Image", "Plate", "Screen"]
+    kind: RunKind = "analysis"
+    """Whether images are analysed, or only exported to the cluster, or files are, or images are converted there."""
+    data_type: Literal["Dataset", "Image", "Plate", "Screen"] = "Image"
     """Kind of the OMERO objects that were selected."""
-    ids: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)]
-    """Their ids."""
-    workflows: Annotated[tuple[WorkflowChoice, ...], Field(min_length=1)]
+    ids: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    """Their ids; none where the request is about a folder on the cluster."""
+    workflows: tuple[WorkflowChoice, ...] = ()
     """The analyses to run on them, each as a job of its own."""
+    cluster: str = "default"
+    """The cluster, by its name in slurm-config.ini; `worker.engine.accept` sets it."""
+    data_path: str | None = None
+    """Folder of the runs' data on that cluster when the run was accepted; None: as configured now."""
+    folder: str | None = None
+    """Folder of the run below `data_path`, if it is not named after the run."""
+    pixels: dict[str, object] | None = None
+    """What of the images is exported: the fields of `worker.pixels.choice.PixelChoice`; None: all."""
+    files: tuple[FileChoice, ...] = ()
+    """Files to put beside the images."""
+    conversion: ConversionChoice | None = None
+    """What to convert, for a request of that kind."""
     use_zarr: bool = False
     """Whether the analyses read OME-Zarr (otherwise they are given OME-TIFF)."""
     ome_zarr_version: Literal["0.4", "0.5"] = "0.4"
@@ -113,6 +176,29 @@ class RunRequest(BaseModel):
             raise ValueError(f"a workflow is chosen more than once: {', '.join(names)}")
         return value
 
+    @field_validator("folder")
+    @classmethod
+    def _is_a_folder(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                RunLayout("data", UUID(int=0), value)
+            except SettingsError as error:
+                raise ValueError(str(error)) from error
+        return value
+
+    @model_validator(mode="after")
+    def _says_what_its_kind_needs(self) -> Self:
+        needed = {
+            "analysis": ("ids", "workflows"),
+            "transfer": ("ids", "folder"),
+            "file-transfer": ("files", "folder"),
+            "conversion": ("conversion", "folder"),
+        }[self.kind]
+        for name in needed:
+            if not getattr(self, name):
+                raise ValueError(f"{name} is missing, for a request of kind {self.kind!r}")
+        return self
+
     @model_validator(mode="after")
     def _no_batches_of_batches(self) -> Self:
         if self.batch is not None and self.parent is not None:
@@ -125,6 +211,26 @@ class RunRequest(BaseModel):
         if not self.use_zarr:
             return "tiff"
         return "zarr-0.5" if self.ome_zarr_version == "0.5" else "zarr-0.4"
+
+
+def folder_run(cluster: str, folder: str) -> UUID:
+    """Name the run that has made, or would make, a folder on a cluster, so that no two runs do.
+
+    Parameters
+    ----------
+    cluster : str
+        The cluster.
+    folder : str
+        The folder below ``slurm_data_path``.
+
+    Returns
+    -------
+    UUID
+        The run.
+    """
+    if RUN_FOLDER.fullmatch(folder):
+        return UUID(folder.removeprefix("biomero_"))
+    return uuid5(_FOLDERS, f"{cluster}/{folder}")
 
 
 def parse_request(data: dict[str, object]) -> RunRequest:
