@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.analyses.model import Analysis, read_list, read_record, read_text, read_texts
+from worker.analyses.model import Analysis
+from worker.analyses.record import read_count, read_list, read_record, read_text, read_texts
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FORMAT = 1
+FORMAT = 2
 """Raised when older programs could no longer read the file."""
 
 
@@ -109,7 +110,13 @@ def load(path: Path) -> Catalogue:
         The catalogue; without entries, and with a note that says why, if the file is missing or damaged.
     """
     try:
-        return _read_catalogue(json.loads(path.read_bytes()))
+        record = read_record(json.loads(path.read_bytes()))
+        written = read_count(record, "format")
+        if written is not None and 0 < written < FORMAT:
+            return Catalogue(
+                note=f"The list of workflows has not been made yet: {path} is of an earlier version of this program."
+            )
+        return _read_catalogue(record)
     except FileNotFoundError:
         return Catalogue(note=f"The list of workflows has not been made yet: there is no file {path}.")
     except (OSError, ValueError, RecursionError) as error:
@@ -194,8 +201,7 @@ def _beside(path: Path) -> Iterator[tuple[int, Path]]:
         Path(name).unlink(missing_ok=True)
 
 
-def _read_catalogue(data: object) -> Catalogue:
-    record = read_record(data)
+def _read_catalogue(record: dict[str, object]) -> Catalogue:
     if record.get("format") != FORMAT:
         raise ValueError(f"its format is {record.get('format')!r}, and this program reads {FORMAT}")
     return Catalogue(

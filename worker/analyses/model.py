@@ -9,13 +9,33 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
+from worker.analyses.record import (
+    fields_of,
+    read_count,
+    read_list,
+    read_number,
+    read_record,
+    read_switch,
+    read_text,
+    read_texts,
+    read_word,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ParameterType = Literal["integer", "float", "boolean", "string"]
+FileCount = Literal["single", "multiple"]
+Folder = Literal["", "input", "output"]
+Mode = Literal["beginner", "advanced"]
+Style = Literal["biaflows", "bilayers", "biomero"]
 Value = int | float | bool | str
 
 PARAMETER_TYPES: tuple[ParameterType, ...] = get_args(ParameterType)
+FILE_COUNTS: tuple[FileCount, ...] = get_args(FileCount)
+FOLDERS: tuple[Folder, ...] = get_args(Folder)
+MODES: tuple[Mode, ...] = get_args(Mode)
+STYLES: tuple[Style, ...] = get_args(Style)
 _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
     "integer": (int,),
     "float": (float, int),
@@ -41,7 +61,7 @@ class Parameter:
     optional : bool
         Whether it may be left out of the command line.
     flag : str
-        Its option on the command line, such as ``--diameter``.
+        Its option on the command line, such as ``--diameter``; empty if its value stands alone.
     value_key : str
         Where its value stands in the descriptor's own command line; kept for the record.
     description : str
@@ -49,11 +69,30 @@ class Parameter:
     choices : tuple[str, ...]
         The only values allowed, as text; empty if any value is.
     set_by_server : bool
-        Whether it is hidden from persons.
+        Whether it is ours to set, and nobody may give it: a folder, or something that only another server knows.
     minimum : float | None
         The smallest number allowed, inclusive; None if there is no limit.
     maximum : float | None
         The largest number allowed, inclusive; None if there is no limit.
+    choice_labels : tuple[str, ...]
+        What persons call the choices, in the same order; empty if they are shown as they are.
+    file_attachment : bool
+        Whether its value is a file of OMERO, which is brought to the cluster and takes the place of the value.
+    formats : tuple[str, ...]
+        The extensions that files may have, in lower case and without dot; empty if any.
+    file_count : {"single", "multiple"}
+        Whether one file may be given or several.
+    folder : {"", "input", "output"}
+        The folder of the run whose path is its value; empty if it is something else.
+    append_value : bool
+        Whether the value follows the option. Without, the option stands alone if the value is true, and is left out
+        if it is false.
+    cli_order : int | None
+        Its place on the command line among those that have one; they come before those without.
+    mode : {"beginner", "advanced"}
+        For whom it is.
+    hidden : bool
+        Whether persons are not asked for it; it takes its default.
     """
 
     id: str
@@ -68,6 +107,20 @@ class Parameter:
     set_by_server: bool = False
     minimum: float | None = None
     maximum: float | None = None
+    choice_labels: tuple[str, ...] = ()
+    file_attachment: bool = False
+    formats: tuple[str, ...] = ()
+    file_count: FileCount = "single"
+    folder: Folder = ""
+    append_value: bool = True
+    cli_order: int | None = None
+    mode: Mode = "beginner"
+    hidden: bool = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether a person may give a value for it; a file is given in another way than a value."""
+        return not (self.set_by_server or self.hidden or self.file_attachment)
 
     def to_json(self) -> dict[str, object]:
         """Express it in JSON types.
@@ -77,20 +130,7 @@ class Parameter:
         dict[str, object]
             One item per field.
         """
-        return {
-            "id": self.id,
-            "name": self.name,
-            "type": self.type,
-            "default": self.default,
-            "optional": self.optional,
-            "flag": self.flag,
-            "value_key": self.value_key,
-            "description": self.description,
-            "choices": list(self.choices),
-            "set_by_server": self.set_by_server,
-            "minimum": self.minimum,
-            "maximum": self.maximum,
-        }
+        return fields_of(self)
 
     @classmethod
     def from_json(cls, data: object) -> Parameter:
@@ -112,9 +152,7 @@ class Parameter:
             It is not what `to_json` gives.
         """
         record = read_record(data)
-        kind = read_text(record, "type")
-        if kind not in PARAMETER_TYPES:
-            raise ValueError(f"type is {kind!r}")
+        kind = read_word(record, "type", PARAMETER_TYPES)
         default = record.get("default")
         if default is not None and not is_value(default, kind):
             raise ValueError(f"default is {default!r}, and the type is {kind}")
@@ -123,15 +161,114 @@ class Parameter:
             name=read_text(record, "name"),
             type=kind,
             default=cast("Value | None", default),
-            optional=_read_switch(record, "optional"),
+            optional=read_switch(record, "optional"),
             flag=read_text(record, "flag"),
             value_key=read_text(record, "value_key"),
             description=read_text(record, "description"),
             choices=read_texts(record, "choices"),
-            set_by_server=_read_switch(record, "set_by_server"),
-            minimum=_read_limit(record, "minimum"),
-            maximum=_read_limit(record, "maximum"),
+            set_by_server=read_switch(record, "set_by_server"),
+            minimum=read_number(record, "minimum"),
+            maximum=read_number(record, "maximum"),
+            choice_labels=read_texts(record, "choice_labels"),
+            file_attachment=read_switch(record, "file_attachment"),
+            formats=read_texts(record, "formats"),
+            file_count=read_word(record, "file_count", FILE_COUNTS),
+            folder=read_word(record, "folder", FOLDERS),
+            append_value=read_switch(record, "append_value"),
+            cli_order=read_count(record, "cli_order"),
+            mode=read_word(record, "mode", MODES),
+            hidden=read_switch(record, "hidden"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenArgument:
+    """An argument that the container always gets, and that persons neither see nor change.
+
+    Parameters
+    ----------
+    flag : str
+        Its option; empty if its value stands alone.
+    value : str
+        Its value.
+    append_value : bool
+        Whether the value follows the option; without, the option stands alone, unless the value says false.
+    cli_order : int | None
+        Its place on the command line among those that have one; they come before those without.
+    """
+
+    flag: str
+    value: str
+    append_value: bool = True
+    cli_order: int | None = None
+
+    @classmethod
+    def from_json(cls, data: object) -> HiddenArgument:
+        """Read it from JSON types; what does not fit is a `ValueError`."""
+        record = read_record(data)
+        return cls(
+            flag=read_text(record, "flag"),
+            value=read_text(record, "value"),
+            append_value=read_switch(record, "append_value"),
+            cli_order=read_count(record, "cli_order"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What an analysis says that it needs at least.
+
+    Parameters
+    ----------
+    gpu : bool
+        Whether it needs a GPU.
+    cores : int | None
+        How many cores of a CPU; None if it does not say.
+    memory_mib : int | None
+        How much memory; None if it does not say.
+    """
+
+    gpu: bool = False
+    cores: int | None = None
+    memory_mib: int | None = None
+
+    @classmethod
+    def from_json(cls, data: object) -> Resources:
+        """Read it from JSON types; what does not fit is a `ValueError`."""
+        record = read_record(data)
+        return cls(
+            gpu=read_switch(record, "gpu"),
+            cores=read_count(record, "cores"),
+            memory_mib=read_count(record, "memory_mib"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """What to cite when results of the analysis are published.
+
+    Parameters
+    ----------
+    name : str
+        What is cited.
+    doi : str
+        Its DOI, without resolver; empty if it has none.
+    license : str
+        Its licence.
+    description : str
+        What it is, for persons.
+    """
+
+    name: str
+    doi: str = ""
+    license: str = ""
+    description: str = ""
+
+    @classmethod
+    def from_json(cls, data: object) -> Citation:
+        """Read it from JSON types; what does not fit is a `ValueError`."""
+        record = read_record(data)
+        return cls(*(read_text(record, key) for key in ("name", "doi", "license", "description")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +287,25 @@ class Analysis:
         The schema of the descriptor, such as ``cytomine-0.1``.
     parameters : tuple[Parameter, ...]
         Its parameters, in the order of the descriptor.
+    style : {"biaflows", "bilayers", "biomero"}
+        By which rules its command line is written (`worker.analyses.parameters`).
+    command : str
+        The command line that its descriptor gives: for ``biomero`` the template of the arguments, for the others kept
+        for the record, as the container runs its own command.
+    hidden_arguments : tuple[HiddenArgument, ...]
+        What the container always gets.
+    input_folder : str
+        Where the container wants to see its input; empty if it is told on the command line.
+    output_folder : str
+        Where the container writes its results; empty if it is told on the command line.
+    resources : Resources
+        What it needs.
+    citations : tuple[Citation, ...]
+        What to cite.
+    requires_zarr : bool
+        Whether it reads OME-Zarr and nothing else.
+    requires_plate : bool
+        Whether it reads whole plates and nothing else.
     """
 
     name: str
@@ -157,6 +313,20 @@ class Analysis:
     image: str
     schema_version: str
     parameters: tuple[Parameter, ...]
+    style: Style = "biaflows"
+    command: str = ""
+    hidden_arguments: tuple[HiddenArgument, ...] = ()
+    input_folder: str = ""
+    output_folder: str = ""
+    resources: Resources = Resources()
+    citations: tuple[Citation, ...] = ()
+    requires_zarr: bool = False
+    requires_plate: bool = False
+
+    @property
+    def files(self) -> tuple[Parameter, ...]:
+        """The parameters whose values are files of OMERO."""
+        return tuple(parameter for parameter in self.parameters if parameter.file_attachment)
 
     def to_json(self) -> dict[str, object]:
         """Express it in JSON types.
@@ -166,13 +336,7 @@ class Analysis:
         dict[str, object]
             One item per field.
         """
-        return {
-            "name": self.name,
-            "description": self.description,
-            "image": self.image,
-            "schema_version": self.schema_version,
-            "parameters": [parameter.to_json() for parameter in self.parameters],
-        }
+        return fields_of(self)
 
     @classmethod
     def from_json(cls, data: object) -> Analysis:
@@ -200,6 +364,15 @@ class Analysis:
             image=read_text(record, "image"),
             schema_version=read_text(record, "schema_version"),
             parameters=tuple(Parameter.from_json(item) for item in read_list(record, "parameters")),
+            style=read_word(record, "style", STYLES),
+            command=read_text(record, "command"),
+            hidden_arguments=tuple(HiddenArgument.from_json(item) for item in read_list(record, "hidden_arguments")),
+            input_folder=read_text(record, "input_folder"),
+            output_folder=read_text(record, "output_folder"),
+            resources=Resources.from_json(record.get("resources")),
+            citations=tuple(Citation.from_json(item) for item in read_list(record, "citations")),
+            requires_zarr=read_switch(record, "requires_zarr"),
+            requires_plate=read_switch(record, "requires_plate"),
         )
 
 
@@ -221,121 +394,3 @@ def is_value(value: object, kind: ParameterType) -> bool:
     if isinstance(value, bool) != (kind == "boolean") or not isinstance(value, _PYTHON_TYPES[kind]):
         return False
     return not isinstance(value, float) or math.isfinite(value)
-
-
-def read_record(data: object) -> dict[str, object]:
-    """Read a JSON object.
-
-    Parameters
-    ----------
-    data : object
-        The JSON value.
-
-    Returns
-    -------
-    dict[str, object]
-        The same.
-
-    Raises
-    ------
-    ValueError
-        It is something else.
-    """
-    if not isinstance(data, dict):
-        raise ValueError(f"{type(data).__name__} instead of an object")  # noqa: TRY004 - wrong data, not a wrong call
-    return data
-
-
-def read_list(record: Mapping[str, object], key: str) -> list[object]:
-    """Read a list from a JSON object.
-
-    Parameters
-    ----------
-    record : Mapping[str, object]
-        The object.
-    key : str
-        The key of the list.
-
-    Returns
-    -------
-    list[object]
-        The list.
-
-    Raises
-    ------
-    ValueError
-        It is not there, or something else.
-    """
-    value = record.get(key)
-    if not isinstance(value, list):
-        raise ValueError(f"{key} is not a list")  # noqa: TRY004 - wrong data, not a wrong call
-    return value
-
-
-def read_text(record: Mapping[str, object], key: str) -> str:
-    """Read a text from a JSON object.
-
-    Parameters
-    ----------
-    record : Mapping[str, object]
-        The object.
-    key : str
-        The key of the text.
-
-    Returns
-    -------
-    str
-        The text.
-
-    Raises
-    ------
-    ValueError
-        It is not there, or something else.
-    """
-    value = record.get(key)
-    if not isinstance(value, str):
-        raise ValueError(f"{key} is not a text")  # noqa: TRY004 - wrong data, not a wrong call
-    return value
-
-
-def read_texts(record: Mapping[str, object], key: str) -> tuple[str, ...]:
-    """Read a list of texts from a JSON object.
-
-    Parameters
-    ----------
-    record : Mapping[str, object]
-        The object.
-    key : str
-        The key of the list.
-
-    Returns
-    -------
-    tuple[str, ...]
-        The texts.
-
-    Raises
-    ------
-    ValueError
-        It is not there, or something else.
-    """
-    values = read_list(record, key)
-    texts = tuple(value for value in values if isinstance(value, str))
-    if len(texts) != len(values):
-        raise ValueError(f"{key} holds something other than texts")
-    return texts
-
-
-def _read_switch(record: Mapping[str, object], key: str) -> bool:
-    value = record.get(key)
-    if not isinstance(value, bool):
-        raise ValueError(f"{key} is neither true nor false")  # noqa: TRY004 - wrong data, not a wrong call
-    return value
-
-
-def _read_limit(record: Mapping[str, object], key: str) -> float | None:
-    value = record.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{key} is not a number")
-    return value

@@ -21,7 +21,7 @@ from worker.analyses.address import Address, check_path, parse_address
 from worker.analyses.catalogue import replace_file
 from worker.analyses.descriptor import parse_descriptor
 from worker.analyses.git import Deadline, run_git
-from worker.analyses.model import read_record, read_text
+from worker.analyses.record import read_record, read_text
 from worker.errors import DescriptorError, RepositoryUnreachable, SettingsError
 
 if TYPE_CHECKING:

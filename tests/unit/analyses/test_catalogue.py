@@ -12,7 +12,7 @@ import pytest
 
 from worker.analyses import catalogue
 from worker.analyses.catalogue import Catalogue, CatalogueEntry
-from worker.analyses.model import Analysis, Parameter
+from worker.analyses.model import Analysis, Citation, HiddenArgument, Parameter, Resources
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -34,8 +34,42 @@ FULL = Catalogue(
                     ),
                     Parameter("n", "Number", "integer", 3, True, "--n"),
                     Parameter("g", "GPU", "boolean", False, False, "--g", set_by_server=True),
-                    Parameter("m", "Model", "string", None, True, "--m"),
+                    Parameter(
+                        "m",
+                        "Model",
+                        "string",
+                        None,
+                        True,
+                        "--m",
+                        choices=("a", "b"),
+                        choice_labels=("A", "B"),
+                        mode="advanced",
+                        cli_order=-1,
+                        append_value=False,
+                        hidden=True,
+                    ),
+                    Parameter("i", "Images", "string", None, False, "", set_by_server=True, folder="input"),
+                    Parameter(
+                        "f",
+                        "File",
+                        "string",
+                        None,
+                        True,
+                        "--f",
+                        file_attachment=True,
+                        formats=("csv", "ome.tif"),
+                        file_count="multiple",
+                    ),
                 ),
+                style="bilayers",
+                command="python -m nuclei",
+                hidden_arguments=(HiddenArgument("--png", "True", append_value=False, cli_order=3),),
+                input_folder="/in",
+                output_folder="/out",
+                resources=Resources(gpu=True, cores=2, memory_mib=4096),
+                citations=(Citation("Nuclei", "10.1000/1", "MIT", "finds nuclei"), Citation("Other")),
+                requires_zarr=True,
+                requires_plate=True,
             ),
         ),
         CatalogueEntry(name="broken", versions=(), analysis=None, problem="has no descriptor.json"),
@@ -53,7 +87,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     defaults = [
         parameter.default for entry in loaded.entries if entry.analysis for parameter in entry.analysis.parameters
     ]
-    assert [type(default) for default in defaults] == [float, int, bool, type(None)]
+    assert [type(default) for default in defaults] == [float, int, bool, *[type(None)] * 3]
     assert [file.name for file in path.parent.iterdir()] == ["catalogue.json"]
 
 
@@ -72,11 +106,20 @@ def test_a_folder_in_its_place_is_an_empty_catalogue_with_a_note(tmp_path: Path)
     assert "cannot be read" in catalogue.load(tmp_path).note
 
 
+def test_the_catalogue_of_an_earlier_version_counts_as_not_made_yet(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.json"
+    path.write_text('{"format": 1, "entries": [{"name": "nuclei"}]}')
+    loaded = catalogue.load(path)
+    assert loaded.entries == ()
+    assert "has not been made yet" in loaded.note
+
+
 def damaged() -> list[bytes]:
-    good = {"format": 1, "refreshed_at": "", "note": "", "entries": []}
+    good = {"format": catalogue.FORMAT, "refreshed_at": "", "note": "", "entries": []}
     entry: dict[str, object] = {"name": "a", "versions": [], "analysis": None, "problem": ""}
     documents: list[object] = [
-        {}, [], 1, None, good | {"format": 2}, good | {"note": None}, good | {"entries": {}}, good | {"entries": [1]},
+        {}, [], 1, None, good | {"format": 99}, good | {"format": True},
+        good | {"note": None}, good | {"entries": {}}, good | {"entries": [1]},
         good | {"entries": [entry | {"versions": [1]}]}, good | {"entries": [entry | {"analysis": {"name": "x"}}]},
     ]  # fmt: skip
     return [b"", b"{", b"\xff", b"[" * 100_000, *(json.dumps(document).encode() for document in documents)]

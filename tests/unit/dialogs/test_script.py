@@ -63,6 +63,7 @@ def test_opening_a_dialog_enters_no_room_but_those_of_dialogs_and_catalogue(open
         "worker.analyses",
         "worker.analyses.catalogue",
         "worker.analyses.model",
+        "worker.analyses.record",
         "worker.dialogs",
         "worker.dialogs.fields",
         "worker.dialogs.parameters",
