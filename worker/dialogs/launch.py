@@ -152,7 +152,7 @@ def launch(client: Any, catalogue: Catalogue, dialog: Dialog = fields.RUN) -> in
         Exit status of the script: 0 only if the run is done and its results are in OMERO. Never negative, as OMERO.web
         takes that for success.
     """
-    _quieten()
+    quieten()
     teller = Teller(client)
     run_id: UUID | None = None
     try:
@@ -280,7 +280,7 @@ def _first_of_each_kind(objects: Iterable[Created]) -> dict[str, int]:
     return first
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Keep logs out of standard error: OMERO.web shows a button "Error" as soon as there is anything in it."""
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING)
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
