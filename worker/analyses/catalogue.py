@@ -18,10 +18,77 @@ from worker.analyses.record import read_count, read_list, read_record, read_text
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 FORMAT = 2
 """Raised when older programs could no longer read the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the admin lets a person choose for the jobs of a workflow, beyond its parameters.
+
+    Parameters
+    ----------
+    time_max_s : int | None
+        The longest time limit, in seconds; None if it cannot be chosen.
+    memory_max_mib : int | None
+        The most memory, in MiB; None if it cannot be chosen.
+    partitions : tuple[str, ...]
+        The partitions; empty if it cannot be chosen.
+    gpu : bool | None
+        Whether it runs on a GPU unless told otherwise; None if it cannot be chosen.
+    """
+
+    time_max_s: int | None = None
+    memory_max_mib: int | None = None
+    partitions: tuple[str, ...] = ()
+    gpu: bool | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Express it in JSON types.
+
+        Returns
+        -------
+        dict[str, object]
+            One item per field.
+        """
+        return {
+            "time_max_s": self.time_max_s,
+            "memory_max_mib": self.memory_max_mib,
+            "partitions": list(self.partitions),
+            "gpu": self.gpu,
+        }
+
+    @classmethod
+    def from_json(cls, data: object) -> Choices:
+        """Read what `to_json` gave.
+
+        Parameters
+        ----------
+        data : object
+            The JSON value.
+
+        Returns
+        -------
+        Choices
+            The choices.
+
+        Raises
+        ------
+        ValueError
+            It is not what `to_json` gives.
+        """
+        record = read_record(data)
+        gpu = record.get("gpu")
+        if gpu is not None and not isinstance(gpu, bool):
+            raise ValueError("gpu is neither true nor false")
+        return cls(
+            _read_most(record, "time_max_s"),
+            _read_most(record, "memory_max_mib"),
+            read_texts(record, "partitions"),
+            gpu,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +105,15 @@ class CatalogueEntry:
         What its descriptor says; None if that could not be read.
     problem : str
         Why it cannot be run, or runs from old data; empty if all is well.
+    choices : Choices
+        What a person may choose for its jobs.
     """
 
     name: str
     versions: tuple[str, ...]
     analysis: Analysis | None
     problem: str = ""
+    choices: Choices = Choices()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +218,7 @@ def save(path: Path, catalogue: Catalogue) -> None:
                 "versions": list(entry.versions),
                 "analysis": None if entry.analysis is None else entry.analysis.to_json(),
                 "problem": entry.problem,
+                "choices": entry.choices.to_json(),
             }
             for entry in catalogue.entries
         ],
@@ -219,4 +290,13 @@ def _read_entry(data: object) -> CatalogueEntry:
         versions=read_texts(record, "versions"),
         analysis=None if analysis is None else Analysis.from_json(analysis),
         problem=read_text(record, "problem"),
+        # Not in the files of releases that offered none.
+        choices=Choices.from_json(record["choices"]) if "choices" in record else Choices(),
     )
+
+
+def _read_most(record: Mapping[str, object], key: str) -> int | None:
+    value = record.get(key)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"{key} is not a number of at least 1")
+    return value

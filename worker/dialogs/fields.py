@@ -372,6 +372,24 @@ def parameter_name(workflow: str, parameter_id: str) -> str:
     return f"{workflow}_|_{parameter_id}"
 
 
+def file_name(workflow: str, parameter_id: str) -> str:
+    """Name of the field with the files of a parameter.
+
+    Parameters
+    ----------
+    workflow : str
+        Name of the workflow.
+    parameter_id : str
+        Id of the parameter in the workflow's descriptor.
+
+    Returns
+    -------
+    str
+        Key of the input.
+    """
+    return parameter_name(workflow, f"FILE_{parameter_id}")
+
+
 def workflow_grouping(index: int) -> str:
     """Say where the n-th workflow stands.
 

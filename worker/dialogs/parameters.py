@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from omero.rtypes import rlong
@@ -16,6 +18,7 @@ from omero.scripts import Bool, Float, Int, List, Long, String
 
 from worker.analyses import catalogue as catalogues
 from worker.dialogs import fields
+from worker.dialogs.limits import limit_fields
 from worker.settings import locations
 
 if TYPE_CHECKING:
@@ -95,7 +98,8 @@ def offered(catalogue: Catalogue, dialog: Dialog = fields.RUN) -> tuple[Catalogu
     entries: list[CatalogueEntry] = []
     for entry in catalogue.entries:
         own = {entry.name, fields.version_name(entry.name)}
-        own.update(fields.parameter_name(entry.name, parameter.id) for parameter in _asked(entry))
+        own.update(_name(entry, parameter) for parameter in _asked(entry))
+        own.update(field.name for field in limit_fields(entry))
         if own & taken:
             continue
         taken |= own
@@ -154,20 +158,41 @@ def _workflow(entry: CatalogueEntry, grouping: str, *, keeps_optional: bool) -> 
             values=list(entry.versions),
         ),
     ]
-    asked = _asked(entry)
+    asked, limits = _asked(entry), limit_fields(entry)
     # Padded, so that .10 does not stand before .2; .0 stands before them all.
-    width = max(2, len(str(len(asked))))
+    width = max(2, len(str(len(asked) + len(limits))))
     for number, parameter in enumerate(asked, start=1):
-        name = fields.parameter_name(entry.name, parameter.id)
-        parameters.append(_parameter(name, f"{grouping}.{number:0{width}d}", parameter, keeps_optional=keeps_optional))
+        build = _file if parameter.file_attachment else partial(_parameter, keeps_optional=keeps_optional)
+        parameters.append(build(_name(entry, parameter), f"{grouping}.{number:0{width}d}", parameter))
+    for number, limit in enumerate(limits, start=len(asked) + 1):
+        parameters.append(_fixed(replace(limit, grouping=f"{grouping}.{number:0{width}d}")))
     return parameters
 
 
 def _asked(entry: CatalogueEntry) -> list[Parameter]:
-    """The parameters that a person may set."""
+    """The parameters that a person may set, those for everybody before those for the experienced."""
     if entry.analysis is None:
         return []
-    return [parameter for parameter in entry.analysis.parameters if not parameter.set_by_server]
+    asked = [one for one in entry.analysis.parameters if one.asked or (one.file_attachment and not one.hidden)]
+    return sorted(asked, key=lambda parameter: parameter.mode == "advanced")
+
+
+def _name(entry: CatalogueEntry, parameter: Parameter) -> str:
+    """Name of the field of a parameter."""
+    name = fields.file_name if parameter.file_attachment else fields.parameter_name
+    return name(entry.name, parameter.id)
+
+
+def _file(name: str, grouping: str, parameter: Parameter) -> Any:
+    """Build the field of a parameter whose values are files of OMERO.
+
+    Without a default, OMERO would refuse to run the other workflows too; so it is never demanded here, but at the door.
+    """
+    kinds = f" ({', '.join(f'.{extension}' for extension in parameter.formats)})" if parameter.formats else ""
+    several = "Ids of the attachments" if parameter.file_count == "multiple" else "Id of the attachment"
+    need = "" if parameter.optional else " Needed."
+    hint = f"{_about(parameter)} {several} in OMERO{kinds}.{need}"
+    return List(name, optional=True, grouping=grouping, description=hint).ofType(rlong(0))
 
 
 def _parameter(name: str, grouping: str, parameter: Parameter, *, keeps_optional: bool) -> Any:
@@ -194,7 +219,14 @@ def _parameter(name: str, grouping: str, parameter: Parameter, *, keeps_optional
 def _hint(parameter: Parameter) -> str:
     """Write the hint of a parameter: what it means, and what is allowed."""
     low, high = parameter.minimum, parameter.maximum
-    parts = [parameter.description or parameter.name]
+    parts = [_about(parameter)]
+    labels = [
+        f"{choice} = {label}"
+        for choice, label in zip(parameter.choices, parameter.choice_labels, strict=False)
+        if label not in ("", choice)
+    ]
+    if labels:
+        parts.append(f"{'; '.join(labels)}.")
     if low is not None and high is not None:
         parts.append(f"From {low:g} to {high:g}.")
     elif low is not None or high is not None:
@@ -202,6 +234,12 @@ def _hint(parameter: Parameter) -> str:
     if parameter.default is not None and _TYPES[parameter.type][1](parameter.default) is None:
         parts.append(f"If left empty: {parameter.default}.")
     return " ".join(parts)
+
+
+def _about(parameter: Parameter) -> str:
+    """Say what a parameter means, and whether one had better leave it alone."""
+    about = parameter.description or parameter.name
+    return f"Advanced: {about}" if parameter.mode == "advanced" else about
 
 
 def _integer(value: object) -> int | None:

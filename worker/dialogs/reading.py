@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from worker.analyses.parameters import check_values
 from worker.dialogs import fields
 from worker.dialogs.fields import shown
+from worker.dialogs.limits import read_gpu, read_limits
 from worker.dialogs.parameters import offered
 from worker.errors import RequestError
 from worker.results.model import ImportOptions
@@ -172,10 +173,19 @@ def _read_workflows(inputs: Mapping[str, Any], catalogue: Catalogue, dialog: Dia
             "No workflow is chosen.",
             remedy=f"Tick at least one of {names}." if names else f"There is none at the moment. {catalogue.note}",
         )
-    return [
-        {"name": entry.name, "version": _read_version(inputs, entry), "parameters": _read_parameters(inputs, entry)}
-        for entry in ticked
-    ]
+    return [_read_workflow(inputs, entry) for entry in ticked]
+
+
+def _read_workflow(inputs: Mapping[str, Any], entry: CatalogueEntry) -> dict[str, Any]:
+    """Read a ticked workflow; what a person need not choose, and has not chosen, is left out."""
+    version, parameters = _read_version(inputs, entry), _read_parameters(inputs, entry)
+    optional = {
+        "files": _read_files(inputs, entry),
+        "limits": read_limits(inputs, entry),
+        "use_gpu": read_gpu(inputs, entry, parameters),
+    }
+    chosen = {name: value for name, value in optional.items() if value not in ({}, None)}
+    return {"name": entry.name, "version": version, "parameters": parameters, **chosen}
 
 
 def _read_version(inputs: Mapping[str, Any], entry: CatalogueEntry) -> str:
@@ -207,17 +217,43 @@ def _read_parameters(inputs: Mapping[str, Any], entry: CatalogueEntry) -> dict[s
         )
     prefix = fields.parameter_name(entry.name, "")
     known = {parameter.id: parameter for parameter in entry.analysis.parameters}
+    files = {fields.file_name(entry.name, parameter.id) for parameter in entry.analysis.files}
     for name in inputs:
-        if name.startswith(prefix) and name.removeprefix(prefix) not in known:
+        if name.startswith(prefix) and name.removeprefix(prefix) not in known and name not in files:
             raise RequestError(
                 f"'{shown(name)}' is not a parameter of '{shown(entry.name)}'.",
                 remedy=f"It has: {', '.join(known) or 'none'}.",
             )
     checked: dict[str, Value] = {}
     for parameter in entry.analysis.parameters:
-        if not parameter.set_by_server:
+        if parameter.asked:
             checked.update(_read_parameter(inputs, entry.name, entry.analysis, parameter))
     return checked
+
+
+def _read_files(inputs: Mapping[str, Any], entry: CatalogueEntry) -> dict[str, list[int]]:
+    """Read which files of OMERO were given to the parameters of a ticked workflow."""
+    chosen: dict[str, list[int]] = {}
+    for parameter in entry.analysis.files if entry.analysis is not None else ():
+        if parameter.hidden:
+            continue
+        name = fields.file_name(entry.name, parameter.id)
+        ids = list(dict.fromkeys(inputs.get(name) or ()))
+        for value in ids:
+            if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+                raise RequestError(
+                    f"'{shown(name)}' holds {value!r}.", remedy="Give ids of file attachments in OMERO, such as 51,52."
+                )
+        if not ids and not parameter.optional:
+            raise RequestError(
+                f"'{shown(name)}' is empty, and '{shown(entry.name)}' needs a file there.",
+                remedy="Attach the file to something in OMERO, and give the id of the attachment.",
+            )
+        if len(ids) > 1 and parameter.file_count == "single":
+            raise RequestError(f"'{shown(name)}' names {len(ids)} files.", remedy="It takes one; leave one id there.")
+        if ids:
+            chosen[parameter.id] = ids
+    return chosen
 
 
 def _read_parameter(

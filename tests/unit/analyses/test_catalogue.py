@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.analyses import catalogue
-from worker.analyses.catalogue import Catalogue, CatalogueEntry
+from worker.analyses.catalogue import Catalogue, CatalogueEntry, Choices
 from worker.analyses.model import Analysis, Citation, HiddenArgument, Parameter, Resources
 from worker.errors import SettingsError
 
@@ -72,7 +72,13 @@ FULL = Catalogue(
                 requires_plate=True,
             ),
         ),
-        CatalogueEntry(name="broken", versions=(), analysis=None, problem="has no descriptor.json"),
+        CatalogueEntry(
+            name="broken",
+            versions=(),
+            analysis=None,
+            problem="has no descriptor.json",
+            choices=Choices(28800, 65536, ("cpu", "gpu"), gpu=True),
+        ),
     ),
     refreshed_at="2025-01-01T00:00:00Z",
     note="The cluster does not answer.",

@@ -39,7 +39,7 @@ def inputs() -> dict[str, Any]:
 def test_what_was_filled_in_becomes_a_request(inputs: dict[str, Any], catalogue: Catalogue, alice: Any) -> None:
     request = parse_request(read_request({**inputs, "nuclei_|_diameter": 12}, catalogue, alice))
     assert (request.data_type, request.ids) == ("Image", (51, 52))
-    assert request.workflows[0].model_dump() == {
+    assert request.workflows[0].model_dump(exclude_defaults=True) == {
         "name": "nuclei",
         "version": "v2",
         "parameters": {"diameter": 12, "threshold": 0.1, "model": "fast"},

@@ -66,9 +66,11 @@ def test_opening_a_dialog_enters_no_room_but_those_of_dialogs_and_catalogue(open
         "worker.analyses.record",
         "worker.dialogs",
         "worker.dialogs.fields",
+        "worker.dialogs.limits",
         "worker.dialogs.parameters",
         "worker.errors",
         "worker.settings",
+        "worker.settings.amounts",
         "worker.settings.locations",
     ]
 
