@@ -190,7 +190,7 @@ def gpu_active(settings: SlurmSettings, workflow: WorkflowSettings, use_gpu: boo
     """
     if settings.inject_gpu_flag and use_gpu is not None:
         return use_gpu
-    return workflow.use_gpu
+    return bool(workflow.use_gpu)
 
 
 def gives_nv(settings: SlurmSettings, workflow: WorkflowSettings, use_gpu: bool | None = None) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from worker.errors import SettingsError
 from worker.settings import locations, models, reading
+from worker.settings.clusters import KINDS, cluster_names, is_of_a_cluster, meant, section_of
 from worker.settings.layers import WORKFLOWS
 from worker.settings.secret_files import read_secret
 from worker.settings.workflows import read_flags, read_workflows
@@ -15,13 +16,14 @@ from worker.settings.workflows import read_flags, read_workflows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pydantic import BaseModel
+    from pydantic import BaseModel, SecretStr
 
     from worker.settings.ini import Entry, IniFile
     from worker.settings.layers import Layers
 
 _SBATCH = "sbatch_"
 _CONVERTERS = "CONVERTERS"
+_SSH, _SLURM = KINDS
 _KNOWN_SECTIONS = (*models.SECTIONS, _CONVERTERS, "MODELS", WORKFLOWS, "changelog")
 _CONVERTER = re.compile(r".+_to_.+")
 _COMMENT_INSIDE = re.compile(r"\s#")
@@ -53,25 +55,24 @@ def build(layers: Layers, environ: Mapping[str, str]) -> models.Settings:
         entries = layers.sections.get(name, {})
         values = _read_section(name, model, entries, environ, warnings)
         if model is models.SlurmSettings:
-            flags = {key.removeprefix(_SBATCH): entry for key, entry in entries.items() if key.startswith(_SBATCH)}
-            values["sbatch_flags"] = read_flags(flags, warnings)
-        if model is models.AnalyticsSettings:
-            secret = read_secret("SQLALCHEMY_URL", environ, warnings)
-            values |= {} if secret is None else {"sqlalchemy_url": secret}
+            values["sbatch_flags"] = _read_sbatch(entries, warnings)
+        elif model is models.AnalyticsSettings:
+            values |= _read_secrets({"sqlalchemy_url": "SQLALCHEMY_URL"}, environ, warnings)
+        elif model is models.AnalysesSettings:
+            values |= _read_secrets(models.TOKEN_VARIABLES, environ, warnings)
         sections[name.lower()] = model.model_validate(values)
-    workflows, notes = read_workflows(
-        layers.sections.get(WORKFLOWS, {}), lambda entry, reader: _read_entry(entry, reader, {}, [])
-    )
     settings = models.Settings.model_validate(
-        sections
-        | {
-            "converters": _read_converters(layers.sections.get(_CONVERTERS, {}), warnings),
-            "workflows": workflows,
-            "warnings": tuple(dict.fromkeys([*warnings, *notes])),
-        }
+        sections | {"converters": _read_converters(layers.sections.get(_CONVERTERS, {}), warnings)}
     )
+    further = {name: _read_cluster(name, settings, layers, warnings) for name in cluster_names(layers.headers)}
+    settings = settings.model_copy(update={"further_clusters": further})
     _refuse_contradictions(settings, layers)
-    return settings
+    workflows, notes = read_workflows(
+        layers.sections.get(WORKFLOWS, {}),
+        settings.clusters,
+        lambda entry, reader: _read_entry(entry, reader, {}, warnings),
+    )
+    return settings.model_copy(update={"workflows": workflows, "warnings": tuple(dict.fromkeys([*warnings, *notes]))})
 
 
 def unknown_sections(files: Iterable[IniFile]) -> list[str]:
@@ -90,12 +91,67 @@ def unknown_sections(files: Iterable[IniFile]) -> list[str]:
     warnings = []
     for file in files:
         for name, line in file.sections:
-            if name not in _KNOWN_SECTIONS:
-                near = difflib.get_close_matches(name.lower(), [known.lower() for known in _KNOWN_SECTIONS], n=1)
-                spelled = next((known for known in _KNOWN_SECTIONS if near and known.lower() == near[0]), None)
-                hint = f"did you mean [{spelled}]?" if spelled else f"known are {', '.join(_KNOWN_SECTIONS)}."
-                warnings.append(f"{file.path}:{line}: section [{name}] is not known and ignored; {hint}")
+            if name not in _KNOWN_SECTIONS and not is_of_a_cluster(name):
+                warnings.append(f"{file.path}:{line}: section [{name}] is not known and ignored; {_section_hint(name)}")
     return warnings
+
+
+def _section_hint(name: str) -> str:
+    known = {section.lower(): section for section in _KNOWN_SECTIONS}
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+    parts = meant(name)
+    if not near and parts is not None:
+        kind, cluster = parts
+        near_kind = difflib.get_close_matches(kind.lower(), known, n=1)
+        if near_kind and known[near_kind[0]] in KINDS:
+            return f"did you mean [{known[near_kind[0]]}:{cluster.lower()}]?"
+        if near_kind:
+            return f"[{known[near_kind[0]]}] is the same for all clusters, only [SSH:name] and [SLURM:name] are of one."
+    near = near or difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean [{known[near[0]]}]?" if near else f"known are {', '.join(_KNOWN_SECTIONS)}."
+
+
+def _read_cluster(name: str, settings: models.Settings, layers: Layers, warnings: list[str]) -> models.ClusterSettings:
+    """Read a named cluster: what its sections do not say is as ``[SSH]`` and ``[SLURM]`` say."""
+    read: dict[str, dict[str, object]] = {}
+    for kind, base in ((_SSH, settings.ssh), (_SLURM, settings.slurm)):
+        section = section_of(kind, name)
+        entries = layers.sections.get(section, {})
+        # The variables are in the base already, and a key that is written here wins over them.
+        own = _read_section(section, type(base), entries, {}, warnings)
+        taken_back = {
+            field
+            for key, (field, _) in models.written_fields(type(base)).items()
+            if key in entries and entries[key].blank
+        }
+        read[kind] = {field: value for field, value in base if field not in taken_back} | own
+        if kind == _SLURM:
+            flags = {
+                flag: value for flag, value in settings.slurm.sbatch_flags.items() if _SBATCH + flag not in entries
+            }
+            read[kind]["sbatch_flags"] = dict(sorted((flags | _read_sbatch(entries, warnings)).items()))
+        else:
+            read[kind]["host"] = own.get("host", name)
+    return models.ClusterSettings(
+        name, models.SshSettings.model_validate(read[_SSH]), models.SlurmSettings.model_validate(read[_SLURM])
+    )
+
+
+def _read_sbatch(entries: Mapping[str, Entry], warnings: list[str]) -> dict[str, str | None]:
+    prefixed = {key.removeprefix(_SBATCH): entry for key, entry in entries.items() if _is_sbatch(key)}
+    return read_flags(prefixed, warnings)
+
+
+def _is_sbatch(key: str) -> bool:
+    return key.startswith(_SBATCH) and key != _SBATCH
+
+
+def _read_secrets(
+    variables: Mapping[str, str], environ: Mapping[str, str], warnings: list[str]
+) -> dict[str, SecretStr]:
+    """Read what only variables, or the files that they name, may hold, or what they hold before all others."""
+    secrets = {field: read_secret(name, environ, warnings) for field, name in variables.items()}
+    return {field: secret for field, secret in secrets.items() if secret is not None}
 
 
 def _read_section(
@@ -113,11 +169,25 @@ def _read_section(
             values[field] = _read_entry(entry, written.reader, environ, warnings)
         values |= _read_variable(field, written, environ, entry, warnings)
     for key, entry in entries.items():
-        if key not in fields and not (model is models.SlurmSettings and key.startswith(_SBATCH) and key != _SBATCH):
+        if model is models.AnalysesSettings and key in models.TOKEN_VARIABLES:
+            _refuse_token(entry)
+        elif key not in fields and not (model is models.SlurmSettings and _is_sbatch(key)):
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"did you mean {near[0]}?" if near else "it is none of the keys of this section."
             warnings.append(f"{entry.where}: [{section}] {entry.spelling} is not known and ignored; {hint}")
     return values
+
+
+def _refuse_token(entry: Entry) -> None:
+    """Refuse a token: this file is shown in the web interface, and copied about."""
+    if not entry.blank:
+        variable = models.TOKEN_VARIABLES[entry.key]
+        raise SettingsError(
+            f"{entry.where}: [{entry.section}] {entry.spelling}: a token must not stand in this file, "
+            "which others can read.",
+            remedy=f"Write it to a file of its own, and name that file with the variable {variable}_FILE. "
+            "If others may have seen this one, revoke the token.",
+        )
 
 
 def _read_entry(entry: Entry, reader: reading.Reader, environ: Mapping[str, str], warnings: list[str]) -> object:
@@ -129,7 +199,7 @@ def _read_entry(entry: Entry, reader: reading.Reader, environ: Mapping[str, str]
             f"{entry.where}: [{entry.section}] {entry.spelling} = {text!r} is not allowed.",
             remedy=f"It must be {reader.allowed}.",
         ) from error
-    if not reader.one_word and _COMMENT_INSIDE.search(text):
+    if not reader.may_be_followed and _COMMENT_INSIDE.search(text):
         warnings.append(
             f"{entry.where}: [{entry.section}] {entry.spelling}: what follows # is part of the value. "
             "Put comments on lines of their own."
@@ -172,13 +242,19 @@ def _read_converters(entries: Mapping[str, Entry], warnings: list[str]) -> dict[
 
 
 def _refuse_contradictions(settings: models.Settings, layers: Layers) -> None:
-    slurm, worker = settings.slurm, settings.worker
-    if slurm.gpu_gres and slurm.gpu_gpus:
-        raise SettingsError(
-            f"{_places('SLURM', ('gpu_gres', 'gpu_gpus'), layers)}: gpu_gres is {slurm.gpu_gres!r} and gpu_gpus is "
-            f"{slurm.gpu_gpus!r}, and sbatch takes only one of them.",
-            remedy="Keep the one that your cluster uses, and leave the other blank.",
-        )
+    for name, cluster in settings.clusters.items():
+        slurm, section = cluster.slurm, section_of(_SLURM, name)
+        if slurm.gpu_gres and slurm.gpu_gpus:
+            where = _places(section, ("gpu_gres", "gpu_gpus"), layers)
+            blank = (
+                "" if section == _SLURM else f" If it stands in [SLURM], take it back with a blank one in [{section}]."
+            )
+            raise SettingsError(
+                f"{where}: gpu_gres is {slurm.gpu_gres!r} and gpu_gpus is {slurm.gpu_gpus!r}, "
+                "and sbatch takes only one of them.",
+                remedy=f"Keep the one that your cluster uses, and leave the other blank.{blank}",
+            )
+    worker = settings.worker
     if worker.poll_interval_min_s > worker.poll_interval_max_s:
         raise SettingsError(
             f"{_places('WORKER', ('poll_interval_min_s', 'poll_interval_max_s'), layers)}: poll_interval_min_s "
@@ -189,7 +265,8 @@ def _refuse_contradictions(settings: models.Settings, layers: Layers) -> None:
 
 def _places(section: str, keys: Iterable[str], layers: Layers) -> str:
     """Say where keys are set: in files, or else by variables."""
-    entries = [layers.sections.get(section, {}).get(key) for key in keys]
+    own, base = (layers.sections.get(name, {}) for name in (section, section.partition(":")[0]))
+    entries = [own.get(key) or base.get(key) for key in keys]
     places = [entry.where for entry in entries if entry is not None and not entry.blank]
     if len(places) < len(entries):
         places.append("the environment")

@@ -25,10 +25,13 @@ class Layers:
         under the name of the latter.
     warnings : tuple[str, ...]
         What was left out.
+    headers : Mapping[str, str]
+        From each section that a file has, be it empty, to the last place where it begins.
     """
 
     sections: Mapping[str, Mapping[str, Entry]]
     warnings: tuple[str, ...]
+    headers: Mapping[str, str]
 
 
 def merge(files: Iterable[IniFile]) -> Layers:
@@ -49,11 +52,13 @@ def merge(files: Iterable[IniFile]) -> Layers:
     """
     sections: dict[str, dict[str, Entry]] = {}
     warnings: list[str] = []
+    headers: dict[str, str] = {}
     for file in files:
+        headers |= {name: f"{file.path}:{line}" for name, line in file.sections}
         for entry in sorted(file.entries, key=lambda entry: entry.section == WORKFLOWS):
             name = WORKFLOWS if entry.section == _MODELS else entry.section
             sections.setdefault(name, {})[entry.key] = _one_line(entry, warnings)
-    return Layers(sections, tuple(warnings))
+    return Layers(sections, tuple(warnings), headers)
 
 
 def _one_line(entry: Entry, warnings: list[str]) -> Entry:

@@ -19,6 +19,11 @@ MAX_FACTOR = 100.0
 TRUE_WORDS = ("true", "1", "yes", "y", "on")
 FALSE_WORDS = ("false", "0", "no", "n", "off")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+CLUSTER_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+"""What a cluster may be called."""
+_WORD_OF_LIST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+/-]*")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
+_IMAGE_SOURCE = re.compile(r"[a-z][a-z0-9+-]*://[A-Za-z0-9._:/@+-]*")
 _COMMENT = re.compile(r"\s[#;]")
 
 
@@ -32,13 +37,13 @@ class Reader:
         What may be written, in words, for messages.
     read : Callable[[str], object]
         Gives the value, or raises ValueError.
-    one_word : bool
-        The value never contains white space, so that a comment written after it can be told from it.
+    may_be_followed : bool
+        A comment may stand behind the value, as the value itself can hold no ``#`` or ``;`` after white space.
     """
 
     allowed: str
     read: Callable[[str], object]
-    one_word: bool = False
+    may_be_followed: bool = False
 
     def __call__(self, text: str) -> object:
         """Read a text.
@@ -58,7 +63,7 @@ class Reader:
         ValueError
             The text is not allowed here.
         """
-        if self.one_word:
+        if self.may_be_followed:
             text = without_comment(text)
         return self.read(text.strip())
 
@@ -94,6 +99,31 @@ def _one_word(text: str) -> str:
     return text
 
 
+def _words(text: str) -> tuple[str, ...]:
+    words = tuple(re.split(r"\s*,\s*|\s+", text))
+    if not all(map(_WORD_OF_LIST.fullmatch, words)):
+        raise ValueError(text)
+    return tuple(dict.fromkeys(words))
+
+
+def _cluster(text: str) -> str:
+    if not CLUSTER_NAME.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise ValueError(text)
+    return text.lower()
+
+
+def _image_source(text: str) -> str:
+    if not _IMAGE_SOURCE.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
 def integer(minimum: int, maximum: int | None = None) -> Reader:
     """Make a reader of whole numbers.
 
@@ -116,7 +146,7 @@ def integer(minimum: int, maximum: int | None = None) -> Reader:
         return int(text)
 
     allowed = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
-    return Reader(f"a whole number {allowed}", read, one_word=True)
+    return Reader(f"a whole number {allowed}", read, may_be_followed=True)
 
 
 def _factor(text: str) -> float:
@@ -146,7 +176,7 @@ def seconds(minimum_s: float) -> Reader:
             raise ValueError(text)
         return value
 
-    return Reader(f"a number of seconds, at least {minimum_s:g}", read, one_word=True)
+    return Reader(f"a number of seconds, at least {minimum_s:g}", read, may_be_followed=True)
 
 
 def one_of(*choices: str) -> Reader:
@@ -168,13 +198,17 @@ def one_of(*choices: str) -> Reader:
             raise ValueError(text)
         return text
 
-    return Reader("one of " + ", ".join(choices), read, one_word=True)
+    return Reader("one of " + ", ".join(choices), read, may_be_followed=True)
 
 
 TEXT = Reader("any text", str)
-FACTOR = Reader(f"a number greater than 1, at most {MAX_FACTOR:g}", _factor, one_word=True)
-MEMORY = Reader("an amount of memory, such as 64G or 500M", memory_mib, one_word=True)
-DURATION = Reader("a time as sbatch takes it, such as 08:00:00 or 2-00:00:00", duration_s, one_word=True)
-WORD = Reader("one word", _one_word, one_word=True)
-BOOLEAN = Reader("one of " + ", ".join(TRUE_WORDS + FALSE_WORDS), _boolean, one_word=True)
+FACTOR = Reader(f"a number greater than 1, at most {MAX_FACTOR:g}", _factor, may_be_followed=True)
+MEMORY = Reader("an amount of memory, such as 64G or 500M", memory_mib, may_be_followed=True)
+DURATION = Reader("a time as sbatch takes it, such as 08:00:00 or 2-00:00:00", duration_s, may_be_followed=True)
+WORD = Reader("one word", _one_word, may_be_followed=True)
+WORDS = Reader("names, separated by commas, of letters, digits and . _ + / -", _words, may_be_followed=True)
+CLUSTER = Reader("the name of a cluster, a word in lower case", _cluster, may_be_followed=True)
+HOST = Reader("the name of a server, such as gitlab.com or git.example.org:8443", _host, may_be_followed=True)
+IMAGE_SOURCE = Reader("the start of an address, such as docker:// or oras://host/", _image_source, may_be_followed=True)
+BOOLEAN = Reader("one of " + ", ".join(TRUE_WORDS + FALSE_WORDS), _boolean, may_be_followed=True)
 LOCAL_PATH = Reader("a path on this machine", Path)

@@ -8,6 +8,10 @@ key                                    meaning
 ``<wf>_job``                           its job script
 ``<wf>_job_<flag>``                    ``--<flag>=<value>`` for sbatch; without ``=``: ``--<flag>``
 ``<wf>_use_gpu``                       whether it runs on a GPU
+``<wf>_cluster``                       the cluster that it runs on
+``<wf>_user_time_max``                 people may choose the time limit of its jobs, up to this one
+``<wf>_user_memory_max``               people may choose the memory of its jobs, up to this much
+``<wf>_user_partitions``               people may choose one of these partitions
 ``<wf>_retry_max``                     how often a job that ran out of memory or time is tried again
 ``<wf>_retry_memory_factor``           ... with so many times the memory that it had
 ``<wf>_retry_memory_max``              ... but never more than this
@@ -26,18 +30,24 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from worker.settings import models, reading
+from worker.errors import SettingsError
+from worker.settings import models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from worker.settings import reading
     from worker.settings.ini import Entry
 
 _RETRY = "_retry_"
 _RETRY_FIELDS = models.written_fields(models.RetrySettings)
-_OWN = ("_repo", "_job", "_use_gpu", *(f"{_RETRY}{key}" for key in _RETRY_FIELDS))
+_FIELDS = models.written_fields(models.WorkflowSettings)
+_OWN = (*(f"_{key}" for key in _FIELDS), *(f"{_RETRY}{key}" for key in _RETRY_FIELDS))
+_LIMITS = ("user_time_max", "user_memory_max", "user_partitions")
+_NEVER_A_NAME = ("_repo", "_job", "_use_gpu")
+"""What follows the name of a workflow, and is not taken for a workflow of its own even with a repository."""
 _FLAG = "_job_"
-_ORPHAN = re.compile(rf"(?P<name>.+?)(?P<rest>_repo|_use_gpu|_job|{_RETRY}(?:{'|'.join(_RETRY_FIELDS)})|_job_.+)")
+_ORPHAN = re.compile(rf"(?P<name>.+?)(?P<rest>{'|'.join(_OWN)}|_job_.+)")
 _FLAG_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -50,6 +60,7 @@ class _Draft:
 
 def read_workflows(
     entries: Mapping[str, Entry],
+    clusters: Mapping[str, models.ClusterSettings],
     read_value: Callable[[Entry, reading.Reader], object],
 ) -> tuple[dict[str, models.WorkflowSettings], list[str]]:
     """Read the merged section of workflows.
@@ -58,6 +69,8 @@ def read_workflows(
     ----------
     entries : Mapping[str, Entry]
         The entries by lower-case key.
+    clusters : Mapping[str, ClusterSettings]
+        All clusters; what people may choose, if a workflow does not say, is as its cluster says.
     read_value : Callable[[Entry, Reader], object]
         Reads a value that is not blank.
 
@@ -65,22 +78,26 @@ def read_workflows(
     -------
     tuple[dict[str, WorkflowSettings], list[str]]
         The workflows by lower-case name, sorted, and warnings.
+
+    Raises
+    ------
+    SettingsError
+        A workflow is to run on a cluster that is not there.
     """
     drafts, warnings = _assign(entries)
     workflows: dict[str, models.WorkflowSettings] = {}
     for name, draft in sorted(drafts.items()):
         if draft.entry.blank:
             continue
-        gpu = draft.own.get("_use_gpu")
-        workflows[name] = models.WorkflowSettings(
-            name=name,
-            display_name=draft.entry.spelling,
-            image_folder=draft.entry.value or "",
-            repo=_text(draft.own.get("_repo")),
-            job=_text(draft.own.get("_job")),
-            job_flags=read_flags(draft.flags, warnings),
-            use_gpu=gpu is not None and not gpu.blank and bool(read_value(gpu, reading.BOOLEAN)),
-            retry=_read_retry(draft, read_value, warnings),
+        workflows[name] = models.WorkflowSettings.model_validate(
+            {
+                "name": name,
+                "display_name": draft.entry.spelling,
+                "image_folder": draft.entry.value,
+                "job_flags": read_flags(draft.flags, warnings),
+                "retry": _read_retry(draft, read_value, warnings),
+            }
+            | _read_own(draft, clusters, read_value)
         )
     return workflows, warnings
 
@@ -118,6 +135,33 @@ def read_flags(entries: Mapping[str, Entry], warnings: list[str]) -> dict[str, s
     return flags
 
 
+def _read_own(
+    draft: _Draft,
+    clusters: Mapping[str, models.ClusterSettings],
+    read_value: Callable[[Entry, reading.Reader], object],
+) -> dict[str, object]:
+    """Read the keys of one workflow that are fields of its model."""
+    values: dict[str, object] = {}
+    for key, (name, mark) in _FIELDS.items():
+        entry = draft.own.get(f"_{key}")
+        if entry is not None and not entry.blank:
+            values[name] = read_value(entry, mark.reader)
+    cluster = values.get("cluster", models.DEFAULT_CLUSTER)
+    if cluster not in clusters:
+        entry = draft.own["_cluster"]
+        raise SettingsError(
+            f"{entry.where}: [{entry.section}] {entry.spelling} = {cluster!r}: there is no such cluster.",
+            remedy=models.cluster_hint(str(cluster), clusters),
+        )
+    slurm = clusters[str(cluster)].slurm
+    for key in _LIMITS:
+        # A blank one is a "no" to people, whatever the cluster says.
+        if f"_{key}" not in draft.own:
+            name = _FIELDS[key][0]
+            values[name] = getattr(slurm, name)
+    return values
+
+
 def _read_retry(
     draft: _Draft, read_value: Callable[[Entry, reading.Reader], object], warnings: list[str]
 ) -> models.RetrySettings | None:
@@ -147,7 +191,7 @@ def _assign(entries: Mapping[str, Entry]) -> tuple[dict[str, _Draft], list[str]]
         entry = entries[key]
         fit = _longest_fit(key, drafts)
         # No option of sbatch ends in _repo: <wf>_job_<flag> with a repository of its own is a workflow.
-        if fit is not None and not (fit[1].startswith((_FLAG, _RETRY)) and f"{key}_repo" in entries):
+        if fit is not None and (fit[1] in _NEVER_A_NAME or f"{key}_repo" not in entries):
             draft, rest = fit
             if rest in _OWN:
                 draft.own[rest] = entry
@@ -194,7 +238,3 @@ def _orphan(entry: Entry, name: str, rest: str, entries: Mapping[str, Entry]) ->
     near = difflib.get_close_matches(entry.key, [f"{key}{rest}" for key in entries], n=1)
     hint = f"did you mean {near[0]}?" if near else f"add a line {name} = <folder of its images>."
     return f"{entry.where}: {entry.spelling} is ignored: there is no workflow {name}; {hint}"
-
-
-def _text(entry: Entry | None) -> str | None:
-    return None if entry is None or entry.blank else entry.value

@@ -108,4 +108,6 @@ def test_no_forwarded_name_stands_for_a_secret() -> None:
     assert [name for name in FORWARDED_NAMES if any(word in name.upper() for word in telling)] == [
         "SQLALCHEMY_URL_FILE",
         "INGEST_TRACKING_DB_URL_FILE",
+        "GITHUB_TOKEN_FILE",
+        "GITLAB_TOKEN_FILE",
     ]
