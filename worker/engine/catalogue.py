@@ -13,15 +13,16 @@ import structlog
 
 from worker.analyses import catalogue as catalogues
 from worker.analyses import sources
-from worker.analyses.catalogue import Catalogue, CatalogueEntry
+from worker.analyses.catalogue import Catalogue, CatalogueEntry, Choices
 from worker.cluster import images
 from worker.errors import CircuitOpen, DescriptorError, TransportError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from worker.analyses.model import Analysis
     from worker.cluster.transport import Transport
-    from worker.settings.models import Settings
+    from worker.settings.models import Settings, WorkflowSettings
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +70,32 @@ def refresh_catalogue(settings: Settings, transport: Transport, *, state_dir: Pa
             except DescriptorError as error:
                 problem = str(error)
                 log.warning("descriptor_unreadable", workflow=name, problem=problem)
-        entries.append(CatalogueEntry(name, tuple(versions.get(name, ())), analysis, problem))
+        choices = choices_of(settings, workflow, analysis)
+        entries.append(CatalogueEntry(name, tuple(versions.get(name, ())), analysis, problem, choices))
     catalogue = Catalogue(tuple(entries), now.isoformat(timespec="seconds"), note)
     catalogues.save(path, catalogue)
     return catalogue
+
+
+def choices_of(settings: Settings, workflow: WorkflowSettings, analysis: Analysis | None) -> Choices:
+    """Say what a person may choose for the jobs of a workflow.
+
+    Parameters
+    ----------
+    settings : Settings
+        Name the workflow's cluster.
+    workflow : WorkflowSettings
+        The workflow.
+    analysis : Analysis or None
+        What its descriptor says, if that is known.
+
+    Returns
+    -------
+    Choices
+        What its dialog offers. A GPU can be chosen where ``inject_gpu_flag`` says so; at first, that is as it is
+        configured, else as the descriptor says.
+    """
+    gpu = None
+    if settings.cluster(workflow.cluster).slurm.inject_gpu_flag:
+        gpu = workflow.use_gpu if workflow.use_gpu is not None else analysis is not None and analysis.resources.gpu
+    return Choices(workflow.user_time_max_s, workflow.user_memory_max_mib, workflow.user_partitions, gpu)
