@@ -7,7 +7,7 @@
     ├── RequestError               what a person asked for cannot be done as asked
     │   └── NotPermitted           ... because OMERO does not let this person do it
     ├── DescriptorError            an analysis describes itself wrongly, or cannot be read
-    │   └── RepositoryUnreachable  git does not get at the repository               (transient)
+    │   └── RepositoryUnreachable  the repository, or server, cannot be asked       (transient)
     ├── HistoryError
     │   ├── RunNotFound            no run (visible to this person) has that uuid
     │   ├── HistoryConflict        somebody else wrote to the same run in between   (transient)
@@ -104,9 +104,23 @@ class DescriptorError(WorkerError):
 
 
 class RepositoryUnreachable(DescriptorError):
-    """Git does not get at the repository of an analysis."""
+    """The repository or server that holds the descriptor of an analysis cannot be asked.
+
+    Parameters
+    ----------
+    message : str
+        What happened.
+    remedy : str
+        What to do about it.
+    retry_after_s : float | None
+        For how many seconds it wishes to be left alone; None if it has not said so.
+    """
 
     transient = True
+
+    def __init__(self, message: str, *, remedy: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
 
 
 class HistoryError(WorkerError):

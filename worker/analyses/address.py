@@ -7,11 +7,12 @@ GitHub, and hosts with the same pages                  ``https://github.com/o/r[
 GitLab, and hosts with the same pages                  ``https://host/g/s/r[/-/tree/<ref>[/<path>]]``
 any URL that git takes, with ``#<ref>[:<path>]``       ``ssh://git@host/r.git#v1.0:sub/descriptor.json``
 a URL that ends in ``.git``, then ``/tree/``           ``file:///srv/r.git/tree/v1.0``
-a local folder or file                                 ``/opt/workflows/nuclei``
+one file, by its ending json, yaml or yml              ``https://host/workflows/nuclei.yaml``
+a local folder or file                                 ``/opt/workflows/nuclei``, ``file:///opt/workflows/nuclei``
 =====================================================  =====================================================
 
-``blob`` stands for ``tree`` as well. A revision may contain slashes, so it is told from the path only by what the
-repository has: `Address.tail` holds both.
+``blob`` and ``raw`` stand for ``tree`` as well, so that a file may be named in whatever way its page was found. A
+revision may contain slashes, so it is told from the path only by what the repository has: `Address.tail` holds both.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from worker.analyses.git import PROTOCOLS
 from worker.errors import DescriptorError
@@ -28,8 +29,25 @@ _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _SCP = re.compile(r"(?P<user>[A-Za-z0-9_][A-Za-z0-9._-]*)@(?P<host>[^:/@]+):(?P<path>[^:].*)")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_PAGE = re.compile(r"(?:(?<=\.git)|/-)/(?:tree|blob)(?:/|$)")
+_PAGES = frozenset({"tree", "blob", "raw"})
+_PAGE = re.compile(r"(?:(?<=\.git)|/-)/(?:tree|blob|raw)(?:/|$)")
+_FILE = re.compile(r"https://[^/]+/.*[^/]\.(?:json|ya?ml)", re.IGNORECASE)
+_RAW_HOST = "raw.githubusercontent.com"
+_SECRET = re.compile(r"token|secret|passw|signature|api_?key|credential", re.IGNORECASE)
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(?:/|$)|(?:^|/)\.|/$|\.$")
+
+
+@dataclass(frozen=True, slots=True)
+class WebFile:
+    """A file that a web server hands out.
+
+    Parameters
+    ----------
+    url : str
+        Where: ``https://`` only.
+    """
+
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +69,7 @@ class Address:
     path: str = ""
 
 
-def parse_address(repo: str) -> Address | Path:
+def parse_address(repo: str) -> Address | WebFile | Path:
     """Take the value of ``<wf>_repo`` apart.
 
     Parameters
@@ -61,8 +79,8 @@ def parse_address(repo: str) -> Address | Path:
 
     Returns
     -------
-    Address | Path
-        A place in a git repository, or a local folder or file.
+    Address | WebFile | Path
+        A place in a git repository, a file of a web server, or a local folder or file.
 
     Raises
     ------
@@ -80,14 +98,25 @@ def parse_address(repo: str) -> Address | Path:
             f"A repository cannot be read over {scheme['scheme']}://.",
             remedy=f"Use one of {', '.join(f'{name}://' for name in PROTOCOLS)}.",
         )
+    kind = scheme["scheme"].lower()
     url, _, fragment = repo.partition("#")
     _check_authority(url)
+    query = ""
+    if kind == "https":
+        # Pages have queries such as ?ref_type=heads, which say nothing that the rest does not say.
+        url, _, query = url.partition("?")
+        _check_query(query)
     clone, tail = _split_page(url)
+    if kind == "https" and clone == url and not fragment and _FILE.fullmatch(url):
+        check_path(unquote(urlsplit(url).path))
+        return WebFile(f"{url}?{query}" if query else url)
     if fragment and tail:
         raise DescriptorError(f"{repo!r} names a revision twice: after /tree/ and after #.")
     if fragment:
         tail, _, path = fragment.partition(":")
         return Address(clone, check_ref(tail) if tail else "", check_path(path) if path else "")
+    if not tail and kind == "file" and (folder := _plain_folder(clone)) is not None:
+        return folder
     return Address(clone, check_path(tail) if tail else "")
 
 
@@ -166,7 +195,7 @@ def _check_authority(url: str) -> None:
     if password is not None or (user is not None and scheme != "ssh"):
         raise DescriptorError(
             "The address of a repository carries a user name, token or password.",
-            remedy="Take it out of the URL, and give it to git by a credential helper or ~/.netrc.",
+            remedy="Take it out of the URL, and give it by GITHUB_TOKEN_FILE or GITLAB_TOKEN_FILE, or by ~/.netrc.",
         )
     if user is not None and not _USER.fullmatch(user):
         raise DescriptorError("The address of a repository has a user name that ssh could misread.")
@@ -186,7 +215,30 @@ def _split_page(url: str) -> tuple[str, str]:
         return url[: page.start()], unquote(url[page.end() :])
     parts = urlsplit(url)
     steps = parts.path.strip("/").split("/")
-    if parts.scheme == "https" and len(steps) > 2 and steps[2] in {"tree", "blob"}:
-        clone = parts._replace(path="/" + "/".join(steps[:2]), query="").geturl()
+    if parts.scheme == "https" and len(steps) > 3 and parts.netloc.lower() == _RAW_HOST:
+        return f"https://github.com/{steps[0]}/{steps[1]}", unquote("/".join(steps[2:]))
+    # Elsewhere, raw may be a folder like any other.
+    pages = _PAGES if parts.netloc.lower() == "github.com" else _PAGES - {"raw"}
+    if parts.scheme == "https" and len(steps) > 2 and steps[2] in pages:
+        clone = parts._replace(path="/" + "/".join(steps[:2])).geturl()
         return clone, unquote("/".join(steps[3:]))
     return url if parts.scheme == "file" else url.rstrip("/"), ""
+
+
+def _check_query(query: str) -> None:
+    """Refuse secrets in the query of a URL: it stands in logs, here and at every proxy."""
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if _SECRET.search(name):
+            raise DescriptorError(
+                f"The address of a descriptor carries a secret ({name}=…).",
+                remedy="Take it out of the URL, and give it by GITHUB_TOKEN_FILE or GITLAB_TOKEN_FILE, or by ~/.netrc.",
+            )
+
+
+def _plain_folder(url: str) -> Path | None:
+    """Tell a folder or file of this machine from a git repository that is one."""
+    path = Path(unquote(urlsplit(url).path))
+    try:
+        return path if path.exists() and not ((path / ".git").exists() or (path / "HEAD").exists()) else None
+    except (OSError, ValueError):
+        return None

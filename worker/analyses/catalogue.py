@@ -226,7 +226,7 @@ def save(path: Path, catalogue: Catalogue) -> None:
     replace_file(path, json.dumps(record, indent=1, allow_nan=False).encode())
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Put a new content in the place of a file: written beside it, flushed to the disk, and renamed.
 
     Parameters
@@ -235,6 +235,8 @@ def replace_file(path: Path, data: bytes) -> None:
         The file; its folder is made if need be.
     data : bytes
         The content.
+    mode : int
+        Who may read and write it.
 
     Raises
     ------
@@ -247,7 +249,7 @@ def replace_file(path: Path, data: bytes) -> None:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)
                 stream.flush()
-                os.fchmod(stream.fileno(), 0o644)
+                os.fchmod(stream.fileno(), mode)
                 os.fsync(stream.fileno())
             name.replace(path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

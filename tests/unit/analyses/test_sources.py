@@ -114,7 +114,10 @@ def test_the_tag_of_the_image_is_the_version_if_the_descriptor_gives_one(reposit
     ("repo", "reason"),
     [
         ("https://github.com/org/W_Nuclei/tree/v9", r"has no branch or tag 'v9'"),
-        ("https://github.com/org/W_Nuclei/tree/master/sub", r"has no sub/descriptor\.json on master/sub"),
+        (
+            "https://github.com/org/W_Nuclei/tree/master/sub",
+            r"has no descriptor\.json, descriptor\.yaml or config\.yaml in sub on master",
+        ),
         ("https://github.com/org/W_Nuclei/tree/master/link.json", r"link\.json is a link, and must be a file"),
         ("https://github.com/org/W_Nuclei/tree/master/large.json", r"too long for a descriptor"),
         ("https://github.com/org/W_Nuclei/tree/master/README.md", r"\) README\.md, line 1, column 1: this is not JSON"),
@@ -139,7 +142,7 @@ def test_a_repository_that_is_away_is_read_from_the_copy_with_a_note(github: Rep
     github.path.rename(github.path.with_name("away"))
     after = fetch_analysis(page, cache_dir=cache)
     assert (after.analysis, after.version, after.commit) == (before.analysis, before.version, before.commit)
-    assert "copy of an earlier day" in after.note
+    assert "so this is the copy of 20" in after.note
     assert "git ls-remote failed" in after.note
 
 
@@ -157,7 +160,7 @@ def test_a_descriptor_that_was_deleted_is_not_read_from_the_copy(repository: Rep
     read_analysis(repository.url, cache_dir=cache)
     (repository.path / "descriptor.json").unlink()
     repository.commit({"README.md": "gone"})
-    with pytest.raises(DescriptorError, match=r"has no descriptor\.json on its default branch"):
+    with pytest.raises(DescriptorError, match=r"has no descriptor\.json, .* in its root on its default branch"):
         read_analysis(repository.url, cache_dir=cache)
 
 
