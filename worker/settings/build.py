@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from worker.settings.layers import Layers
 
 _SBATCH = "sbatch_"
-_CONVERTERS = "CONVERTERS"
+CONVERTERS = "CONVERTERS"
+"""The section of the images that convert."""
 _SSH, _SLURM = KINDS
-_KNOWN_SECTIONS = (*models.SECTIONS, _CONVERTERS, "MODELS", WORKFLOWS, "changelog")
+_KNOWN_SECTIONS = (*models.SECTIONS, CONVERTERS, "MODELS", WORKFLOWS, "changelog")
 _CONVERTER = re.compile(r".+_to_.+")
 _COMMENT_INSIDE = re.compile(r"\s#")
 
@@ -62,7 +63,7 @@ def build(layers: Layers, environ: Mapping[str, str]) -> models.Settings:
             values |= _read_secrets(models.TOKEN_VARIABLES, environ, warnings)
         sections[name.lower()] = model.model_validate(values)
     settings = models.Settings.model_validate(
-        sections | {"converters": _read_converters(layers.sections.get(_CONVERTERS, {}), warnings)}
+        sections | {"converters": _read_converters(layers.sections.get(CONVERTERS, {}), warnings)}
     )
     further = {name: _read_cluster(name, settings, layers, warnings) for name in cluster_names(layers.headers)}
     settings = settings.model_copy(update={"further_clusters": further})
@@ -138,11 +139,23 @@ def _read_cluster(name: str, settings: models.Settings, layers: Layers, warnings
 
 
 def _read_sbatch(entries: Mapping[str, Entry], warnings: list[str]) -> dict[str, str | None]:
-    prefixed = {key.removeprefix(_SBATCH): entry for key, entry in entries.items() if _is_sbatch(key)}
+    prefixed = {key.removeprefix(_SBATCH): entry for key, entry in entries.items() if is_sbatch(key)}
     return read_flags(prefixed, warnings)
 
 
-def _is_sbatch(key: str) -> bool:
+def is_sbatch(key: str) -> bool:
+    """Say whether a key of ``[SLURM]`` is an option of sbatch.
+
+    Parameters
+    ----------
+    key : str
+        The key, in lower case.
+
+    Returns
+    -------
+    bool
+        Whether it reads ``sbatch_<option>``.
+    """
     return key.startswith(_SBATCH) and key != _SBATCH
 
 
@@ -171,7 +184,7 @@ def _read_section(
     for key, entry in entries.items():
         if model is models.AnalysesSettings and key in models.TOKEN_VARIABLES:
             _refuse_token(entry)
-        elif key not in fields and not (model is models.SlurmSettings and _is_sbatch(key)):
+        elif key not in fields and not (model is models.SlurmSettings and is_sbatch(key)):
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"did you mean {near[0]}?" if near else "it is none of the keys of this section."
             warnings.append(f"{entry.where}: [{section}] {entry.spelling} is not known and ignored; {hint}")
@@ -215,26 +228,56 @@ def _read_variable(
     warnings: list[str],
 ) -> dict[str, object]:
     """Read the first variable that is set; one that cannot be read leaves the value of the files alone."""
-    for name in written.variables:
-        text = environ.get(name, "").strip()
-        if text:
-            try:
-                return {field: written.reader(text)}
-            except ValueError:
-                instead = "the default" if entry is None or entry.blank else f"the value of {entry.where}"
-                warnings.append(
-                    f"The variable {name} is {text!r}, but must be {written.reader.allowed}; {instead} counts."
-                )
-                return {}
+    for name, text in given_variables(written, environ)[:1]:
+        try:
+            return {field: written.reader(text)}
+        except ValueError:
+            instead = "the default" if entry is None or entry.blank else f"the value of {entry.where}"
+            warnings.append(f"The variable {name} is {text!r}, but must be {written.reader.allowed}; {instead} counts.")
     return {}
+
+
+def given_variables(written: models.Written, environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """List the variables of a key that are set and not blank, with their text.
+
+    Parameters
+    ----------
+    written : Written
+        How the key is written.
+    environ : Mapping[str, str]
+        The environment.
+
+    Returns
+    -------
+    list[tuple[str, str]]
+        Name and text; only the first one counts, if it can be read.
+    """
+    given = [(name, environ.get(name, "").strip()) for name in written.variables]
+    return [(name, text) for name, text in given if text]
+
+
+def is_converter(key: str) -> bool:
+    """Say whether a key of ``[CONVERTERS]`` names a conversion.
+
+    Parameters
+    ----------
+    key : str
+        The key, in lower case.
+
+    Returns
+    -------
+    bool
+        Whether it reads ``<source>_to_<target>``.
+    """
+    return bool(_CONVERTER.fullmatch(key))
 
 
 def _read_converters(entries: Mapping[str, Entry], warnings: list[str]) -> dict[str, str]:
     converters = {}
     for key, entry in sorted(entries.items()):
-        if not _CONVERTER.fullmatch(key):
+        if not is_converter(key):
             warnings.append(
-                f"{entry.where}: [{_CONVERTERS}] {entry.spelling} is ignored; a key reads <source>_to_<target>."
+                f"{entry.where}: [{CONVERTERS}] {entry.spelling} is ignored; a key reads <source>_to_<target>."
             )
         elif not entry.blank:
             converters[key] = entry.value or ""

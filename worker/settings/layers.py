@@ -27,11 +27,14 @@ class Layers:
         What was left out.
     headers : Mapping[str, str]
         From each section that a file has, be it empty, to the last place where it begins.
+    history : Mapping[tuple[str, str], tuple[Entry, ...]]
+        From section and lower-case key to every entry that sets it, the one that counts last.
     """
 
     sections: Mapping[str, Mapping[str, Entry]]
     warnings: tuple[str, ...]
     headers: Mapping[str, str]
+    history: Mapping[tuple[str, str], tuple[Entry, ...]]
 
 
 def merge(files: Iterable[IniFile]) -> Layers:
@@ -50,15 +53,18 @@ def merge(files: Iterable[IniFile]) -> Layers:
     Layers
         Their keys, merged.
     """
-    sections: dict[str, dict[str, Entry]] = {}
-    warnings: list[str] = []
+    history: dict[tuple[str, str], list[Entry]] = {}
     headers: dict[str, str] = {}
+    warnings: list[str] = []
     for file in files:
         headers |= {name: f"{file.path}:{line}" for name, line in file.sections}
         for entry in sorted(file.entries, key=lambda entry: entry.section == WORKFLOWS):
             name = WORKFLOWS if entry.section == _MODELS else entry.section
-            sections.setdefault(name, {})[entry.key] = _one_line(entry, warnings)
-    return Layers(sections, tuple(warnings), headers)
+            history.setdefault((name, entry.key), []).append(_one_line(entry, warnings))
+    sections: dict[str, dict[str, Entry]] = {}
+    for (name, key), entries in history.items():
+        sections.setdefault(name, {})[key] = entries[-1]
+    return Layers(sections, tuple(warnings), headers, {place: tuple(entries) for place, entries in history.items()})
 
 
 def _one_line(entry: Entry, warnings: list[str]) -> Entry:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from worker.settings.layers import Layers
     from worker.settings.models import Settings
 
 DEFAULT_PATHS = locations.DEFAULT_PATHS
@@ -90,6 +91,36 @@ def load_settings(
     return SettingsSource(explicit, environ=environ, default_paths=default_paths).current()
 
 
+def load_layers(
+    explicit: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    default_paths: Sequence[Path] = DEFAULT_PATHS,
+) -> Layers:
+    """Read the files that `load_settings` reads, to see which of them says what.
+
+    Parameters
+    ----------
+    explicit : Path | None
+        A file that must exist, and wins over the others.
+    environ : Mapping[str, str] | None
+        The environment; None is that of this process.
+    default_paths : Sequence[Path]
+        Files that are read where they exist; a later one wins key by key.
+
+    Returns
+    -------
+    Layers
+        The keys of all files, merged.
+
+    Raises
+    ------
+    SettingsError
+        As `load_settings` does.
+    """
+    return SettingsSource(explicit, environ=environ, default_paths=default_paths).layers()
+
+
 class SettingsSource:
     """The settings of a process that goes on: read again whenever a file has changed.
 
@@ -122,6 +153,7 @@ class SettingsSource:
         self._pause_s = pause_s
         self._lock = threading.Lock()
         self._good: tuple[_Found, Settings] | None = None
+        self._layers = merge(())
         self._current: Settings | None = None
         self._seen: tuple[object, ...] | None = None
 
@@ -145,6 +177,23 @@ class SettingsSource:
                 # A file that is still warm may change again within one tick of its time stamp.
                 self._seen = None if fresh else seen
             return self._current
+
+    def layers(self) -> Layers:
+        """Give the keys of all files from which the settings that count now were read.
+
+        Returns
+        -------
+        Layers
+            The keys, merged.
+
+        Raises
+        ------
+        SettingsError
+            They cannot be read, and never could.
+        """
+        self.current()
+        with self._lock:
+            return self._layers
 
     def _all_paths(self) -> tuple[Path, ...]:
         return self._paths if self._explicit is None else (*self._paths, self._explicit)
@@ -205,10 +254,12 @@ class SettingsSource:
         if self._good is not None and self._good[0].same_as(found):
             return self._good[1]
         files = [parse(decode(content.data, content.path), content.path) for content in found.contents]
-        settings = build(merge(files), self._environ)
+        layers = merge(files)
+        settings = build(layers, self._environ)
         warnings = (*found.warnings, *unknown_sections(files), *settings.warnings)
         settings = settings.model_copy(update={"warnings": warnings})
         self._good = (found, settings)
+        self._layers = layers
         return settings
 
     def _find(self) -> _Found:

@@ -84,6 +84,29 @@ def without_comment(text: str) -> str:
     return _COMMENT.split(text, maxsplit=1)[0].rstrip()
 
 
+def as_text(value: object) -> str | None:
+    """Write a value as it would stand in the file.
+
+    Parameters
+    ----------
+    value : object
+        The default of a field.
+
+    Returns
+    -------
+    str | None
+        Its text; None for what is not set.
+    """
+    if value is None or value == ():
+        return None
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, Path):
+        home = Path.home()
+        return f"~/{value.relative_to(home)}" if value.is_relative_to(home) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _boolean(text: str) -> bool:
     word = text.lower()
     if word in TRUE_WORDS:

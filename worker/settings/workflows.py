@@ -102,6 +102,25 @@ def read_workflows(
     return workflows, warnings
 
 
+def keys_in_use(entries: Mapping[str, Entry]) -> set[str]:
+    """Say which keys of the merged section are a workflow, or belong to one.
+
+    Parameters
+    ----------
+    entries : Mapping[str, Entry]
+        The entries by lower-case key.
+
+    Returns
+    -------
+    set[str]
+        All keys but those that are ignored with a warning.
+    """
+    drafts, _ = _assign(entries)
+    return {
+        entry.key for draft in drafts.values() for entry in (draft.entry, *draft.own.values(), *draft.flags.values())
+    }
+
+
 def read_flags(entries: Mapping[str, Entry], warnings: list[str]) -> dict[str, str | None]:
     """Read options of sbatch.
 
