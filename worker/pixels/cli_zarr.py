@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from omero.gateway import BlitzGateway
 
+    from worker.pixels.choice import PixelChoice
     from worker.pixels.exporter import FormatName
     from worker.pixels.formats import Target
     from worker.pixels.selection import Selection
@@ -48,6 +49,7 @@ def export(
     format: FormatName,  # noqa: A002  # the word that people use for it
     sink: ArchiveSink,
     progress: Callable[[int, int], None],
+    choice: PixelChoice | None = None,
 ) -> ExportManifest:
     """Export all images and plates of a selection with omero-cli-zarr.
 
@@ -63,6 +65,8 @@ def export(
         Where to; it is called from this thread only, and left open.
     progress : callable
         Called after each image or plate with the number of planes done, and of all.
+    choice : PixelChoice, optional
+        Which pixels of each image; omero-cli-zarr knows only all.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def export(
     Raises
     ------
     RequestError
-        omero-cli-zarr does not write this format.
+        omero-cli-zarr does not write this format, or not a part of an image.
     ExportError
         omero-cli-zarr failed, or left an image out.
     OmeroError
@@ -82,6 +86,8 @@ def export(
         raise RequestError(
             f"omero-cli-zarr does not write {format!r}.", remedy=f"Choose one of: {', '.join(_VERSIONS)}."
         )
+    if choice is not None and not choice.whole:
+        raise RequestError("omero-cli-zarr writes images as a whole.", remedy="Use the product's own exporter.")
     version = _VERSIONS[format]
     _silence()
     total = selection.plane_count

@@ -8,22 +8,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from worker.errors import ExportError, RequestError
+from worker.pixels.lastviewed import last_viewed
 from worker.pixels.manifest import ExportEntry, ExportManifest
 from worker.pixels.omezarr import OmeZarr
 from worker.pixels.planes import DEFAULT_AHEAD_BYTES, DEFAULT_STORES, read_planes
 from worker.pixels.sink import ArchiveSink
 from worker.pixels.tiff import OmeTiff
+from worker.pixels.views import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from omero.gateway import BlitzGateway
 
+    from worker.pixels.choice import PixelChoice
     from worker.pixels.formats import ExportFormat, PreparedPlane, Target
+    from worker.pixels.image import SourceImage
     from worker.pixels.selection import Selection
+    from worker.pixels.views import Taken, View
 
 LARGEST_PLANE_BYTES: Final = 4 * 2**30
 """A plane is held in memory as a whole, with its pyramid; larger ones are refused before memory runs out."""
@@ -43,6 +49,7 @@ def export(
     progress: Callable[[int, int], None],
     stores: int = DEFAULT_STORES,
     ahead_bytes: int = DEFAULT_AHEAD_BYTES,
+    choice: PixelChoice | None = None,
 ) -> ExportManifest:
     """Export all images and plates of a selection.
 
@@ -62,6 +69,8 @@ def export(
         How many planes are read at a time.
     ahead_bytes : int
         How many bytes of pixels may be under way or waiting.
+    choice : PixelChoice, optional
+        Which pixels of each image; by default all.
 
     Returns
     -------
@@ -71,7 +80,7 @@ def export(
     Raises
     ------
     RequestError
-        There is no such format.
+        There is no such format, or an image does not have what was chosen.
     ExportError
         There is nothing to export, a pixel type has no place in these formats, a plane is too large, or OMERO sent
         damaged data.
@@ -79,8 +88,18 @@ def export(
         OMERO does not answer, or refuses.
     """
     how = _format(format)
+    views: tuple[View, ...] = ()
+    names = {}
+    if choice is not None and not choice.whole:
+        names = {("Image", image.image_id): image.name for image in selection.images}
+        names |= {("Plate", plate.plate_id): plate.name for plate in selection.plates}
+        chosen = choose(selection, choice, _viewed(gateway, selection, choice), drop=how.drop)
+        selection, views = chosen.selection, chosen.views
     targets = how.targets(selection)
-    _require_exportable(targets)
+    if views:
+        # What is written may have the name of a channel; what it comes from has not.
+        targets = tuple(replace(each, object_name=names[each.object_type, each.object_id]) for each in targets)
+    _require_exportable([target.image for target in targets] + [view.source for view in views])
     how.write_containers(selection, sink)
     total = selection.plane_count
     done = itertools.count(1)
@@ -92,13 +111,19 @@ def export(
             yield plane
             progress(next(done), total)
 
-    planes = read_planes(
-        gateway, (target.image for target in targets), how.prepare, stores=stores, ahead_bytes=ahead_bytes
-    )
+    wanted = views or (target.image for target in targets)
+    planes = read_planes(gateway, wanted, how.prepare, stores=stores, ahead_bytes=ahead_bytes)
     with contextlib.closing(planes):
         for number, group in itertools.groupby(planes, key=lambda plane: plane.number):
             how.write_image(targets[number], followed(group), sink)
-    return ExportManifest(_entries(targets, [digest.hexdigest() for digest in digests]))
+    entries = _entries(targets, [digest.hexdigest() for digest in digests], views)
+    return ExportManifest(entries, choice if views else None)
+
+
+def _viewed(gateway: BlitzGateway, selection: Selection, choice: PixelChoice) -> Mapping[int, tuple[int, int]]:
+    if "default" not in (choice.z, choice.t):
+        return {}
+    return last_viewed(gateway, list(selection.all_images()))
 
 
 def _format(name: str) -> ExportFormat:
@@ -111,32 +136,33 @@ def _format(name: str) -> ExportFormat:
     raise RequestError(f"{name!r} is not an export format.", remedy=f"Choose one of: {', '.join(FORMATS)}.")
 
 
-def _require_exportable(targets: Sequence[Target]) -> None:
+def _require_exportable(images: Sequence[SourceImage]) -> None:
     """Find out before the first byte is sent whether all can be."""
-    if not targets:
+    if not images:
         raise ExportError("There is nothing to export.", remedy="Choose at least one image.")
-    for target in targets:
+    for image in images:
         # Knowing the size of a plane takes a pixel type that has a place in an array, and raises for others.
-        if target.image.plane_bytes > LARGEST_PLANE_BYTES:
+        if image.plane_bytes > LARGEST_PLANE_BYTES:
             raise ExportError(
-                f"A plane of image {target.image.image_id} ({target.image.name}) has"
-                f" {target.image.plane_bytes / 2**30:.1f} GiB; this exporter takes up to"
+                f"A plane of image {image.image_id} ({image.name}) has"
+                f" {image.plane_bytes / 2**30:.1f} GiB; this exporter takes up to"
                 f" {LARGEST_PLANE_BYTES / 2**30:.0f} GiB.",
                 remedy="Choose the exporter omero-cli-zarr, which works tile by tile, or export a part of the image.",
             )
 
 
-def _entries(targets: Sequence[Target], digests: Sequence[str]) -> tuple[ExportEntry, ...]:
+def _entries(targets: Sequence[Target], digests: Sequence[str], views: Sequence[View]) -> tuple[ExportEntry, ...]:
     entries = []
-    both = zip(targets, digests, strict=True)
-    for path, group in itertools.groupby(both, key=lambda pair: pair[0].entry_path):
+    taken: Sequence[Taken | None] = [view.taken for view in views] or [None] * len(targets)
+    rows = zip(targets, digests, taken, strict=True)
+    for path, group in itertools.groupby(rows, key=lambda row: row[0].entry_path):
         parts = list(group)
         first = parts[0][0]
-        shapes = {target.image.shape for target, _ in parts}
+        shapes = {target.image.shape for target, _, _ in parts}
         if first.path == path:
             sha256 = parts[0][1]
         else:
-            lines = "".join(f"{digest}  {target.path}\n" for target, digest in parts)
+            lines = "".join(f"{digest}  {target.path}\n" for target, digest, _ in parts)
             sha256 = hashlib.sha256(lines.encode()).hexdigest()
         entries.append(
             ExportEntry(
@@ -144,9 +170,10 @@ def _entries(targets: Sequence[Target], digests: Sequence[str]) -> tuple[ExportE
                 object_type=first.object_type,
                 object_id=first.object_id,
                 name=first.object_name,
-                images=tuple((target.image.image_id, target.path) for target, _ in parts),
+                images=tuple((target.image.image_id, target.path) for target, _, _ in parts),
                 shape=first.image.shape if len(shapes) == 1 else (),
                 sha256=sha256,
+                taken=tuple(each for _, _, each in parts if each is not None),
             )
         )
     return tuple(entries)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +71,9 @@ class PreparedPlane:
 
 class ExportFormat(Protocol):
     """A way to write images and plates."""
+
+    drop: ClassVar[tuple[str, ...]]
+    """Endings of names, in lower case, that are replaced by the format's own."""
 
     def targets(self, selection: Selection) -> tuple[Target, ...]:
         """Decide where each image goes.

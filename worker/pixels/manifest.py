@@ -9,7 +9,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from worker.errors import ExportError
+from worker.errors import ExportError, RequestError
+from worker.pixels.choice import PixelChoice
+from worker.pixels.views import Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class ExportEntry:
         Of the pixels at full resolution, little-endian, in the order T, C, Z, Y, X. For a plate in one tree: of the
         lines ``<sha256>  <path>\n`` of its images in the order of ``images``. An exporter that cannot know the pixels
         gives the sha256 of such lines for its files, by path.
+    taken : tuple of Taken
+        Which planes were taken of each image in ``images``; empty if all were.
     """
 
     path: str
@@ -43,6 +47,7 @@ class ExportEntry:
     images: tuple[tuple[int, str], ...]
     shape: tuple[int, ...]
     sha256: str
+    taken: tuple[Taken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,12 @@ class ExportManifest:
     ----------
     entries : tuple of ExportEntry
         In the order of writing.
+    choice : PixelChoice or None
+        What of each image was wanted; None if everything was.
     """
 
     entries: tuple[ExportEntry, ...]
+    choice: PixelChoice | None = None
 
     def to_json(self) -> str:
         """Write as JSON.
@@ -87,8 +95,13 @@ class ExportManifest:
             This is not such a manifest.
         """
         try:
-            return cls(entries=tuple(_entry(entry) for entry in json.loads(text)["entries"]))
-        except (ValueError, KeyError, TypeError) as error:
+            data = json.loads(text)
+            choice = data.get("choice")
+            return cls(
+                tuple(_entry(entry) for entry in data["entries"]),
+                None if choice is None else PixelChoice.from_json(choice),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RequestError) as error:
             raise ExportError(
                 f"This is not an export manifest: {error}.", remedy="Export again to get a new one."
             ) from error
@@ -103,4 +116,10 @@ def _entry(data: dict[str, Any]) -> ExportEntry:
         images=tuple((int(image_id), str(path)) for image_id, path in data["images"]),
         shape=tuple(int(size) for size in data["shape"]),
         sha256=str(data["sha256"]),
+        taken=tuple(_taken(taken) for taken in data.get("taken", ())),
     )
+
+
+def _taken(data: dict[str, Any]) -> Taken:
+    (first_t, last_t), (first_z, last_z) = data["t"], data["z"]
+    return Taken((int(first_t), int(last_t)), tuple(int(c) for c in data["c"]), (int(first_z), int(last_z)))

@@ -36,6 +36,27 @@ def safe_stem(name: str, *, max_bytes: int = MAX_BYTES) -> str:
     return _cut(text, max_bytes).rstrip() or "_"
 
 
+def without_ending(name: str, drop: tuple[str, ...]) -> str:
+    """Take an ending off a name.
+
+    Parameters
+    ----------
+    name : str
+        Any text.
+    drop : tuple of str
+        Endings in lower case; the first that fits is taken off.
+
+    Returns
+    -------
+    str
+        The name without it; a name that is nothing but an ending keeps it.
+    """
+    for ending in drop:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return name
+
+
 class Names:
     """Hands out names, each once: a name that is taken gets ``_(1)``, ``_(2)``, ... in the order of asking.
 
@@ -65,10 +86,7 @@ class Names:
         str
             A safe file name with the extension.
         """
-        for ending in self._drop:
-            if name.lower().endswith(ending) and len(name) > len(ending):
-                name = name[: -len(ending)]
-                break
+        name = without_ending(name, self._drop)
         counter = 0
         while True:
             suffix = (f"_({counter})" if counter else "") + self._extension

@@ -6,7 +6,7 @@ metadata of an image are written after its pixels, so that an image that was cut
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -34,6 +34,8 @@ class OmeZarr:
     version : str
         Version of OME-Zarr, ``0.4`` (Zarr v2) or ``0.5`` (Zarr v3, sharded).
     """
+
+    drop: ClassVar[tuple[str, ...]] = (".ome.zarr", ".zarr")
 
     def __init__(self, version: ngff.Version) -> None:
         self._version: ngff.Version = version
@@ -102,5 +104,5 @@ class OmeZarr:
 
 def _paths(selection: Selection) -> tuple[list[str], list[str]]:
     """Name images, then plates; the same selection always gets the same names."""
-    names = Names(".zarr", drop=(".ome.zarr", ".zarr"))
+    names = Names(".zarr", drop=OmeZarr.drop)
     return [names.take(image.name) for image in selection.images], [names.take(p.name) for p in selection.plates]

@@ -19,6 +19,7 @@ import omero
 
 from worker.errors import ExportError
 from worker.pixels.session import FAREWELL_TIMEOUT_S, call_context, translated
+from worker.pixels.views import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -69,7 +70,7 @@ class Plane:
 
 def read_planes(
     gateway: BlitzGateway,
-    images: Iterable[SourceImage],
+    images: Iterable[SourceImage | View],
     work: Callable[[Plane], T],
     *,
     stores: int = DEFAULT_STORES,
@@ -83,8 +84,8 @@ def read_planes(
     ----------
     gateway : omero.gateway.BlitzGateway
         A connected gateway.
-    images : iterable of SourceImage
-        What to read; walked through only as far ahead as needed.
+    images : iterable of SourceImage or View
+        What to read, or to make of what is read; walked through only as far ahead as needed.
     work : callable
         Called with each plane, in the thread that read it; encoding and the like belong here.
     stores : int
@@ -127,22 +128,28 @@ def read_planes(
 
 
 def _tasks(
-    images: Iterable[SourceImage], lanes: list[_Lane], work: Callable[[Plane], T]
+    images: Iterable[SourceImage | View], lanes: list[_Lane], work: Callable[[Plane], T]
 ) -> Iterator[tuple[_Lane, int, Callable[[_Lane], T]]]:
     """Deal planes to lanes, in the order of delivery."""
-    for number, image in enumerate(images):
-        spread = image.plane_bytes * image.plane_count > SPREAD_BYTES
+    for number, item in enumerate(images):
+        view = item if isinstance(item, View) else None
+        image = item.image if isinstance(item, View) else item
+        held_bytes = image.plane_bytes if view is None else view.held_bytes
+        spread = (image.plane_bytes * image.plane_count if view is None else view.read_bytes) > SPREAD_BYTES
         chosen = min(lanes, key=lambda lane: lane.pending_bytes)
         for index in range(image.plane_count):
             t, rest = divmod(index, image.size_c * image.size_z)
             c, z = divmod(rest, image.size_z)
             lane = min(lanes, key=lambda lane: lane.pending_bytes) if spread else chosen
-            yield lane, image.plane_bytes, _task(number, image, t, c, z, work)
+            yield lane, held_bytes, _task(number, image, view, (t, c, z), work)
 
 
-def _task(number: int, image: SourceImage, t: int, c: int, z: int, work: Callable[[Plane], T]) -> Callable[[_Lane], T]:
+def _task(
+    number: int, image: SourceImage, view: View | None, place: tuple[int, int, int], work: Callable[[Plane], T]
+) -> Callable[[_Lane], T]:
     def read_and_work(lane: _Lane) -> T:
-        return work(Plane(number, image, t, c, z, lane.read(image, t, c, z)))
+        pixels = lane.read(image, *place) if view is None else view.pixels(lane.read, *place)
+        return work(Plane(number, image, *place, pixels))
 
     return read_and_work
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import mmap
 import tempfile
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import tifffile
 
@@ -34,9 +34,11 @@ _WELL_SUFFIX_BYTES: Final = 40
 class OmeTiff:
     """The export format ``tiff``."""
 
+    drop: ClassVar[tuple[str, ...]] = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
+
     def targets(self, selection: Selection) -> tuple[Target, ...]:
         """Decide where each image goes; see `worker.pixels.formats.ExportFormat`."""
-        names = Names(".tif", drop=(".ome.tiff", ".ome.tif", ".tiff", ".tif"))
+        names = Names(".tif", drop=self.drop)
         targets = []
         for image in selection.images:
             path = names.take(image.name)
