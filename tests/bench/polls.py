@@ -99,8 +99,8 @@ def measure(lab: Lab, say: Callable[[str, int], None]) -> Row:
 
 def _poll(resources: Resources) -> bool:
     """Tick when it is due, and drive the runs of which there is news, as the service does."""
-    time.sleep(resources.watcher.due_in_s() + 0.01)
-    news = resources.watcher.tick()
+    time.sleep(resources.clusters.get("default").watcher.due_in_s() + 0.01)
+    news = resources.clusters.get("default").watcher.tick()
     for task_id in news:
         drive(resources, resources.run_of_task[task_id])
     return bool(news)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from tests.faults.transport import FaultyTransport
     from worker.engine.context import Resources
-    from worker.settings.models import Settings
+    from worker.settings.models import SshSettings
 
 THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """Threads that libraries would begin at their import, and that a fork would lose."""
@@ -191,8 +191,8 @@ def _work(orders: Orders, pipe: Connection) -> None:
     clock.install()
     open_transport = assembly.open_transport
 
-    def open_stopping(settings: Settings) -> FaultyTransport:
-        transports.append(StoppingTransport(open_transport(settings), stop))
+    def open_stopping(ssh_settings: SshSettings) -> FaultyTransport:
+        transports.append(StoppingTransport(open_transport(ssh_settings), stop))
         return transports[-1]
 
     assembly.open_transport = open_stopping
@@ -214,8 +214,7 @@ def _end_with_tester() -> None:
 
 def _quick(resources: Resources) -> Resources:
     """Be less patient than an engine whose cluster is real."""
-    budget = Budget(max_attempts=resources.budget.max_attempts, **BUDGET)
-    return replace(resources, budget=budget, lookup_spacing_s=LOOKUP_SPACING_S)
+    return replace(resources, budget=Budget(**BUDGET), lookup_spacing_s=LOOKUP_SPACING_S)
 
 
 def _serve() -> None:

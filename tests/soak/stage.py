@@ -78,7 +78,7 @@ class Stage:
 
     def accept(self, record: Record, number: int, *, cleanup: bool = True) -> UUID:
         """Record the n-th run, as a script does."""
-        return accept(record.tracker, self.request(number, cleanup=cleanup))
+        return accept(record.tracker, self.request(number, cleanup=cleanup), record.settings)
 
 
 @contextmanager

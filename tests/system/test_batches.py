@@ -97,6 +97,7 @@ def start(deployment: Deployment, record: Record, ids: list[int], into: str, **p
                 "group_name": person.group_name,
             }
         ),
+        record.settings,
     )
 
 

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.faults.transport import CountingTransport, FaultyTransport
-from worker.cluster import images, jobscript, slurm, ssh, streams
+from worker.cluster import folders, images, jobscript, slurm, ssh, streams
 from worker.cluster.jobscript import JobRequest
 from worker.cluster.layout import RunLayout
 from worker.cluster.states import JobReport, JobState
@@ -276,7 +276,7 @@ def test_a_removed_run_is_gone(transport: SshPool, make_job: Callable[..., JobRe
     job = make_job()
     number = slurm.submit(transport, job.layout, job)
     wait(transport, job, number)
-    slurm.remove_run(transport, job.layout)
+    folders.remove_run(transport, job.layout)
     assert transport.run(["test", "-e", str(job.layout.root)]).exit_status == 1
     assert transport.run(["test", "-d", str(job.layout.data_path)]).exit_status == 0
 

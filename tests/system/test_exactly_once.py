@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.clusters import OneCluster
 from tests.faults.transport import FaultyTransport
 from tests.lab import samples
 from tests.lab.omero.images import import_image
@@ -46,8 +47,9 @@ def record(lab: Lab, tmp_path: Path, database_url: str) -> Iterator[Record]:
 @pytest.fixture
 def resources(lab: Lab, record: Record) -> Iterator[Resources]:
     with logged_in(lab, USER) as gateway, open_resources(record, OwnSession(gateway)) as opened:
-        faulty = FaultyTransport(opened.transport)
-        yield replace(opened, transport=faulty, watcher=Watcher(faulty, min_interval_s=0.3), lookup_spacing_s=1.0)
+        faulty = FaultyTransport(opened.clusters.get("default").transport)
+        cluster = OneCluster(record.settings, faulty, Watcher(faulty, min_interval_s=0.3))
+        yield replace(opened, clusters=cluster, lookup_spacing_s=1.0)
 
 
 @pytest.fixture
@@ -68,7 +70,14 @@ def run_id(lab: Lab, record: Record) -> UUID:
             "group_name": person.group_name,
         }
     )
-    return accept(record.tracker, request)
+    return accept(record.tracker, request, record.settings)
+
+
+def way(resources: Resources) -> FaultyTransport:
+    """The way to the cluster, on which faults can be made."""
+    transport = resources.clusters.get("default").transport
+    assert isinstance(transport, FaultyTransport)
+    return transport
 
 
 def drive_to_the_end(resources: Resources, run_id: UUID, timeout_s: float = 90.0) -> None:
@@ -77,7 +86,7 @@ def drive_to_the_end(resources: Resources, run_id: UUID, timeout_s: float = 90.0
         while not drive(resources, run_id).finished:
             assert time.monotonic() < deadline, resources.tracker.run(run_id).steps
             time.sleep(0.2)
-            resources.watcher.tick()
+            resources.clusters.get("default").watcher.tick()
 
 
 def expect_done_once(resources: Resources, run_id: UUID) -> None:
@@ -86,7 +95,7 @@ def expect_done_once(resources: Resources, run_id: UUID) -> None:
     task = resources.tracker.task(run.tasks[1])
     assert len(task.job_ids) == 1
     # Slurm itself, asked for the key of the submission, knows exactly this job.
-    assert slurm.find_by_key(resources.transport, str(run.tasks[1])) == task.job_ids
+    assert slurm.find_by_key(way(resources), str(run.tasks[1])) == task.job_ids
     kinds = [item["kind"] for item in run.steps["import/0"].data["objects"]]
     assert kinds.count("Image") == 1
 
@@ -96,16 +105,14 @@ def expect_done_once(resources: Resources, run_id: UUID) -> None:
 def test_a_fault_on_the_way_costs_nothing_but_time(
     resources: Resources, run_id: UUID, command: str, fault: str
 ) -> None:
-    assert isinstance(resources.transport, FaultyTransport)
-    getattr(resources.transport, fault)(command)
+    getattr(way(resources), fault)(command)
     drive_to_the_end(resources, run_id)
-    assert not [fault for fault in resources.transport.faults if fault.times], "the fault never happened"
+    assert not [fault for fault in way(resources).faults if fault.times], "the fault never happened"
     expect_done_once(resources, run_id)
 
 
 def test_a_job_whose_reply_was_lost_is_adopted_not_submitted_again(resources: Resources, run_id: UUID) -> None:
-    assert isinstance(resources.transport, FaultyTransport)
-    resources.transport.lose_reply("submit")
+    way(resources).lose_reply("submit")
     drive_to_the_end(resources, run_id)
     step = resources.tracker.run(run_id).steps["submit/0"]
     assert step.data["adopted"] is True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.clusters import OneCluster
 from tests.faults.transport import FaultyTransport
 from tests.lab import samples
 from tests.lab.omero.images import import_image
@@ -56,12 +57,12 @@ def opened(lab: Lab, deployment: Deployment) -> Iterator[Callable[[], tuple[Reco
     with ExitStack() as stack:
 
         def open_all() -> tuple[Record, Resources]:
-            record = stack.enter_context(open_record(deployment.environ))
+            record = stack.enter_context(open_record({**deployment.environ, "OMERO_WORKER_UNKNOWN_GRACE_S": "1"}))
             gateway = stack.enter_context(logged_in(lab, USER))
             resources = stack.enter_context(open_resources(record, OwnSession(gateway)))
-            faulty = FaultyTransport(resources.transport)
+            faulty = FaultyTransport(resources.clusters.get("default").transport)
             watcher = Watcher(faulty, min_interval_s=0.3)
-            return record, replace(resources, transport=faulty, watcher=watcher, unknown_grace_s=1.0)
+            return record, replace(resources, clusters=OneCluster(record.settings, faulty, watcher))
 
         yield open_all
 
@@ -80,7 +81,7 @@ def accepted(lab: Lab, record: Record, **parameters: object) -> UUID:
         "group_id": person.group_id,
         "group_name": person.group_name,
     }
-    return accept(record.tracker, parse_request(request))
+    return accept(record.tracker, parse_request(request), record.settings)
 
 
 def drive_until(
@@ -93,7 +94,7 @@ def drive_until(
         while not done(run := resources.tracker.run(run_id)):
             assert time.monotonic() < deadline, (run.steps, run.error_message, run.paused_reason)
             drive(resources, run_id, report=said.append)
-            resources.watcher.tick()
+            resources.clusters.get("default").watcher.tick()
             time.sleep(0.2)
     return run, said
 
@@ -204,7 +205,9 @@ def test_a_failed_job_is_retried_by_hand_and_its_old_output_is_not_taken_for_a_r
     assert len(task.job_ids) == 2
     assert record.reader.run(run_id).status == "FAILED"
     layout_out = f"{lab.data_path}/biomero_{run_id}/data/out"
-    listed = resources.transport.run(["find", layout_out, "-mindepth", "1", "-maxdepth", "1"]).text
+    listed = (
+        resources.clusters.get("default").transport.run(["find", layout_out, "-mindepth", "1", "-maxdepth", "1"]).text
+    )
     assert f"{layout_out}/attempt-2" in listed
 
 

@@ -46,7 +46,7 @@ def accepted_run(deployment: Deployment) -> UUID:
         }
     )
     with deployment.record() as record:
-        return accept(record.tracker, request)
+        return accept(record.tracker, request, record.settings)
 
 
 def test_an_engine_that_is_stopped_again_and_again_ends_in_time_and_finishes_its_run(

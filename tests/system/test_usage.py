@@ -51,14 +51,14 @@ def test_cancelled_jobs_count_as_well(lab: Lab, tmp_path: Path, database_url: st
                 "group_id": person.group_id,
                 "group_name": person.group_name,
             }
-            run_id = accept(record.tracker, parse_request(request))
+            run_id = accept(record.tracker, parse_request(request), record.settings)
             (task_id,) = (
                 task for task in record.tracker.run(run_id).tasks if record.tracker.task(task).task_name == "nuclei"
             )
             deadline = time.monotonic() + 80
             while not drive(resources, run_id).finished:
                 assert time.monotonic() < deadline, record.tracker.run(run_id).steps
-                resources.watcher.tick()
+                resources.clusters.get("default").watcher.tick()
                 if sleep_s > 10 and record.tracker.task(task_id).status == "RUNNING":
                     time.sleep(2)
                     record.tracker.request_cancel(run_id, by=USER)

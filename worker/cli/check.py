@@ -152,7 +152,7 @@ def _circuits(database: Database) -> Iterator[Finding]:
 
 
 def _cluster(settings: Settings, environment: WorkerEnvironment) -> Iterator[Finding]:
-    transport = open_transport(settings)
+    transport = open_transport(settings.ssh)
     try:
         yield from _guarded("SSH", lambda: _login(transport, settings))
         for program in QUESTIONS:

@@ -13,11 +13,15 @@ import typer
 
 from worker.engine.assembly import open_record, open_resources, open_settings, open_transport
 from worker.engine.catalogue import refresh_catalogue
+from worker.engine.clusters import DEFAULT
 from worker.engine.omero import ServiceAccess
 from worker.engine.service import WIDTHS, Service
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import FrameType
+
+    from worker.engine.context import Resources
 
 log = structlog.get_logger(__name__)
 
@@ -43,9 +47,7 @@ def serve(
                 resources,
                 record.database,
                 record.reader,
-                refresh=partial(
-                    refresh_catalogue, record.settings, resources.transport, state_dir=record.environment.state_dir
-                ),
+                refresh=partial(_refresh, resources, record.environment.state_dir),
                 widths=dict(WIDTHS, control=threads),
                 refresh_interval_s=refresh_every,
                 grace_s=grace,
@@ -62,10 +64,16 @@ def serve(
                 os._exit(0)
 
 
+def _refresh(resources: Resources, state_dir: Path) -> None:
+    """Refresh the catalogue by the settings as they are now."""
+    settings = resources.settings
+    refresh_catalogue(settings, resources.clusters.get(DEFAULT).transport, state_dir=state_dir)
+
+
 def refresh() -> None:
     """Look at workflows, versions and descriptors once, and write what the dialogs show."""
     settings, environment = open_settings()
-    transport = open_transport(settings)
+    transport = open_transport(settings.ssh)
     try:
         catalogue = refresh_catalogue(settings, transport, state_dir=environment.state_dir)
     finally:

@@ -19,7 +19,7 @@ from worker.cluster.accounting import COLUMNS
 from worker.cluster.answers import Accounting, Section
 from worker.cluster.fence import check_fence
 from worker.cluster.jobscript import render, sbatch_arguments
-from worker.cluster.layout import RUN_FOLDER, lines_of, log_beside
+from worker.cluster.layout import lines_of, log_beside
 from worker.cluster.scripts import script
 from worker.cluster.states import JobReport, JobState
 from worker.cluster.transport import failure
@@ -386,23 +386,3 @@ def free_bytes(transport: Transport, path: PurePosixPath) -> int:
     # POSIX: a line of titles, then device, size, used, available (in KiB), ...
     fields = transport.run(["df", "-P", "-k", "--", str(path)]).check().text.splitlines()[-1].split()
     return int(fields[-3]) * 1024
-
-
-def remove_run(transport: Transport, layout: RunLayout) -> None:
-    """Remove everything of a run from the cluster, and nothing else; if it is gone already, that is fine.
-
-    Parameters
-    ----------
-    transport : Transport
-        The way to the cluster.
-    layout : RunLayout
-        The run.
-
-    Raises
-    ------
-    CommandFailed
-        If something cannot be removed.
-    """
-    if not RUN_FOLDER.fullmatch(layout.root.name):  # pragma: no cover - RunLayout cannot be made so
-        raise ValueError(f"{layout.root} is not the folder of a run.")
-    transport.run(script("remove_run", str(layout.data_path), layout.root.name)).check()

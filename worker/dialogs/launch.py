@@ -167,7 +167,7 @@ def launch(client: Any, catalogue: Catalogue, dialog: Dialog = fields.RUN) -> in
                 try:
                     # Whoever is told that nothing was started must be able to rely on it.
                     with signals.held():
-                        run_id = accept(record.tracker, request)
+                        run_id = accept(record.tracker, request, record.settings)
                     what = "is cancelled with this script" if cancels else "goes on even if this script is stopped"
                     teller.say(f"Run {run_id} is accepted: it {what}.")
                     outcome = _follow(run_id, record, gateway, teller.say)

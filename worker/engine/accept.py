@@ -5,22 +5,34 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from worker.engine.files import files_of
+from worker.engine.placing import place
 from worker.history.tracker import TaskSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
-    from worker.engine.request import RunRequest
+    from worker.engine.request import RunKind, RunRequest
     from worker.history.tracker import WorkflowTracker
+    from worker.settings.models import Settings
 
 EXPORT_TASK = "_SLURM_Image_Transfer.py"
+FILE_TASK = "_SLURM_File_Transfer.py"
 IMPORT_TASK = "SLURM_Get_Results.py"
 BATCH_TASK = "SLURM_Run_Workflow.py"
 RUN_NAME = "Slurm Workflow"
 PARENT_NAME = "Slurm Workflow (Batched)"
 
+_NAMES: Mapping[RunKind, str] = {
+    "analysis": RUN_NAME,
+    "transfer": "_SLURM_Image_Transfer",
+    "file-transfer": "_SLURM_File_Transfer",
+    "conversion": "SLURM Remote Conversion",
+}
 
-def accept(tracker: WorkflowTracker, request: RunRequest, *, run_id: UUID | None = None) -> UUID:
+
+def accept(tracker: WorkflowTracker, request: RunRequest, settings: Settings, *, run_id: UUID | None = None) -> UUID:
     """Record a run with all its tasks, in one transaction.
 
     A run whose selection is to be split has no tasks yet: each batch gets one when it is started.
@@ -31,6 +43,8 @@ def accept(tracker: WorkflowTracker, request: RunRequest, *, run_id: UUID | None
         The record.
     request : RunRequest
         What was asked for.
+    settings : Settings
+        Say on which cluster it runs, and what a person may choose.
     run_id : UUID, optional
         What the run shall be known by; a run that is recorded under it already is left as it is. By default a new one.
 
@@ -41,25 +55,42 @@ def accept(tracker: WorkflowTracker, request: RunRequest, *, run_id: UUID | None
 
     Raises
     ------
+    RequestError
+        If it cannot run like that; the message names the workflow or the folder, and what is allowed.
     HistoryUnavailable
         If the run could not be recorded. Nothing has been started then.
     """
-    chosen = {"Data_Type": request.data_type, "IDs": list(request.ids)}
-    tasks: list[TaskSpec] = []
-    if request.batch is None:
-        tasks.append(TaskSpec(EXPORT_TASK, release(), chosen, {"Format": request.export_format}))
-        for workflow in request.workflows:
-            tasks.append(TaskSpec(workflow.name, workflow.version, chosen, dict(workflow.parameters)))
-            tasks.append(TaskSpec(IMPORT_TASK, release(), chosen, dict(request.output)))
+    request, run_id = place(tracker, request, settings, run_id)
     return tracker.accept(
-        name=RUN_NAME if request.batch is None else PARENT_NAME,
+        name=_NAMES[request.kind] if request.batch is None else PARENT_NAME,
         description=f"{describe(request)}\n{release()}",
         user=request.user_id,
         group=request.group_id,
         request=request.model_dump(mode="json"),
-        tasks=tasks,
+        tasks=[] if request.batch is not None else _tasks(request),
         run_id=run_id,
     )
+
+
+def _tasks(request: RunRequest) -> list[TaskSpec]:
+    """The tasks of a run, in the order that `worker.engine.view.view_of` relies on."""
+    if request.conversion is not None:
+        formats = request.conversion
+        return [
+            TaskSpec(f"CONVERT_{formats.source}_TO_{formats.target}".upper(), release(), {"Folder": request.folder})
+        ]
+    chosen = {"Data_Type": request.data_type, "IDs": list(request.ids)}
+    tasks: list[TaskSpec] = []
+    if request.kind != "file-transfer":
+        tasks.append(TaskSpec(EXPORT_TASK, release(), chosen, {"Format": request.export_format}))
+    for workflow in request.workflows:
+        tasks.append(TaskSpec(workflow.name, workflow.version, chosen, dict(workflow.parameters)))
+        tasks.append(TaskSpec(IMPORT_TASK, release(), chosen, dict(request.output)))
+    tasks.extend(
+        TaskSpec(FILE_TASK, release(), {"Annotation_ID": file.annotation_id}, {"Param_Slot": file.slot})
+        for file in files_of(request)
+    )
+    return tasks
 
 
 def release() -> str:
@@ -69,6 +100,12 @@ def release() -> str:
 
 def describe(request: RunRequest) -> str:
     """Say in a line what was asked for."""
+    if request.conversion is not None:
+        return f"{request.conversion.source} to {request.conversion.target} in {request.folder}"
+    if request.kind == "file-transfer":
+        return f"Files {', '.join(str(file.annotation_id) for file in request.files)} to {request.folder}"
+    if request.kind == "transfer":
+        return f"{request.data_type} {', '.join(str(i) for i in request.ids)} to {request.folder}"
     names = ", ".join(workflow.name for workflow in request.workflows)
     text = f"{names} on {request.data_type} {', '.join(str(i) for i in request.ids)}"
     if request.batch is not None:

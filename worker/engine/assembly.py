@@ -11,35 +11,39 @@ from typing import TYPE_CHECKING
 from worker.cluster import ssh
 from worker.cluster.local import LocalTransport
 from worker.engine import breaker
-from worker.engine.breaker import Breaker, GuardedOmero, GuardedTransport
+from worker.engine.breaker import Breaker, GuardedOmero
 from worker.engine.circuits import Circuits
+from worker.engine.clusters import Clusters
 from worker.engine.context import SSH_POOL, OmeroAccess, Resources
 from worker.engine.lease import Leases
 from worker.engine.omero import OwnSession
-from worker.engine.retry import Budget
-from worker.engine.watcher import Watcher
 from worker.history.database import Database
 from worker.history.reader import RunReader
 from worker.history.tracker import WorkflowTracker
 from worker.settings.environment import WorkerEnvironment, read_environment
-from worker.settings.loader import load_settings
+from worker.settings.loader import SettingsSource, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from worker.cluster.transport import Transport
-    from worker.settings.models import Settings
+    from worker.settings.models import Settings, SshSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """The settings and the record of runs: all that is needed to look, to accept and to cancel."""
 
-    settings: Settings
+    source: SettingsSource
     environment: WorkerEnvironment
     database: Database
     tracker: WorkflowTracker
     reader: RunReader
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now: an admin may change them at any time."""
+        return self.source.current()
 
 
 def holder_name() -> str:
@@ -90,14 +94,15 @@ def open_record(environ: Mapping[str, str] | None = None) -> Iterator[Record]:
     HistoryUnavailable
         If the database does not answer.
     """
-    settings, environment = open_settings(environ)
-    url = environment.sqlalchemy_url or settings.analytics.sqlalchemy_url
+    environment = read_environment(environ)
+    source = SettingsSource(environment.config_file, environ=environ)
+    url = environment.sqlalchemy_url or source.current().analytics.sqlalchemy_url
     environment.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(url.get_secret_value() if url else None, sqlite_path=environment.state_dir / "history.sqlite")
     try:
         database.migrate()
         tracker = WorkflowTracker(database)
-        yield Record(settings, environment, database, tracker, RunReader(database))
+        yield Record(source, environment, database, tracker, RunReader(database))
     finally:
         database.close()
 
@@ -118,51 +123,39 @@ def open_resources(record: Record, omero: OmeroAccess) -> Iterator[Resources]:
     Resources
         What steps share. Nothing is sent to the cluster before the first step needs it.
     """
-    knobs = record.settings.worker
     holder = holder_name()
     circuits = Circuits(record.database, holder)
+    clusters = Clusters(record.source.current, dial=open_transport, record_circuit=circuits.record)
     with ExitStack() as stack:
-        inner, watching = open_transport(record.settings), open_transport(record.settings)
-        stack.callback(inner.close)
-        stack.callback(watching.close)
+        stack.callback(clusters.close)
         stack.callback(circuits.forget)
-        cluster = Breaker("cluster", breaker.CLUSTER, on_change=circuits.record)
-        transport = GuardedTransport(inner, cluster)
         guarded = omero
         if not isinstance(omero, OwnSession):
             # What a script borrows does not come back once it is lost, so that there is nothing to wait for.
             guarded = GuardedOmero(omero, Breaker("OMERO", breaker.OMERO, on_change=circuits.record))
         yield Resources(
-            settings=record.settings,
+            configuration=record.source.current,
             state_dir=record.environment.state_dir,
             tracker=record.tracker,
-            leases=Leases(record.database, holder, duration_s=knobs.lease_s),
-            transport=transport,
+            leases=Leases(record.database, holder, duration_s=record.settings.worker.lease_s),
+            clusters=clusters,
             omero=guarded,
-            # With a connection of its own, transfers that hang do not keep it waiting.
-            watcher=Watcher(
-                GuardedTransport(watching, cluster),
-                min_interval_s=knobs.poll_interval_min_s,
-                max_interval_s=knobs.poll_interval_max_s,
-            ),
-            budget=Budget(max_attempts=knobs.max_attempts),
-            unknown_grace_s=knobs.unknown_grace_s,
         )
 
 
-def open_transport(settings: Settings) -> Transport:
-    """The way to the cluster: SSH, or this machine itself where ``[SSH] host`` is ``localhost:``.
+def open_transport(ssh_settings: SshSettings) -> Transport:
+    """The way to a cluster: SSH, or this machine itself where ``[SSH] host`` is ``local:``.
 
     Parameters
     ----------
-    settings : Settings
-        The settings.
+    ssh_settings : SshSettings
+        How it is reached.
 
     Returns
     -------
     Transport
         Connects when it is first used.
     """
-    if settings.ssh.host == "local:":
+    if ssh_settings.host == "local:":
         return LocalTransport()
-    return ssh.connect_pool(settings.ssh, SSH_POOL)
+    return ssh.connect_pool(ssh_settings, SSH_POOL)

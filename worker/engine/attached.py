@@ -109,7 +109,8 @@ def _look(run_id: UUID, resources: Resources, database: Database, say: Callable[
     if alive:
         say("; ".join([progress_of(run_id, resources), *what_does_not_answer(database)]))
     else:
-        resources.watcher.tick()
+        for cluster in resources.clusters.opened():
+            cluster.watcher.tick()
         drive(resources, run_id, report=say)
     view = view_of(resources.tracker.run(run_id))
     children = _children(run_id, view, resources)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from worker.cluster.layout import RunLayout
+from worker.engine import staging
+from worker.engine.places import layout_of
+from worker.engine.retry import Budget
 from worker.errors import HistoryUnavailable, RequestError, RunCancelled
 
 if TYPE_CHECKING:
@@ -19,10 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
+    from worker.cluster.layout import RunLayout
     from worker.cluster.transport import Transport
+    from worker.engine.clusters import Cluster, ClusterAccess
     from worker.engine.lease import Leases
     from worker.engine.request import RunRequest
-    from worker.engine.retry import Budget
     from worker.engine.view import Branch, RunView
     from worker.engine.watcher import Watcher
     from worker.history.domain import WorkflowRun
@@ -50,24 +53,28 @@ class OmeroAccess(Protocol):
 class Resources:
     """Everything that steps share within a process."""
 
-    settings: Settings
+    configuration: Callable[[], Settings]
+    """Gives the settings as they are now: an admin may change them at any time."""
     state_dir: Path
     tracker: WorkflowTracker
     leases: Leases
-    transport: Transport
+    clusters: ClusterAccess
     omero: OmeroAccess
-    watcher: Watcher
-    budget: Budget
+    budget: Budget = field(default_factory=Budget)
+    """How slowly steps are tried again; how often, the settings say."""
     lookup_spacing_s: float = 5.0
     """Time between two look-ups of a submission whose reply was lost."""
-    unknown_grace_s: float = 120.0
-    """How long the cluster may not know a job before the run is paused."""
     missed_at: dict[str, float] = field(default_factory=dict)
     """Monotonic times at which submissions whose reply was lost were first looked for and not found, by key."""
     cancelling_since: dict[UUID, float] = field(default_factory=dict)
     """Monotonic times at which runs were first found to have jobs on their way out of the cluster."""
     run_of_task: dict[UUID, UUID] = field(default_factory=dict)
     """Runs of the tasks whose jobs are watched in this process."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return self.configuration()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,8 @@ class StepContext:
     """What one step of one run is given."""
 
     resources: Resources
+    settings: Settings
+    """The settings, the same throughout the step."""
     tracker: WorkflowTracker
     """The record; it takes nothing from a process that does not drive the run any more."""
     guard: Guard
@@ -163,7 +172,22 @@ class StepContext:
     @property
     def layout(self) -> RunLayout:
         """Where the run's files are on the cluster."""
-        return RunLayout(self.resources.settings.slurm.slurm_data_path, self.run_id)
+        return layout_of(self.run, self.settings)
+
+    @property
+    def cluster(self) -> Cluster:
+        """The run's cluster."""
+        return self.resources.clusters.get(self.request.cluster)
+
+    @property
+    def transport(self) -> Transport:
+        """The way to it."""
+        return self.cluster.transport
+
+    @property
+    def watcher(self) -> Watcher:
+        """What watches its jobs."""
+        return self.cluster.watcher
 
     @property
     def own_branch(self) -> Branch:
@@ -175,7 +199,7 @@ class StepContext:
     @property
     def staging(self) -> Path:
         """Local directory for the results of this branch, private to this run."""
-        return self.resources.state_dir / "runs" / str(self.run_id) / str(self.own_branch.index)
+        return staging.folder_of(self.resources.state_dir, self.run_id) / str(self.own_branch.index)
 
     @contextmanager
     def omero(self) -> Iterator[Any]:

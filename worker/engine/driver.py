@@ -14,11 +14,12 @@ from uuid import UUID
 
 import structlog
 
-from worker.cluster import slurm
-from worker.cluster.layout import RunLayout
+from worker.cluster import folders
 from worker.engine import staging, steps
 from worker.engine.context import Done, Guard, NotYet, Pause, Resources, StepContext
+from worker.engine.places import cluster_of, layout_of
 from worker.engine.plan import End, Finished, Step, Wait, next_branch_step, plan
+from worker.engine.reopening import AFTER_ALL
 from worker.engine.request import RunRequest
 from worker.engine.retry import describe
 from worker.engine.view import Progress, view_of
@@ -30,18 +31,20 @@ from worker.errors import (
     LeaseLost,
     RunCancelled,
     ScriptSessionEnded,
+    SettingsError,
     WorkerError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from worker.engine.view import RunView
     from worker.history.domain import WorkflowRun
 
 log = structlog.get_logger(__name__)
 
 
-LANES = {"export": "export", "fetch": "fetch", "import": "import"}
+LANES = {"export": "export", "files": "export", "fetch": "fetch", "import": "import"}
 """Kinds of steps that take long and use something there is little of; each has a lane of its own in the service."""
 
 OTHERS_TURN_S = 1.0
@@ -138,22 +141,7 @@ def _look(resources: Resources, run_id: UUID, lane: str | None, not_yet: dict[st
     if run.request is None:
         return Later(finished=True)
     view = view_of(run)
-    layout = RunLayout(resources.settings.slurm.slurm_data_path, run_id)
-    for branch in view.branches:
-        if view.status in ("COMPLETED", "FAILED"):
-            resources.watcher.remove(branch.task_id)
-            resources.run_of_task.pop(branch.task_id, None)
-            continue
-        resources.run_of_task[branch.task_id] = run_id
-        step = next_branch_step(view, branch)
-        if step is None or step.kind != "watch":
-            resources.watcher.remove(branch.task_id)
-            continue
-        submitted = view.step(branch.step("submit")).data
-        job_id = int(submitted["job_id"])
-        resources.watcher.add(branch.task_id, job_id, layout.exit_file(job_id), submitted.get("key"))
-        if resources.watcher.report(branch.task_id) is None:
-            not_yet[step.name] = None
+    _hand_over(resources, run, view, not_yet)
     match plan(view, datetime.now(UTC), not_yet):
         case Finished():
             return Later(finished=True)
@@ -164,16 +152,40 @@ def _look(resources: Resources, run_id: UUID, lane: str | None, not_yet: dict[st
     return None
 
 
+def _hand_over(resources: Resources, run: WorkflowRun, view: RunView, not_yet: dict[str, datetime | None]) -> None:
+    """Hand the jobs of a run to the watcher of its cluster, and take those from it that it need not watch."""
+    try:
+        watcher = resources.clusters.get(cluster_of(run)).watcher
+    except SettingsError:
+        return  # the step that needs the cluster says so
+    for branch in view.branches:
+        if view.status in ("COMPLETED", "FAILED"):
+            watcher.remove(branch.task_id)
+            resources.run_of_task.pop(branch.task_id, None)
+            continue
+        resources.run_of_task[branch.task_id] = run.id
+        step = next_branch_step(view, branch)
+        if step is None or step.kind != "watch":
+            watcher.remove(branch.task_id)
+            continue
+        submitted = view.step(branch.step("submit")).data
+        job_id = int(submitted["job_id"])
+        exit_file = layout_of(run, resources.settings).exit_file(job_id)
+        watcher.add(branch.task_id, job_id, exit_file, submitted.get("key"))
+        if watcher.report(branch.task_id) is None:
+            not_yet[step.name] = None
+
+
 def _sweep(resources: Resources, run_id: UUID) -> None:
     """Remove what this process has left of a run that another one has ended and tidied away in the meantime."""
     try:
         run = resources.tracker.run(run_id)
         view = view_of(run)
-        removed = any(view.step(name).progress is Progress.DONE for name in ("tidy", "cancel"))
-        if not (run.ended and view.cleanup and removed):
+        removed = any(view.step(name).progress is Progress.DONE for name in AFTER_ALL)
+        if not (run.ended and view.cleanup and removed and view.course.owns_folder):
             return
-        staging.remove(resources.state_dir / "runs" / str(run_id))
-        slurm.remove_run(resources.transport, RunLayout(resources.settings.slurm.slurm_data_path, run_id))
+        staging.remove(staging.folder_of(resources.state_dir, run_id))
+        folders.remove_run(resources.clusters.get(cluster_of(run)).transport, layout_of(run, resources.settings))
     except WorkerError as error:
         log.warning("not_swept", run=str(run_id), problem=str(error))
 
@@ -252,6 +264,7 @@ class _Driver:
                 return self._take(
                     StepContext(
                         self._resources,
+                        self._resources.settings,
                         self._tracker,
                         guard,
                         self._run_id,
@@ -314,9 +327,10 @@ class _Driver:
         pause = True
         if isinstance(error, WorkerError):
             if error.transient:
-                retry_at = self._resources.budget.retry_at(attempt, now)
+                most = context.settings.worker.max_attempts
+                retry_at = self._resources.budget.retry_at(attempt, now, max_attempts=most)
                 pause = retry_at is None
-            elif not isinstance(error, AccessRefused | ScriptSessionEnded):
+            elif not isinstance(error, AccessRefused | ScriptSessionEnded | SettingsError):
                 retry_at, pause = None, False
         log.warning(
             "step_failed", step=step.name, attempt=attempt, problem=message, retry_at=str(retry_at), pause=pause

@@ -83,7 +83,7 @@ def _check(run: WorkflowRun, start: str | None) -> None:
 
 def _retry_one(tracker: WorkflowTracker, run: WorkflowRun, *, by: str, start: str | None) -> str:
     """Reopen a run that is not split; return the step that it begins with."""
-    again = reopening(view_of(run), run.tasks[0], start)
+    again = reopening(view_of(run), run.tasks, start)
     plans = {}
     tasks = list(again.tasks)
     for task_id in again.jobs:

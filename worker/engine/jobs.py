@@ -38,7 +38,7 @@ def job_of(context: StepContext) -> jobscript.JobRequest:
         If the workflow is not configured any more, or a parameter does not fit its descriptor.
     """
     branch, layout = context.own_branch, context.layout
-    settings = context.resources.settings
+    settings = context.settings
     choice = context.request.workflows[branch.index]
     workflow = settings.workflow(choice.name)
     analysis = analysis_of(settings, choice.name, context.resources.state_dir)

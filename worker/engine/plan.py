@@ -6,14 +6,16 @@ the run ...                            next
 has completed or failed                `Finished`
 is to be cancelled                     `Step` cancel, then `End` (failed: cancelled)
 is paused                              `Wait` until somebody resumes it
-is not exported yet                    `Step` export
+is not exported yet                    `Step` export (and files), or prepare
 could not be exported                  `End` (failed)
 has a branch not submitted             `Step` submit/i
 has a branch with results to fetch     `Step` fetch/i, then import/i
 has a branch with a running job        `Step` watch/i
 has a branch that failed               ... goes on with the other branches
-has only branches that have ended      `Step` tidy, then `End`
+has only branches that have ended      `Step` tidy or settle, then `End`
 =====================================  ==============================================
+
+Which of these steps a run has depends on its kind: see `worker.engine.courses`.
 
 A step whose last attempt failed is not taken before its retry time: `Wait`. Submissions come before everything else
 so that the cluster is busy while we fetch and import. Steps that have just said "not yet" (a job that still runs) are
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from worker.engine.batches import plan_batches
 from worker.engine.decisions import Decision, End, Finished, Step, Wait, when_due
-from worker.engine.view import BRANCH_STEPS, Branch, Progress, RunView
+from worker.engine.view import Branch, Progress, RunView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +41,7 @@ URGENCY = {"submit": 0, "import": 1, "fetch": 2, "watch": 3}
 
 def branch_failed(view: RunView, branch: Branch) -> str | None:
     """Why an analysis of a run has failed, or None while it has not."""
-    for kind in BRANCH_STEPS:
+    for kind in view.course.branch:
         step = view.step(branch.step(kind))
         if step.progress is Progress.FAILED:
             return step.message
@@ -51,7 +53,7 @@ def branch_failed(view: RunView, branch: Branch) -> str | None:
 
 def next_branch_step(view: RunView, branch: Branch) -> Step | None:
     """The first step of a branch that is not done, or None when nothing is left to do for it."""
-    for kind in BRANCH_STEPS:
+    for kind in view.course.branch:
         name = branch.step(kind)
         progress = view.step(name).progress
         if progress is Progress.FAILED:
@@ -93,20 +95,22 @@ def plan(view: RunView, now: datetime, not_yet: Mapping[str, datetime | None] | 
     if view.paused is not None:
         return Wait(None, view.paused)
 
-    export = view.step("export")
-    if export.progress is Progress.FAILED:
-        return End(ok=False, message=export.message)
-    if export.progress is not Progress.DONE:
-        return when_due(view, [Step("export", "export")], now, waiting)
+    for kind in view.course.before:
+        first = view.step(kind)
+        if first.progress is Progress.FAILED:
+            return End(ok=False, message=first.message)
+        if first.progress is not Progress.DONE:
+            return when_due(view, [Step(kind, kind)], now, waiting)
 
     open_steps = [step for branch in view.branches if (step := next_branch_step(view, branch))]
     if open_steps:
         return when_due(view, sorted(open_steps, key=lambda step: URGENCY[step.kind]), now, waiting)
 
     failures = {branch.index: reason for branch in view.branches if (reason := branch_failed(view, branch))}
-    if not failures and view.cleanup and view.step("tidy").progress not in (Progress.DONE, Progress.FAILED):
-        return when_due(view, [Step("tidy", "tidy")], now, waiting)
     if not failures:
+        after = view.course.after
+        if after and view.cleanup and view.step(after).progress not in (Progress.DONE, Progress.FAILED):
+            return when_due(view, [Step(after, after)], now, waiting)
         return End(ok=True, message="")
     if len(view.branches) == 1:
         return End(ok=False, message=next(iter(failures.values())))

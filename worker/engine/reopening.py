@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.engine.plan import branch_failed
-from worker.engine.view import BRANCH_STEPS, Branch, Progress, RunView
+from worker.engine.view import Branch, Progress, RunView
 from worker.errors import RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
-AFTER_ALL = ("tidy", "cancel")
+AFTER_ALL = ("tidy", "settle", "cancel")
 """Steps that follow those of the branches."""
 
 
@@ -28,15 +29,15 @@ class Reopening:
     """Other tasks that begin anew."""
 
 
-def reopening(view: RunView, export_task: UUID, start: str | None = None) -> Reopening:
+def reopening(view: RunView, run_tasks: Sequence[UUID], start: str | None = None) -> Reopening:
     """Work out what is taken anew.
 
     Parameters
     ----------
     view : RunView
         A run that has failed, was cancelled or is paused.
-    export_task : UUID
-        Its export.
+    run_tasks : sequence of UUID
+        All of its tasks.
     start : str, optional
         The step with which it goes on: of one branch (``submit/1``), or of each branch that has not ended well
         (``submit``); by default, the step of each of these branches at which it failed.
@@ -51,19 +52,20 @@ def reopening(view: RunView, export_task: UUID, start: str | None = None) -> Reo
     RequestError
         If there is no such step, if it cannot be taken because of what is missing before it, or if nothing failed.
     """
-    known = ["export", *(branch.step(kind) for branch in view.branches for kind in BRANCH_STEPS)]
-    if start is not None and start not in known and start not in BRANCH_STEPS:
-        raise RequestError(
-            f"There is no step {start!r} in this run.",
-            remedy=f"Name one of {', '.join(known)}; or {', '.join(BRANCH_STEPS)} for all branches that failed.",
-        )
+    course = view.course
+    known = [*course.before, *(branch.step(kind) for branch in view.branches for kind in course.branch)]
+    if start is not None and start not in known and start not in course.branch:
+        every = f"; or {', '.join(course.branch)} for all branches that failed" if course.branch else ""
+        raise RequestError(f"There is no step {start!r} in this run.", remedy=f"Name one of {', '.join(known)}{every}.")
     removed = any(view.step(name).data.get("removed") for name in AFTER_ALL)
-    if start == "export" or (start is None and (removed or not _done(view, "export"))):
-        return _from_export(view, export_task)
+    first = course.before[0]
+    undone = first if removed else next((kind for kind in course.before if not _done(view, kind)), None)
+    if start in course.before or (start is None and undone is not None):
+        return _from_before(view, start or undone or first, run_tasks)
     if removed:
         raise RequestError(
             f"The run cannot go on from {start!r}: its data on the cluster have been removed.",
-            remedy="Retry it from export.",
+            remedy=f"Retry it from {first}.",
         )
     starts = _starts(view, start)
     if not starts:
@@ -73,21 +75,29 @@ def reopening(view: RunView, export_task: UUID, start: str | None = None) -> Reo
     tasks: list[UUID] = []
     for branch, kind in starts:
         _check(view, branch, kind)
-        steps.extend(branch.step(later) for later in BRANCH_STEPS[BRANCH_STEPS.index(kind) :])
+        steps.extend(branch.step(later) for later in course.branch[course.branch.index(kind) :])
         if kind == "submit":
             jobs.append(branch.task_id)
         elif kind == "watch":
             tasks.append(branch.task_id)
         tasks.append(branch.import_task_id)
-    return Reopening((*steps, *AFTER_ALL), tuple(jobs), tuple(tasks))
+    return Reopening((*steps, *_after(view)), tuple(jobs), tuple(task for task in tasks if task not in jobs))
 
 
-def _from_export(view: RunView, export_task: UUID) -> Reopening:
-    """Everything, from the beginning: what a job reads has been written anew."""
-    steps = tuple(branch.step(kind) for branch in view.branches for kind in BRANCH_STEPS)
+def _from_before(view: RunView, start: str, run_tasks: Sequence[UUID]) -> Reopening:
+    """Everything from there on: what a job reads is written anew."""
+    course = view.course
+    before = course.before[course.before.index(start) :]
+    steps = tuple(branch.step(kind) for branch in view.branches for kind in course.branch)
     jobs = tuple(branch.task_id for branch in view.branches)
-    imports = tuple(branch.import_task_id for branch in view.branches)
-    return Reopening(("export", *steps, *AFTER_ALL), jobs, (export_task, *imports))
+    # The first task is that of the first step.
+    tasks = run_tasks if start == course.before[0] else run_tasks[1:]
+    return Reopening((*before, *steps, *_after(view)), jobs, tuple(task for task in tasks if task not in jobs))
+
+
+def _after(view: RunView) -> tuple[str, ...]:
+    """What follows the branches of this run."""
+    return tuple(name for name in AFTER_ALL if name in (view.course.after, "cancel"))
 
 
 def _starts(view: RunView, start: str | None) -> list[tuple[Branch, str]]:
@@ -117,14 +127,15 @@ def failed_at(view: RunView, branch: Branch) -> str | None:
     job = view.step(branch.step("watch"))
     if job.progress is Progress.DONE and branch_failed(view, branch) is not None and not job.data.get("ok", False):
         return "submit"
-    kind = next((kind for kind in BRANCH_STEPS if not _done(view, branch.step(kind))), None)
+    kind = next((kind for kind in view.course.branch if not _done(view, branch.step(kind))), None)
     # Whoever was watched when the run ended has been cancelled, or nobody knows what became of it.
     return "submit" if kind == "watch" else kind
 
 
 def _check(view: RunView, branch: Branch, kind: str) -> None:
     """Refuse a step whose results would be built on nothing."""
-    before = ["export", *(branch.step(earlier) for earlier in BRANCH_STEPS[: BRANCH_STEPS.index(kind)])]
+    course = view.course
+    before = [*course.before, *(branch.step(earlier) for earlier in course.branch[: course.branch.index(kind)])]
     missing = next((name for name in before if not _done(view, name)), None)
     if missing is not None:
         raise RequestError(

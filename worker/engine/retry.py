@@ -25,16 +25,16 @@ LIMIT_FLAGS = (*MEMORY_FLAGS, "time", "cpus-per-task")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How often and how slowly a step is tried again."""
+    """How slowly a step is tried again."""
 
-    max_attempts: int = 8
-    """Attempts before the run is paused."""
     first_delay_s: float = 2.0
     """Delay after the first failure; it doubles with each further one."""
     max_delay_s: float = 300.0
     """Longest delay."""
 
-    def retry_at(self, attempt: int, now: datetime, *, jitter: float | None = None) -> datetime | None:
+    def retry_at(
+        self, attempt: int, now: datetime, *, max_attempts: int, jitter: float | None = None
+    ) -> datetime | None:
         """When to try again after the given attempt has failed.
 
         Parameters
@@ -43,15 +43,17 @@ class Budget:
             Number of the attempt that failed, from 1.
         now : datetime
             The time, with time zone.
+        max_attempts : int
+            Attempts after which it is not tried again.
         jitter : float, optional
             A number in [0, 1) that spreads retries of many runs; random by default.
 
         Returns
         -------
         datetime or None
-            The time of the next attempt, or None when the budget is used up.
+            The time of the next attempt, or None when there is to be none.
         """
-        if attempt >= self.max_attempts:
+        if attempt >= max_attempts:
             return None
         spread = random.random() if jitter is None else jitter  # noqa: S311 - spreads load, keeps no secret
         delay_s = min(self.first_delay_s * 2 ** (attempt - 1), self.max_delay_s)

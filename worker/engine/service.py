@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,6 @@ from worker.errors import HistoryUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from types import MappingProxyType
     from uuid import UUID
 
     from worker.engine.context import Resources
@@ -42,6 +42,9 @@ WAKING = ("RequestRecorded", "CancelRequested", "RunResumed", "StepsReopened")
 
 BEAT_S = 3.0
 """Time between two signs of life."""
+
+SETTINGS_S = 1.0
+"""Time between two looks at slurm-config.ini."""
 
 RECOUNT_S = 30.0
 """Time between two looks at all open runs, for those that no event has told us of."""
@@ -97,7 +100,7 @@ class Service:
         reader: RunReader,
         *,
         refresh: Callable[[], object],
-        widths: Mapping[str, int] | MappingProxyType[str, int] = WIDTHS,
+        widths: Mapping[str, int] = WIDTHS,
         tick_s: float = 0.5,
         refresh_interval_s: float = 300.0,
         grace_s: float = 20.0,
@@ -120,6 +123,7 @@ class Service:
         self._woken: set[UUID] = set()
         self._position: int | None = None
         self._recount_at = 0.0
+        self._settings = resources.settings
         self._found: set[UUID] = set()
         """Runs that were open at the start and were not looked at yet."""
 
@@ -254,12 +258,24 @@ class Service:
             # From here on the clock may be set as it likes.
             self._asleep[run_id] = time.monotonic() + (later.at - datetime.now(UTC)).total_seconds()
 
-    def _watch(self) -> None:
-        """Ask the cluster about all jobs, if that is due, and wake the runs with news."""
-        for task_id in self._resources.watcher.tick():
+    def _watch(self, cluster: str) -> None:
+        """Ask a cluster about all jobs, if that is due, and wake the runs with news."""
+        for task_id in self._resources.clusters.get(cluster).watcher.tick():
             run_id = self._resources.run_of_task.get(task_id)
             if run_id is not None:
                 self._events.put(News(run_id))
+
+    def _look_at_settings(self) -> None:
+        """See whether an admin has changed something; what is read from the settings is read anew each time."""
+        settings = self._resources.settings
+        if settings is self._settings:
+            return
+        for warning in sorted(set(settings.warnings) - set(self._settings.warnings)):
+            log.warning("settings", problem=warning)
+        if settings.digest() != self._settings.digest():
+            log.info("settings_changed")
+            self._refresh()
+        self._settings = settings
 
     def _finish(self) -> int:
         """Let the steps in flight come to an end or to a safe point; return how many did neither."""
@@ -298,18 +314,30 @@ class Service:
                 if ended.wait(interval_s):
                     return
 
-        threads = [
-            threading.Thread(target=every, args=(self._refresh_interval_s, self._refresh), daemon=True),
-            threading.Thread(target=every, args=(BEAT_S, self._beat.beat), daemon=True),
-            # Views follow the command that changed something; a process that was killed in between leaves that to us.
-            threading.Thread(target=every, args=(BEAT_S, self._resources.tracker.pull_and_process), daemon=True),
-            threading.Thread(target=every, args=(0.2, self._watch), daemon=True),
-        ]
-        for thread in threads:
+        threads: list[threading.Thread] = []
+        watched: set[str] = set()
+
+        def start(interval_s: float, work: Callable[[], object]) -> None:
+            thread = threading.Thread(target=every, args=(interval_s, work), daemon=True)
+            threads.append(thread)
             thread.start()
+
+        def watch_all() -> None:
+            # A cluster that does not answer keeps none of the others waiting.
+            for cluster in self._resources.clusters.opened():
+                if cluster.name not in watched:
+                    watched.add(cluster.name)
+                    start(0.2, partial(self._watch, cluster.name))
+
+        start(self._refresh_interval_s, self._refresh)
+        start(SETTINGS_S, self._look_at_settings)
+        start(BEAT_S, self._beat.beat)
+        # Views follow the command that changed something; a process that was killed in between leaves that to us.
+        start(BEAT_S, self._resources.tracker.pull_and_process)
+        start(0.5, watch_all)
         try:
             yield
         finally:
             ended.set()
-            for thread in threads:
+            for thread in tuple(threads):
                 thread.join(timeout=2.0)

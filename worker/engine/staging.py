@@ -11,6 +11,25 @@ from worker.errors import LocalDiskError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from uuid import UUID
+
+
+def folder_of(state_dir: Path, run_id: UUID) -> Path:
+    """Locate the directory of a run.
+
+    Parameters
+    ----------
+    state_dir : Path
+        Where this process keeps its state.
+    run_id : UUID
+        The run.
+
+    Returns
+    -------
+    Path
+        Its directory, private to it.
+    """
+    return state_dir / "runs" / str(run_id)
 
 
 @contextmanager

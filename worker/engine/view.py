@@ -7,14 +7,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from worker.engine.courses import ANALYSIS, Course, course_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
     from worker.history.domain import WorkflowRun
-
-BRANCH_STEPS = ("submit", "watch", "fetch", "import")
-"""Steps of one analysis, in their order."""
 
 
 class Progress(StrEnum):
@@ -41,11 +40,12 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One analysis of a run: its two tasks and the names of its steps."""
+    """One job of a run: its tasks and the names of its steps."""
 
     index: int
     task_id: UUID
     import_task_id: UUID
+    """The task that brings its results into OMERO; of a job whose results stay on the cluster, its own."""
 
     def step(self, kind: str) -> str:
         """Name of this branch's step of that kind, such as ``submit/0``."""
@@ -63,6 +63,7 @@ class RunView:
     paused: str | None = None
     cancelled_by: str | None = None
     cleanup: bool = True
+    course: Course = ANALYSIS
     is_parent: bool = False
     """Whether its selection is split into batches, each a run of its own."""
 
@@ -104,17 +105,22 @@ def view_of(run: WorkflowRun) -> RunView:
     Returns
     -------
     RunView
-        Its picture. The order of the tasks is that in which `worker.engine.accept` adds them: the export, then two
-        (analysis, import) for each workflow. A run whose selection is split has no branches, but a task for each batch
-        that was started.
+        Its picture. The order of the tasks is that in which `worker.engine.accept` adds them: of an analysis, the
+        export, two (analysis, import) for each workflow, and one for each file; of a conversion, one. A run whose
+        selection is split has no branches, but a task for each batch that was started.
     """
     tasks = list(run.tasks)
     request = run.request or {}
     is_parent = bool(request.get("batch"))
-    branches = tuple(
-        Branch(index, tasks[1 + 2 * index], tasks[2 + 2 * index])
-        for index in range(0 if is_parent else (len(tasks) - 1) // 2)
-    )
+    course = course_of(request)
+    branches: tuple[Branch, ...] = ()
+    if "import" in course.branch and not is_parent:
+        branches = tuple(
+            Branch(index, tasks[1 + 2 * index], tasks[2 + 2 * index])
+            for index in range(len(request.get("workflows", ())))
+        )
+    elif course.branch and not is_parent:
+        branches = (Branch(0, tasks[0], tasks[0]),)
     steps: dict[str, StepView] = {}
     for name, state in run.steps.items():
         progress = Progress(state.state)
@@ -129,5 +135,6 @@ def view_of(run: WorkflowRun) -> RunView:
         paused=run.paused_reason,
         cancelled_by=run.cancel_requested_by,
         cleanup=bool(request.get("cleanup", True)),
+        course=course,
         is_parent=is_parent,
     )

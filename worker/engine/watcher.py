@@ -97,6 +97,12 @@ class Watcher:
         self.last_tick_s = 0.0
         """How long that took."""
 
+    def pace(self, min_interval_s: float, max_interval_s: float) -> None:
+        """Change the bounds of the time between two ticks, in seconds."""
+        with self._lock:
+            self._min_interval_s, self._max_interval_s = min_interval_s, max_interval_s
+            self._interval_s = min(max(self._interval_s, min_interval_s), max_interval_s)
+
     def __len__(self) -> int:
         """Return the number of jobs that are watched."""
         return len(self._jobs)

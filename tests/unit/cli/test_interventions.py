@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
+from tests.clusters import settings_with
 from worker.cli.main import app
 from worker.engine.accept import accept
 from worker.engine.assembly import open_record
@@ -43,7 +44,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Record]:
 def run_id(record: Record) -> UUID:
     request = {"data_type": "Image", "ids": [1], "workflows": [{"name": "nuclei", "version": "v1"}]}
     person = {"user_id": 2, "user_name": "ada", "group_id": 3, "group_name": "lab"}
-    return accept(record.tracker, parse_request({**request, **person}))
+    return accept(record.tracker, parse_request({**request, **person}), settings_with("nuclei"))
 
 
 def command(*arguments: str) -> Result:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.cluster import slurm
+from worker.cluster import folders, slurm
 from worker.errors import CommandFailed, Fenced
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class TestFence:
     def test_a_look_up_does_not_bring_back_a_run_that_was_removed(
         self, cluster: Cluster, here: LocalTransport, job: JobRequest, tmp_path: Path
     ) -> None:
-        slurm.remove_run(here, job.layout)
+        folders.remove_run(here, job.layout)
         assert slurm.find_by_key(here, job.key, layout=job.layout, fence=8) == []
         assert not (tmp_path / job.layout.root).exists()
 
@@ -68,7 +68,7 @@ class TestFence:
     ) -> None:
         cluster.says("sbatch", "17\n")
         slurm.find_by_key(here, job.key, layout=job.layout, fence=8)
-        slurm.remove_run(here, job.layout)
+        folders.remove_run(here, job.layout)
         with pytest.raises(CommandFailed, match="folder of the run is gone"):
             slurm.submit(here, job.layout, job, fence=7)
         assert cluster.arguments("sbatch") == []

@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.transport import CountingTransport, FaultyTransport
 from tests.unit.cluster.programs import RUN, TASK, Cluster
-from worker.cluster import slurm
+from worker.cluster import folders, slurm
 from worker.cluster.jobscript import JobRequest, render
 from worker.cluster.layout import RunLayout
 from worker.cluster.scripts import script
@@ -334,9 +334,9 @@ class TestCancelLogRemove:
         other = tmp_path / "my data" / "biomero_other"
         for folder in (other, *(tmp_path / folder for folder in layout.folders)):
             folder.mkdir(parents=True)
-        slurm.remove_run(here, layout)
+        folders.remove_run(here, layout)
         assert [path.name for path in (tmp_path / "my data").iterdir()] == ["biomero_other"]
-        slurm.remove_run(here, layout)
+        folders.remove_run(here, layout)
 
     def test_a_link_in_place_of_a_run_does_not_lead_anywhere(
         self, here: LocalTransport, layout: RunLayout, tmp_path: Path
@@ -345,14 +345,14 @@ class TestCancelLogRemove:
         (tmp_path / "precious" / "file").touch()
         (tmp_path / "my data").mkdir()
         (tmp_path / layout.root).symlink_to(tmp_path / "precious")
-        slurm.remove_run(here, layout)
+        folders.remove_run(here, layout)
         assert (tmp_path / "precious" / "file").exists()
         assert not (tmp_path / layout.root).is_symlink()
 
     @pytest.mark.parametrize("name", ["..", "biomero_/../..", "other", "", "biomero_x/y"])
     def test_the_far_side_refuses_what_is_no_run_too(self, here: LocalTransport, tmp_path: Path, name: str) -> None:
         (tmp_path / "data" / "other").mkdir(parents=True)
-        assert here.run(script("remove_run", "data", name)).exit_status == 64
+        assert here.run(script("remove_run", "data", name, str(RUN))).exit_status == 64
         assert (tmp_path / "data" / "other").exists()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tests.clusters import OneCluster, settings_with
 from worker.cluster.local import LocalTransport
 from worker.engine import batches, interventions
 from worker.engine.accept import accept
@@ -15,12 +16,10 @@ from worker.engine.context import Resources
 from worker.engine.driver import drive
 from worker.engine.lease import Leases
 from worker.engine.request import RunRequest, parse_request
-from worker.engine.retry import Budget
 from worker.engine.watcher import Watcher
 from worker.history.commands import Commands
 from worker.history.database import Database
 from worker.history.tracker import WorkflowTracker
-from worker.settings.models import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,16 +72,14 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def resources(database: Database, tmp_path: Path) -> Resources:
-    transport = LocalTransport()
+    transport, settings = LocalTransport(), settings_with("nuclei")
     return Resources(
-        settings=Settings(),
+        configuration=lambda: settings,
         state_dir=tmp_path,
         tracker=MortalTracker(database),
         leases=Leases(database, "engine"),
-        transport=transport,
+        clusters=OneCluster(settings, transport, Watcher(transport)),
         omero=cast("Any", None),
-        watcher=Watcher(transport),
-        budget=Budget(),
     )
 
 
@@ -108,6 +105,7 @@ def split_run(resources: Resources, parts: list[list[int]]) -> UUID:
                 "group_name": "lab",
             }
         ),
+        resources.settings,
     )
     resources.tracker.start_workflow(run_id)
     resources.tracker.complete_step(run_id, "split", {"data_type": "Image", "batches": parts, "parallel": 2})
@@ -217,7 +215,7 @@ def test_a_batch_that_was_started_with_other_images_is_not_taken_for_this_one(
 ) -> None:
     request = RunRequest.model_validate(resources.tracker.run(parent).request)
     other = request.model_copy(update={"batch": None, "ids": (99,)})
-    accept(resources.tracker, other, run_id=batches.child_id(parent, 1))
+    accept(resources.tracker, other, resources.settings, run_id=batches.child_id(parent, 1))
     drive(resources, parent)
     reasons = resources.tracker.run(parent).steps["child/1"].last_error
     assert "started before, with other images" in reasons

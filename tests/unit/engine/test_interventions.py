@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.clusters import settings_with
 from worker.engine import batches, interventions
 from worker.engine.accept import accept
 from worker.engine.request import parse_request
@@ -41,6 +42,7 @@ def accepted(tracker: WorkflowTracker, **more: object) -> UUID:
                 **more,
             }
         ),
+        settings_with("nuclei"),
     )
     tracker.start_workflow(run_id)
     return run_id
@@ -143,7 +145,7 @@ def test_the_batches_that_failed_are_taken_up_with_their_run(tracker: WorkflowTr
                 "parent": {"run_id": parent, "index": number, "total": 2},
             }
         )
-        accept(tracker, request, run_id=child)
+        accept(tracker, request, settings_with("nuclei"), run_id=child)
         tracker.complete_step(child, "export", {})
         if ok:
             tracker.complete_workflow(child)

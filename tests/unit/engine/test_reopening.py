@@ -30,7 +30,8 @@ def run(branches: tuple[Branch, ...] = ONE, **steps: StepView) -> RunView:
 
 
 def again(view: RunView, start: str | None = None) -> Reopening:
-    return reopening(view, EXPORT_TASK, start)
+    tasks = [task for branch in view.branches for task in (branch.task_id, branch.import_task_id)]
+    return reopening(view, [EXPORT_TASK, *tasks], start)
 
 
 def test_a_failed_import_is_taken_again_by_itself() -> None:

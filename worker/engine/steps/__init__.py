@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.engine.batches import number_of
+from worker.engine.files import files_of
 from worker.engine.steps.bring_in import bring_in
 from worker.engine.steps.cancel import cancel
 from worker.engine.steps.child import cancel_children, child
 from worker.engine.steps.export import export_pixels
 from worker.engine.steps.fetch import fetch
+from worker.engine.steps.files import transfer_files
 from worker.engine.steps.split import split
 from worker.engine.steps.submit import submit
 from worker.engine.steps.tidy import tidy
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 STEPS: Mapping[str, Callable[[StepContext], Outcome]] = {
     "export": export_pixels,
+    "files": transfer_files,
     "submit": submit,
     "watch": watch,
     "fetch": fetch,
@@ -48,8 +51,11 @@ def close_tasks(context: StepContext, step: Step, message: str) -> None:
     message : str
         Why.
     """
-    if step.kind == "export":
+    if step.kind in ("export", "prepare"):
         context.tracker.fail_task(context.run.tasks[0], message)
+    elif step.kind == "files":
+        for task_id in context.run.tasks[-len(files_of(context.request)) :]:
+            context.tracker.fail_task(task_id, message)
     elif step.kind in ("submit", "watch"):
         context.tracker.fail_task(context.own_branch.task_id, message)
     elif step.kind in ("fetch", "import"):

@@ -125,6 +125,6 @@ def _provenance(context: StepContext) -> Provenance:
         task_ids=tuple(str(task_id) for task_id in context.run.tasks),
         input_data=", ".join(map(str, request.ids)),
         status=job["state"],
-        settings_digest=context.resources.settings.digest(),
+        settings_digest=context.settings.digest(),
         batch=_batch(context),
     )

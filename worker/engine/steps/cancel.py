@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from worker.cluster import slurm
+from worker.cluster import folders, slurm
 from worker.engine import staging
 from worker.engine.context import Done, NotYet, Outcome
 from worker.engine.view import Progress
@@ -42,7 +42,7 @@ def cancel(context: StepContext) -> Outcome:
     NotYet
         While jobs are on their way out.
     """
-    transport, tracker = context.resources.transport, context.tracker
+    transport, tracker = context.transport, context.tracker
     context.guard(cancelling=True)
     keys = _jobs(context)
     left, late = _left(context, keys)
@@ -73,7 +73,7 @@ def _jobs(context: StepContext) -> dict[int, str]:
     """The jobs of the run in its present attempts, with their keys."""
     keys: dict[int, str] = {}
     for branch in context.view.branches:
-        context.resources.watcher.remove(branch.task_id)
+        context.watcher.remove(branch.task_id)
         task = context.tracker.task(branch.task_id)
         if task.submission_key is None:
             continue
@@ -81,7 +81,7 @@ def _jobs(context: StepContext) -> dict[int, str]:
             keys[task.job_id] = task.submission_key
         else:
             found = slurm.find_by_key(
-                context.resources.transport,
+                context.transport,
                 task.submission_key,
                 layout=context.layout,
                 # A submission that is still on its way is not taken any more.
@@ -102,7 +102,7 @@ def _left(context: StepContext, keys: dict[int, str]) -> tuple[list[int], bool]:
     if not keys:
         return [], False
     files = {job_id: context.layout.exit_file(job_id) for job_id in keys}
-    answer = slurm.query(context.resources.transport, list(keys), files, keys=keys)
+    answer = slurm.query(context.transport, list(keys), files, keys=keys)
     late = False
     for task_id in context.run.tasks:
         report = answer.get(context.tracker.task(task_id).job_id or 0)
@@ -121,12 +121,13 @@ def _left(context: StepContext, keys: dict[int, str]) -> tuple[list[int], bool]:
 
 def _remove(context: StepContext) -> str | None:
     """Remove the run's directory on the cluster and its staged results, unless the person wants to keep them."""
-    if not context.view.cleanup:
+    course = context.view.course
+    if not context.view.cleanup or not course.owns_folder:
         return None
-    staged = context.resources.state_dir / "runs" / str(context.run_id)
+    staged = staging.folder_of(context.resources.state_dir, context.run_id)
     staging.remove(staged)
-    if context.view.step("export").progress is Progress.OPEN:
+    if context.view.step(course.before[0]).progress is Progress.OPEN:
         return None  # nothing was ever written there
     context.report("Removing the run's data from the cluster.")
-    slurm.remove_run(context.resources.transport, context.layout)
+    folders.remove_run(context.transport, context.layout)
     return str(context.layout.root)

@@ -112,7 +112,7 @@ def _start(context: StepContext, number: int, run_id: UUID) -> UUID:
     task_id = _task(context, number)
     context.tracker.start_task(task_id)
     context.guard()
-    accept(context.tracker, request, run_id=run_id)
+    accept(context.tracker, request, context.settings, run_id=run_id)
     asked = RunRequest.model_validate(context.tracker.run(run_id).request)
     if (asked.data_type, asked.ids) != (request.data_type, request.ids):
         raise RequestError(

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from worker.cluster.fence import Fence
+from worker.cluster.folders import claim_folder
 from worker.cluster.streams import TarUpload
 from worker.engine.context import Done, Outcome
 from worker.pixels import exporter
@@ -70,10 +71,13 @@ def export_pixels(context: StepContext) -> Outcome:
     with context.omero() as gateway:
         selection = read_selection(gateway, request.data_type, request.ids)
         # Whoever may not write the results is told before the cluster has spent an hour on them.
-        check_permissions(gateway, selected_sources(selection), ImportOptions.from_json(request.output))
+        if request.kind == "analysis":
+            check_permissions(gateway, selected_sources(selection), ImportOptions.from_json(request.output))
         context.guard()
+        if request.folder is not None:
+            claim_folder(context.transport, context.layout)
         fence = Fence(context.layout.fence, context.resources.leases.number(context.run_id))
-        with TarUpload(context.resources.transport, context.layout.input, fence=fence) as upload:
+        with TarUpload(context.transport, context.layout.input, fence=fence) as upload:
             manifest = exporter_of(context)(
                 gateway,
                 selection,
@@ -95,7 +99,7 @@ def export_pixels(context: StepContext) -> Outcome:
 
 def exporter_of(context: StepContext) -> Callable[..., ExportManifest]:
     """What writes the pixels: as the admin has set it, but omero-cli-zarr writes no TIFF."""
-    if context.resources.settings.worker.exporter == "own" or not context.request.use_zarr:
+    if context.settings.worker.exporter == "own" or not context.request.use_zarr:
         return exporter.export
     # Imported only where it is chosen: it brings dask and scipy along, a second for every script.
     from worker.pixels import cli_zarr

@@ -55,7 +55,7 @@ def stage(context: StepContext) -> tuple[streams.RemoteFile, ...]:
     tuple of RemoteFile
         What was brought.
     """
-    branch, transport, layout = context.own_branch, context.resources.transport, context.layout
+    branch, transport, layout = context.own_branch, context.transport, context.layout
     job = context.view.step(branch.step("watch")).data
     context.guard()
     staging.remove(context.staging)

@@ -139,7 +139,7 @@ def never_began(context: StepContext, task: Task, job_id: int) -> str | None:
     """
     if task.tries(LOST):
         return "It was submitted a second time after Slurm had lost the first job."
-    transport, layout = context.resources.transport, context.layout
+    transport, layout = context.transport, context.layout
     key = task.submission_key or task.next_key
     answer = slurm.query(transport, [job_id], {job_id: layout.exit_file(job_id)}, keys={job_id: key})
     if answer.problems or answer[job_id].state is not JobState.UNKNOWN:
@@ -163,7 +163,7 @@ def never_began(context: StepContext, task: Task, job_id: int) -> str | None:
 def _retry_of(context: StepContext) -> RetrySettings | None:
     """What the admin allows for this workflow; nothing if it is not configured any more."""
     name = context.request.workflows[context.own_branch.index].name
-    workflow = context.resources.settings.workflows.get(name.lower())
+    workflow = context.settings.workflows.get(name.lower())
     return workflow.retry if workflow is not None else None
 
 

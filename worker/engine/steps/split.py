@@ -48,7 +48,7 @@ def split(context: StepContext) -> Outcome:
     data_type, ids = members(selection, request)
     size = request.batch.size
     batches = [ids[start : start + size] for start in range(0, len(ids), size)]
-    most = context.resources.settings.worker.batch_parallel_max
+    most = context.settings.worker.batch_parallel_max
     context.report(f"{len(ids)} {data_type.lower()}s, in {len(batches)} batches of up to {size}.")
     return Done({"data_type": data_type, "batches": batches, "parallel": min(request.batch.parallel or most, most)})
 

@@ -64,7 +64,7 @@ def submit(context: StepContext) -> Outcome:
     context.guard()
     context.report(f"Submitting {job.workflow} to the cluster.")
     number = context.resources.leases.number(context.run_id)
-    job_id = slurm.submit(context.resources.transport, context.layout, job, fence=number)
+    job_id = slurm.submit(context.transport, context.layout, job, fence=number)
     context.tracker.add_job_id(branch.task_id, job_id)
     context.tracker.update_task_status(branch.task_id, "PENDING")
     context.report(f"Slurm job {job_id} ({job.workflow}) is waiting for its turn.")
@@ -77,7 +77,7 @@ def _cancel_earlier(context: StepContext, task: Task) -> None:
 
     Those that have ended are left alone, whoever has their number now.
     """
-    transport, layout = context.resources.transport, context.layout
+    transport, layout = context.transport, context.layout
     keys: dict[int, str] = {}
     for entry in task.earlier_attempts:
         if entry["job_id"] is not None:
@@ -105,13 +105,13 @@ def _look_up(context: StepContext, key: str) -> int | NotYet | None:
     resources = context.resources
     context.guard()
     number = resources.leases.number(context.run_id)
-    found = slurm.find_by_key(resources.transport, key, layout=context.layout, fence=number)
+    found = slurm.find_by_key(context.transport, key, layout=context.layout, fence=number)
     if found:
         resources.missed_at.pop(key, None)
         if len(found) > 1:
             # Cannot happen by our own doing; the oldest is the one that was intended.
             log.error("jobs_with_one_key", jobs=found, task=key)
-            slurm.cancel(resources.transport, sorted(found)[1:])
+            slurm.cancel(context.transport, sorted(found)[1:])
         return min(found)
     now = time.monotonic()
     first = resources.missed_at.setdefault(key, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.cluster import slurm
+from worker.cluster import folders
 from worker.engine import staging
 from worker.engine.context import Done, Outcome
 
@@ -27,7 +27,7 @@ def tidy(context: StepContext) -> Outcome:
     """
     context.guard()
     context.report("Removing the run's data from the cluster.")
-    slurm.remove_run(context.resources.transport, context.layout)
-    staged = context.resources.state_dir / "runs" / str(context.run_id)
+    folders.remove_run(context.transport, context.layout)
+    staged = staging.folder_of(context.resources.state_dir, context.run_id)
     staging.remove(staged)
     return Done({"removed": str(context.layout.root)})

@@ -42,7 +42,7 @@ def watch(context: StepContext) -> Outcome:
     Pause
         When the cluster has not known the job for too long to wait any further without a person.
     """
-    branch, watcher = context.own_branch, context.resources.watcher
+    branch, watcher = context.own_branch, context.watcher
     task = context.tracker.task(branch.task_id)
     submitted = context.view.step(branch.step("submit")).data
     job_id = int(submitted["job_id"])
@@ -88,12 +88,12 @@ def watch(context: StepContext) -> Outcome:
 
 def _unknown(context: StepContext, task: Task, job_id: int) -> Outcome:
     """Decide about a job that nobody knows: wait, submit it again, or leave it to a person."""
-    watcher = context.resources.watcher
+    watcher = context.watcher
     if watcher.problem:
         # Nobody has said that there is no such job: they have not answered.
         context.report(f"Slurm job {job_id}: the cluster does not answer at the moment ({watcher.problem}).")
         return NotYet()
-    if watcher.unknown_for_s(task.id) < context.resources.unknown_grace_s:
+    if watcher.unknown_for_s(task.id) < context.settings.worker.unknown_grace_s:
         return NotYet()
     doubt = never_began(context, task, job_id)
     if doubt is None:
@@ -137,7 +137,7 @@ def _why(context: StepContext, workflow: str, report: JobReport, *, tried: str) 
         said.append(f"{report.reason}.")
     if tried:
         said.append(tried)
-    transport, layout = context.resources.transport, context.layout
+    transport, layout = context.transport, context.layout
     try:
         if slurm.free_bytes(transport, layout.root) < FULL_BYTES:
             said.append(f"The cluster's disk is full ({layout.data_path}).")
