@@ -95,6 +95,80 @@ def image_file(images_path: str, folder: str, image: str, version: str) -> PureP
     return PurePosixPath(images_path.removeprefix("~/")) / folder / sif_name(image, version)
 
 
+def converter_file(converters_path: str, conversion: str, image: str) -> PurePosixPath:
+    """Locate the file that holds a converter.
+
+    Parameters
+    ----------
+    converters_path : str
+        ``slurm_converters_path`` of the settings.
+    conversion : str
+        What it converts, as ``[CONVERTERS]`` calls it: ``zarr_to_tiff``.
+    image : str
+        The image, as for `sif_name`; its tag is the version, ``latest`` without one.
+
+    Returns
+    -------
+    PurePosixPath
+        Its path on the cluster: ``convert_zarr_to_tiff_1.14.0.sif``, whatever the name of the image is.
+    """
+    return PurePosixPath(converters_path.removeprefix("~/")) / sif_name(f"convert_{conversion}", image_tag(image))
+
+
+def image_tag(image: str) -> str:
+    """Read the tag of an image.
+
+    Parameters
+    ----------
+    image : str
+        The image, as for `sif_name`.
+
+    Returns
+    -------
+    str
+        Its tag, or ``latest`` if it names none.
+    """
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[2] or "latest"
+
+
+def pull_address(source: str, image: str, version: str) -> str:
+    """Say what is pulled for a version of an image.
+
+    Parameters
+    ----------
+    source : str
+        What precedes the names of images: ``docker://``, or a mirror such as ``docker://mirror.example.org/``.
+    image : str
+        The image, as for `sif_name`. One that begins with a scheme of its own (``oras://``) is taken as it is.
+    version : str
+        The version; its tag, unless `image` has one, or a digest.
+
+    Returns
+    -------
+    str
+        An address for ``apptainer pull``.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot be one.
+    """
+    image = image.strip()
+    name, at, digest = image.partition("@")
+    if at:
+        # Runtimes refuse a tag and a digest at once; the digest says more.
+        tag = name.rpartition("/")[2].partition(":")[2]
+        address = f"{name.removesuffix(f':{tag}') if tag else name}@{digest}"
+    else:
+        address = name if ":" in name.rpartition("/")[2] else f"{name}:{version}"
+    address = address if "://" in image else f"{source}{address}"
+    if not re.fullmatch(r"[a-z]+://[A-Za-z0-9_.:/@%+~-]+", address):
+        raise SettingsError(
+            f"{address!r} is not the address of a container image.", remedy="Write images like org/name:v1.0."
+        )
+    return address
+
+
 def list_versions(transport: Transport, images_path: str, workflows: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Find out which versions of all workflows are on the cluster, with one command.
 

@@ -94,3 +94,36 @@ def test_versions_of_all_workflows_take_one_command(here: LocalTransport, tmp_pa
 def test_a_missing_folder_of_images_is_told(here: LocalTransport) -> None:
     with pytest.raises(CommandFailed, match="nowhere"):
         images.list_versions(here, "nowhere", {"nuclei": "nuclei"})
+
+
+class TestPullAddress:
+    @pytest.mark.parametrize(
+        ("source", "image", "address"),
+        [
+            ("docker://", "org/name", "docker://org/name:v1.0"),
+            ("docker://", "org/name:1.0.0", "docker://org/name:1.0.0"),
+            ("docker://", "ghcr.io:5000/org/name", "docker://ghcr.io:5000/org/name:v1.0"),
+            ("docker://mirror.example.org/", "org/name:2", "docker://mirror.example.org/org/name:2"),
+            ("docker://", "org/name:2@sha256:0123", "docker://org/name@sha256:0123"),
+            ("docker://", "oras://example.org/org/name", "oras://example.org/org/name:v1.0"),
+            ("docker://mirror.example.org/", "docker://org/name:2", "docker://org/name:2"),
+        ],
+    )
+    def test_it_names_one_version(self, source: str, image: str, address: str) -> None:
+        assert images.pull_address(source, image, "v1.0") == address
+
+    @pytest.mark.parametrize("image", ["org/na me", "org/name;reboot", "org/$(x)", "org/name\ttag"])
+    def test_what_cannot_be_an_address_is_refused(self, image: str) -> None:
+        with pytest.raises(SettingsError, match="not the address"):
+            images.pull_address("docker://", image, "v1.0")
+
+
+@pytest.mark.parametrize(
+    ("image", "file"),
+    [
+        ("org/any_name:1.14.0", "convert_zarr_to_tiff_1.14.0.sif"),
+        ("ghcr.io:5000/org/any", "convert_zarr_to_tiff_latest.sif"),
+    ],
+)
+def test_a_converter_is_named_after_what_it_converts(image: str, file: str) -> None:
+    assert str(images.converter_file("~/converters", "zarr_to_tiff", image)) == f"converters/{file}"

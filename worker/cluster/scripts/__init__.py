@@ -9,8 +9,11 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-FENCED = ("submit", "find_by_key", "unpack", "put_in_place")
-"""Scripts that use the functions of ``fence.sh``."""
+FUNCTIONS = {
+    "fence": ("submit", "find_by_key", "unpack", "put_in_place"),
+    "pulls": ("start_pulls", "run_pulls", "pull_image", "look_at_pulls", "make_folders", "inspect"),
+}
+"""Files of functions, and the scripts that use them."""
 
 
 @cache
@@ -35,5 +38,21 @@ def script(name: str, *arguments: str) -> list[str]:
     list[str]
         Program and arguments, for `worker.cluster.transport.Transport.run`.
     """
-    text = f"{_text('fence')}\n{_text(name)}" if name in FENCED else _text(name)
-    return ["sh", "-c", text, f"omero-worker-{name}", *arguments]
+    return ["sh", "-c", program(name), f"omero-worker-{name}", *arguments]
+
+
+def program(name: str) -> str:
+    """Give the text of one of the scripts, with the functions that it uses.
+
+    Parameters
+    ----------
+    name : str
+        Name of the script.
+
+    Returns
+    -------
+    str
+        A program for ``sh -c``, or a file.
+    """
+    functions = [_text(file) for file, users in FUNCTIONS.items() if name in users]
+    return "\n".join((*functions, _text(name)))
