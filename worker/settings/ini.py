@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    Report = Callable[[SettingsError], None]
 
 _SECTION = re.compile(r"\[(?P<header>.+)\]")
 _OPTION = re.compile(r"(?P<option>.*?)\s*(?:(?P<delimiter>=|:)\s*(?P<value>.*))?$")
@@ -40,6 +43,8 @@ class Entry:
         The file.
     line : int
         The line of the key, counted from 1.
+    last_line : int
+        The last line of its value; 0 where it does not come from the text of a file.
     """
 
     section: str
@@ -48,6 +53,7 @@ class Entry:
     value: str | None
     path: Path
     line: int
+    last_line: int = 0
 
     @property
     def where(self) -> str:
@@ -112,7 +118,7 @@ def decode(data: bytes, path: Path) -> str:
     return text
 
 
-def parse(text: str, path: Path) -> IniFile:
+def parse(text: str, path: Path, report: Report | None = None) -> IniFile:
     r"""Read the text of a file.
 
     Parameters
@@ -121,6 +127,9 @@ def parse(text: str, path: Path) -> IniFile:
         The text; lines end in ``\n``, ``\r\n`` or ``\r``.
     path : Path
         The file, for messages.
+    report : Callable[[SettingsError], None], optional
+        Takes each error instead of its being raised; the line is then left out, and the rest is read. What stands
+        in a section that is there twice is read for its errors alone.
 
     Returns
     -------
@@ -132,7 +141,7 @@ def parse(text: str, path: Path) -> IniFile:
     SettingsError
         A line can be read in no way, or something stands there twice.
     """
-    return _Parse(path).run(text)
+    return _Parse(path, report).run(text)
 
 
 @dataclass(slots=True)
@@ -143,21 +152,24 @@ class _Pending:
     spelling: str
     line: int
     value: list[str] | None
+    last_line: int
 
     def finish(self, path: Path) -> Entry:
         value = None if self.value is None else "\n".join(self.value).rstrip()
-        return Entry(self.section, self.spelling.lower(), self.spelling, value, path, self.line)
+        return Entry(self.section, self.spelling.lower(), self.spelling, value, path, self.line, self.last_line)
 
 
 class _Parse:
     """The state of one pass over the lines of a file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, report: Report | None) -> None:
         self.path = path
+        self.report = report
         self.sections: dict[str, int] = {}
         self.keys: dict[tuple[str, str], int] = {}
         self.entries: list[_Pending] = []
         self.section: str | None = None
+        self.repeated = False
         self.open: _Pending | None = None
         self.indent = 0
 
@@ -182,9 +194,9 @@ class _Parse:
         if header:
             self._begin_section(number, header["header"])
         elif self.section is None:
-            raise SettingsError(
+            self._refuse(
                 f"{self.path}:{number}: {_short(content)} stands before the first section.",
-                remedy="Put a line like [SLURM] above it.",
+                "Put a line like [SLURM] above it.",
             )
         else:
             self._begin_entry(number, content, self.section)
@@ -193,20 +205,24 @@ class _Parse:
         entry = self.open
         if entry is None or entry.value is None:
             name = entry.spelling if entry else ""
-            raise SettingsError(
+            self._refuse(
                 f"{self.path}:{number}: {_short(content)} is indented, and so belongs to {name!r} above, "
                 "which has no value.",
-                remedy="Remove the white space at the start of the line.",
+                "Remove the white space at the start of the line.",
             )
+            return
         entry.value.append(content)
+        entry.last_line = number
 
     def _begin_section(self, number: int, name: str) -> None:
-        if name in self.sections:
-            raise SettingsError(
+        self.repeated = name in self.sections
+        if self.repeated:
+            self._refuse(
                 f"{self.path}:{number}: section [{name}] is there already, on line {self.sections[name]}.",
-                remedy="Move the keys of both into one.",
+                "Move the keys of both into one.",
             )
-        self.sections[name] = number
+        else:
+            self.sections[name] = number
         self.section = name
         self.open = None
 
@@ -214,19 +230,28 @@ class _Parse:
         match = _OPTION.match(content)
         spelling = match["option"].rstrip() if match else ""
         if match is None or not spelling:
-            raise SettingsError(
+            self._refuse(
                 f"{self.path}:{number}: {_short(content)} in section [{section}] has no key.",
-                remedy="A line reads: key = value. Comments start with #.",
+                "A line reads: key = value. Comments start with #.",
             )
+            self.open = None
+            return
+        value = match["value"]
+        self.open = _Pending(section, spelling, number, None if value is None else [value.strip()], number)
         first = self.keys.setdefault((section, spelling.lower()), number)
         if first != number:
-            raise SettingsError(
+            self._refuse(
                 f"{self.path}:{number}: [{section}] {spelling} is there already, on line {first}.",
-                remedy="Keep one of the two.",
+                "Keep one of the two.",
             )
-        value = match["value"]
-        self.open = _Pending(section, spelling, number, None if value is None else [value.strip()])
-        self.entries.append(self.open)
+        elif not self.repeated:
+            self.entries.append(self.open)
+
+    def _refuse(self, message: str, remedy: str) -> None:
+        error = SettingsError(message, remedy=remedy)
+        if self.report is None:
+            raise error
+        self.report(error)
 
 
 def _short(content: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from worker.settings import models, reading
 from worker.settings.build import CONVERTERS, given_variables, is_converter, is_sbatch
 from worker.settings.clusters import KINDS, cluster_names, section_of
 from worker.settings.layers import WORKFLOWS
+from worker.settings.secrecy import MASK, mask_credentials
 from worker.settings.workflows import keys_in_use
 
 if TYPE_CHECKING:
@@ -22,12 +22,9 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 """Where a value comes from that nobody has set."""
-MASK = "********"
-"""What is shown in the place of a secret."""
 _SECRET_VARIABLES = {("ANALYTICS", "sqlalchemy_url"): "SQLALCHEMY_URL"} | {
     ("ANALYSES", key): variable for key, variable in models.TOKEN_VARIABLES.items()
 }
-_CREDENTIALS = re.compile(r"(?<=://)(?:[^/@\s:]*:[^/@\s]*|(?<=https://)[^/@\s]+|(?<=http://)[^/@\s]+)(?=@)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class Origin:
     ----------
     value : str | None
         The value as it would stand in the file; None where nothing is set, and empty for an option of sbatch that
-        has no value. Of a secret, `MASK`.
+        has no value. Of a secret, stars.
     where : str
         `DEFAULT`, ``<file>:<line>``, or ``variable <NAME>``.
     overridden : tuple[Origin, ...]
@@ -103,7 +100,7 @@ def _of_entry(entry: Entry, default: str | None, reader: reading.Reader = readin
     if entry.blank:
         return Origin(default, entry.where)
     text = entry.value or ""
-    return Origin(_masked(reading.without_comment(text) if reader.may_be_followed else text), entry.where)
+    return Origin(mask_credentials(reading.without_comment(text) if reader.may_be_followed else text), entry.where)
 
 
 def _of_variables(written: models.Written, environ: Mapping[str, str]) -> list[Origin]:
@@ -114,7 +111,7 @@ def _of_variables(written: models.Written, environ: Mapping[str, str]) -> list[O
             written.reader(text)
     except ValueError:
         return []
-    return [Origin(_masked(text), f"variable {name}") for name, text in given]
+    return [Origin(mask_credentials(text), f"variable {name}") for name, text in given]
 
 
 def _of_secret(origin: Origin, variable: str, environ: Mapping[str, str]) -> Origin:
@@ -157,8 +154,3 @@ def _free(layers: Layers, section: str, keys: Iterable[str]) -> dict[tuple[str, 
         (section, key): _counting(Origin(None), [_of_entry(entry, None) for entry in _entries(layers, section, key)])
         for key in keys
     }
-
-
-def _masked(text: str) -> str:
-    """Hide the credentials of an address."""
-    return _CREDENTIALS.sub(MASK, text)

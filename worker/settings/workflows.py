@@ -115,10 +115,30 @@ def keys_in_use(entries: Mapping[str, Entry]) -> set[str]:
     set[str]
         All keys but those that are ignored with a warning.
     """
-    drafts, _ = _assign(entries)
-    return {
-        entry.key for draft in drafts.values() for entry in (draft.entry, *draft.own.values(), *draft.flags.values())
-    }
+    return {key for draft in _assign(entries)[0].values() for key in _keys(draft)}
+
+
+def members(entries: Mapping[str, Entry], name: str) -> tuple[str, ...]:
+    """List the keys that make up one workflow.
+
+    Parameters
+    ----------
+    entries : Mapping[str, Entry]
+        The entries by lower-case key.
+    name : str
+        The workflow, in whatever case.
+
+    Returns
+    -------
+    tuple[str, ...]
+        The keys in lower case, its own name first; empty where there is no such workflow.
+    """
+    draft = _assign(entries)[0].get(name.lower())
+    return () if draft is None else _keys(draft)
+
+
+def _keys(draft: _Draft) -> tuple[str, ...]:
+    return tuple(entry.key for entry in (draft.entry, *draft.own.values(), *draft.flags.values()))
 
 
 def read_flags(entries: Mapping[str, Entry], warnings: list[str]) -> dict[str, str | None]:

@@ -14,7 +14,8 @@ from worker.settings.build import build
 from worker.settings.ini import parse
 from worker.settings.layers import merge
 from worker.settings.loader import load_layers
-from worker.settings.origins import MASK, Origin, origins
+from worker.settings.origins import Origin, origins
+from worker.settings.secrecy import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
