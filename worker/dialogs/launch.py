@@ -182,7 +182,7 @@ def launch(client: Any, catalogue: Catalogue, dialog: Dialog = fields.RUN) -> in
                     return 1
             with signals.held():
                 teller.say(outcome.message)
-                _give_objects(teller, gateway, outcome)
+                give_objects(teller, gateway, outcome)
             return 0 if outcome.status == "DONE" else 1
     except WorkerError as error:
         if run_id is None:
@@ -248,8 +248,18 @@ def _goes_on(run_id: UUID, record: Record) -> str:
     )
 
 
-def _give_objects(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome) -> None:
-    """Give OMERO.web what it makes buttons of: the new dataset (else image) to go to, and files to download."""
+def give_objects(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome) -> None:
+    """Give OMERO.web what it makes buttons of: the new dataset (else image) to go to, and files to download.
+
+    Parameters
+    ----------
+    teller : Teller
+        Sets the outputs.
+    gateway : omero.gateway.BlitzGateway
+        The script's own connection.
+    outcome : RunOutcome
+        What came of the run.
+    """
     first = _first_of_each_kind(outcome.objects)
     files = {"File_Annotation": first}
     if outcome.batches:

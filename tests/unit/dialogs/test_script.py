@@ -12,12 +12,30 @@ from typing import Any
 import pytest
 
 CHECKOUT = Path(__file__).parents[3]
-SCRIPTS = CHECKOUT / "scripts" / "__workflows"
+SCRIPTS = CHECKOUT / "scripts"
 OFFERED = {
-    "SLURM_Run_Workflow.py": ("Slurm Workflow", 25),
-    "SLURM_Run_Workflow_Batched.py": ("Slurm Workflow (Batched)", 25),
+    "__workflows/SLURM_Run_Workflow.py": ("Slurm Workflow", 25),
+    "__workflows/SLURM_Run_Workflow_Batched.py": ("Slurm Workflow (Batched)", 25),
+    "_data/SLURM_Get_Update.py": ("Slurm Get Update", 5),
 }
 """Titles of the dialogs and number of their fields where there is no catalogue."""
+
+ENTERED = {
+    "worker.analyses",
+    "worker.analyses.catalogue",
+    "worker.analyses.model",
+    "worker.analyses.record",
+    "worker.dialogs",
+    "worker.dialogs.fields",
+    "worker.dialogs.limits",
+    "worker.dialogs.own_jobs",
+    "worker.dialogs.parameters",
+    "worker.errors",
+    "worker.settings",
+    "worker.settings.amounts",
+    "worker.settings.locations",
+}
+"""The rooms that a dialog may enter: none of them costs anything."""
 
 OPEN = """
 import json, sys
@@ -50,7 +68,7 @@ def opened(script: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_a_dialog_opens_although_nothing_else_works(opened: Any, script: Path) -> None:
-    assert (opened["name"], opened["fields"]) == OFFERED[script.name]
+    assert (opened["name"], opened["fields"]) == OFFERED[f"{script.parent.name}/{script.name}"]
 
 
 @pytest.mark.parametrize("package", ["pydantic", "sqlalchemy", "paramiko", "numpy", "zarr", "structlog", "alembic"])
@@ -59,20 +77,7 @@ def test_opening_a_dialog_does_not_load(opened: Any, package: str) -> None:
 
 
 def test_opening_a_dialog_enters_no_room_but_those_of_dialogs_and_catalogue(opened: Any) -> None:
-    assert opened["rooms"] == [
-        "worker.analyses",
-        "worker.analyses.catalogue",
-        "worker.analyses.model",
-        "worker.analyses.record",
-        "worker.dialogs",
-        "worker.dialogs.fields",
-        "worker.dialogs.limits",
-        "worker.dialogs.parameters",
-        "worker.errors",
-        "worker.settings",
-        "worker.settings.amounts",
-        "worker.settings.locations",
-    ]
+    assert set(opened["rooms"]) <= ENTERED
 
 
 def test_the_script_is_short(script: Path) -> None:
