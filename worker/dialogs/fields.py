@@ -15,7 +15,7 @@ TITLE = "Slurm Workflow"
 NO = "--NO THANK YOU--"
 """What stands in a text field that is not used."""
 
-FieldKind = Literal["text", "switch", "number", "object", "objects"]
+FieldKind = Literal["text", "switch", "number", "object", "objects", "texts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Field:
         Key of the input; OMERO.web shows it with blanks in the place of underscores.
     grouping : str
         Where it stands: OMERO.web sorts by this text and indents ``02.x`` below ``02``.
-    kind : {"text", "switch", "number", "object", "objects"}
-        Text, checkbox, whole number, id of an OMERO object, list of ids.
+    kind : {"text", "switch", "number", "object", "objects", "texts"}
+        Text, checkbox, whole number, id of an OMERO object, list of ids, list of texts.
     description : str
         The hint that OMERO.web shows.
     default : str or bool or int or None
@@ -40,6 +40,8 @@ class Field:
         Whether OMERO refuses to run the script without it.
     option : str
         The import option that it sets, if any.
+    least : int or None
+        The smallest number allowed.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Field:
     values: tuple[str, ...] = ()
     required: bool = False
     option: str = ""
+    least: int | None = None
 
     @property
     def label(self) -> str:

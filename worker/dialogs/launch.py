@@ -31,7 +31,7 @@ from worker.errors import OmeroError, WorkerError
 from worker.pixels import session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
     from uuid import UUID
 
@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from worker.dialogs.fields import Dialog
     from worker.engine.assembly import Record
     from worker.engine.attached import Created, RunOutcome
+    from worker.pixels.session import Identity
 
+    Read = Callable[[Mapping[str, Any], Identity], dict[str, Any] | str]
+    Give = Callable[["Teller", BlitzGateway, RunOutcome, Record], None]
 
 CANCEL_PATIENCE_S = 25.0
 """How long a script that was cancelled cancels its run by itself: when Processor-0 itself ends, it kills after 30 s."""
@@ -152,6 +155,27 @@ def launch(client: Any, catalogue: Catalogue, dialog: Dialog = fields.RUN) -> in
         Exit status of the script: 0 only if the run is done and its results are in OMERO. Never negative, as OMERO.web
         takes that for success.
     """
+    return follow_request(client, lambda inputs, person: read_request(inputs, catalogue, person, dialog))
+
+
+def follow_request(client: Any, read: Read, give: Give | None = None) -> int:
+    """Record a run and follow it to its end.
+
+    Parameters
+    ----------
+    client : omero.client
+        The script's client, with its session and its inputs. It stays open.
+    read : callable
+        Makes the fields of `worker.engine.request.RunRequest` of the inputs and the person; or, where there is nothing
+        to do, the words that say so.
+    give : callable, optional
+        Sets what the script gives beside ``Message``; by default the objects that the run has created.
+
+    Returns
+    -------
+    int
+        Exit status of the script: 0 only if the run is done. Never negative, as OMERO.web takes that for success.
+    """
     quieten()
     teller = Teller(client)
     run_id: UUID | None = None
@@ -161,7 +185,11 @@ def launch(client: Any, catalogue: Catalogue, dialog: Dialog = fields.RUN) -> in
             person = session.who(gateway)
             with session.translated("read the inputs of the script"):
                 inputs = client.getInputs(unwrap=True)
-            request = parse_request(read_request(inputs, catalogue, person, dialog))
+            asked = read(inputs, person)
+            if isinstance(asked, str):
+                teller.say(asked)
+                return 0
+            request = parse_request(asked)
             cancels = cancels_with_script(inputs)
             with open_record() as record:
                 try:
@@ -180,9 +208,12 @@ def launch(client: Any, catalogue: Catalogue, dialog: Dialog = fields.RUN) -> in
                     else:
                         teller.say(_goes_on(run_id, record))
                     return 1
-            with signals.held():
-                teller.say(outcome.message)
-                give_objects(teller, gateway, outcome)
+                with signals.held():
+                    teller.say(outcome.message)
+                    if give is None:
+                        give_objects(teller, gateway, outcome)
+                    else:
+                        give(teller, gateway, outcome, record)
             return 0 if outcome.status == "DONE" else 1
     except WorkerError as error:
         if run_id is None:
@@ -270,16 +301,43 @@ def give_objects(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome) -> 
         elif "Image" in first:
             teller.give("Image", robject(ImageI(first["Image"], False)))
         for name, objects in files.items():
-            if "FileAnnotation" not in objects:
-                continue
-            with session.translated("read the attachment"):
-                annotation = gateway.getObject("FileAnnotation", objects["FileAnnotation"])
-            # Loaded, so that OMERO.web knows the file's name and type.
-            if annotation is not None:
-                teller.give(name, robject(annotation._obj))  # noqa: SLF001 - the wrapped object
+            if "FileAnnotation" in objects:
+                give_annotation(teller, gateway, name, objects["FileAnnotation"])
     except OmeroError as error:
         # The results are in OMERO; only the short cuts to them are not.
         print(error, flush=True)
+
+
+def give_annotation(teller: Teller, gateway: BlitzGateway, name: str, annotation_id: int) -> Any:
+    """Give OMERO.web a file to download.
+
+    Parameters
+    ----------
+    teller : Teller
+        The way to the person.
+    gateway : omero.gateway.BlitzGateway
+        The script's own connection.
+    name : str
+        Name of the output.
+    annotation_id : int
+        Id of the file annotation.
+
+    Returns
+    -------
+    omero.gateway.FileAnnotationWrapper or None
+        The annotation; None if it is not there any more.
+
+    Raises
+    ------
+    OmeroError
+        OMERO does not answer, or refuses.
+    """
+    with session.translated("read the attachment"):
+        annotation = gateway.getObject("FileAnnotation", annotation_id)
+    # Loaded, so that OMERO.web knows the file's name and type.
+    if annotation is not None:
+        teller.give(name, robject(annotation._obj))  # noqa: SLF001 - the wrapped object
+    return annotation
 
 
 def _first_of_each_kind(objects: Iterable[Created]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from omero.rtypes import rlong
+from omero.rtypes import rlong, rstring
 from omero.scripts import Bool, Float, Int, List, Long, String
 
 from worker.analyses import catalogue as catalogues
@@ -122,13 +122,25 @@ def workflow_parameters(catalogue: Catalogue, dialog: Dialog = fields.RUN) -> li
     list of omero.scripts.Type
         The fixed fields, then for each workflow its checkbox, its version and its parameters.
     """
-    parameters = [_fixed(field) for field in dialog.fixed]
+    parameters = [field_parameter(field) for field in dialog.fixed]
     for index, entry in enumerate(offered(catalogue, dialog)):
         parameters.extend(_workflow(entry, fields.workflow_grouping(index), keeps_optional=dialog.keeps_optional))
     return parameters
 
 
-def _fixed(field: Field) -> Any:
+def field_parameter(field: Field) -> Any:
+    """Build the parameter of a fixed field.
+
+    Parameters
+    ----------
+    field : Field
+        The field.
+
+    Returns
+    -------
+    omero.scripts.Type
+        What OMERO asks for.
+    """
     about: dict[str, Any] = {
         "optional": not field.required,
         "grouping": field.grouping,
@@ -138,6 +150,10 @@ def _fixed(field: Field) -> Any:
         return List(field.name, **about).ofType(rlong(0))
     if field.kind == "object":
         return Long(field.name, **about)
+    if field.kind == "texts":
+        return List(field.name, **about).ofType(rstring(""))
+    if field.least is not None:
+        about["min"] = field.least
     if field.default is not None:
         about["default"] = field.default
     if field.values:
@@ -165,7 +181,7 @@ def _workflow(entry: CatalogueEntry, grouping: str, *, keeps_optional: bool) -> 
         build = _file if parameter.file_attachment else partial(_parameter, keeps_optional=keeps_optional)
         parameters.append(build(_name(entry, parameter), f"{grouping}.{number:0{width}d}", parameter))
     for number, limit in enumerate(limits, start=len(asked) + 1):
-        parameters.append(_fixed(replace(limit, grouping=f"{grouping}.{number:0{width}d}")))
+        parameters.append(field_parameter(replace(limit, grouping=f"{grouping}.{number:0{width}d}")))
     return parameters
 
 

@@ -76,14 +76,14 @@ def read_request(
     """
     workflows = _read_workflows(inputs, catalogue, dialog)
     request = {
-        "data_type": _read_choice(inputs, dialog.field(fields.DATA_TYPE.name) or fields.DATA_TYPE),
-        "ids": _read_ids(inputs),
+        "data_type": read_choice(inputs, dialog.field(fields.DATA_TYPE.name) or fields.DATA_TYPE),
+        "ids": read_ids(inputs),
         "workflows": workflows,
-        "use_zarr": _read_switch(inputs, fields.USE_ZARR),
-        "ome_zarr_version": _read_choice(inputs, fields.ZARR_VERSION),
+        "use_zarr": read_switch(inputs, fields.USE_ZARR),
+        "ome_zarr_version": read_choice(inputs, fields.ZARR_VERSION),
         "output": read_output(inputs, dialog),
         "email": _read_email(inputs, person),
-        "cleanup": dialog.field(fields.CLEANUP.name) is None or _read_switch(inputs, fields.CLEANUP),
+        "cleanup": dialog.field(fields.CLEANUP.name) is None or read_switch(inputs, fields.CLEANUP),
         "user_id": person.user_id,
         "user_name": person.user_name,
         "group_id": person.group_id,
@@ -154,7 +154,7 @@ def cancels_with_script(inputs: Mapping[str, Any]) -> bool:
     bool
         Whether it is; otherwise the run goes on without its script.
     """
-    return _read_switch(inputs, fields.CANCEL_WITH_SCRIPT)
+    return read_switch(inputs, fields.CANCEL_WITH_SCRIPT)
 
 
 def _read_workflows(inputs: Mapping[str, Any], catalogue: Catalogue, dialog: Dialog) -> list[dict[str, Any]]:
@@ -305,23 +305,25 @@ def as_typed(value: float) -> float:
 def _read_option(inputs: Mapping[str, Any], field: fields.Field) -> Any:
     """Read a field that says where the results go."""
     if field.kind == "switch":
-        return _read_switch(inputs, field)
+        return read_switch(inputs, field)
     if field.kind == "object":
         return _read_object(inputs, field)
     if field.values:
-        return _read_choice(inputs, field)
+        return read_choice(inputs, field)
     text = str(inputs.get(field.name) or "").strip()
     if field.default == fields.NO:
         return None if text in ("", fields.NO) else text
     return text
 
 
-def _read_switch(inputs: Mapping[str, Any], field: fields.Field) -> bool:
+def read_switch(inputs: Mapping[str, Any], field: fields.Field) -> bool:
+    """Read a checkbox; one that was not sent is as the dialog shows it at first."""
     value = inputs.get(field.name)
     return bool(field.default if value is None else value)
 
 
-def _read_choice(inputs: Mapping[str, Any], field: fields.Field) -> str:
+def read_choice(inputs: Mapping[str, Any], field: fields.Field) -> str:
+    """Read a text that is one of several; one that was not sent is as the dialog shows it at first."""
     value = inputs.get(field.name) or field.default
     if value not in field.values:
         raise RequestError(f"'{field.label}' is {value!r}.", remedy=f"It must be one of {', '.join(field.values)}.")
@@ -344,7 +346,7 @@ def _read_batch_size(inputs: Mapping[str, Any]) -> int:
     return value
 
 
-def _read_ids(inputs: Mapping[str, Any]) -> list[int]:
+def read_ids(inputs: Mapping[str, Any]) -> list[int]:
     """Read the ids, each once, in their order."""
     label = fields.IDS.label
     ids = list(dict.fromkeys(inputs.get(fields.IDS.name) or ()))
@@ -359,7 +361,7 @@ def _read_ids(inputs: Mapping[str, Any]) -> list[int]:
 def _read_email(inputs: Mapping[str, Any], person: Person) -> str | None:
     """Read where to send mail to; a person without an address simply gets none."""
     address = (person.email or "").strip()
-    if not _read_switch(inputs, fields.EMAIL) or not address:
+    if not read_switch(inputs, fields.EMAIL) or not address:
         return None
     if not _EMAIL.fullmatch(address):
         raise RequestError(
