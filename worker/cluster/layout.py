@@ -29,6 +29,9 @@ class RunLayout:
             data/in  data/out  data/gt     what the analysis reads and writes
             status/<job>[_<task>].json     exit files, written by the job script itself
             job_<task uuid>.sh             job scripts
+            job_<task uuid>.body.sh        ... what they run, where that is the site's own script or template
+            biomero_job_env_<task uuid>.sh ... their variables, where those are kept apart
+            task_<task uuid>/data          what a site's script sees, if it must not write to data/out itself
             omero-<job>.log                logs; omero-<array>_<task>.log for arrays
 
     Parameters
@@ -118,6 +121,36 @@ class RunLayout:
             Its path.
         """
         return self.root / f"job_{UUID(str(task_id))}.sh"
+
+    def body(self, task_id: UUID | str) -> PurePosixPath:
+        """Locate the site's own script, as it was when the job was submitted.
+
+        Parameters
+        ----------
+        task_id : UUID or str
+            The task.
+
+        Returns
+        -------
+        PurePosixPath
+            Its path.
+        """
+        return self.root / f"job_{UUID(str(task_id))}.body.sh"
+
+    def variables(self, task_id: UUID | str) -> PurePosixPath:
+        """Locate the variables of a job, where they are kept in a file.
+
+        Parameters
+        ----------
+        task_id : UUID or str
+            The task.
+
+        Returns
+        -------
+        PurePosixPath
+            Its path.
+        """
+        return self.root / f"biomero_job_env_{UUID(str(task_id))}.sh"
 
     def log(self, job_id: int, array_task: int | None = None) -> PurePosixPath:
         """Locate the log of a job.

@@ -18,10 +18,11 @@ from worker.cluster import answers
 from worker.cluster.accounting import COLUMNS
 from worker.cluster.answers import Accounting, Section
 from worker.cluster.fence import check_fence
-from worker.cluster.jobscript import render, sbatch_arguments
+from worker.cluster.jobscript import sbatch_arguments
 from worker.cluster.layout import lines_of, log_beside
 from worker.cluster.scripts import script
 from worker.cluster.states import JobReport, JobState
+from worker.cluster.submission import files_of
 from worker.cluster.transport import failure
 from worker.errors import NotSent, OutcomeUnknown, SubmissionRefused
 
@@ -86,7 +87,7 @@ class QueryResult(Mapping[int, JobReport]):
 
 
 def submit(transport: Transport, layout: RunLayout, job: JobRequest, *, fence: int = 0) -> int:
-    """Make the folders of a run, upload a job script and submit it, in one round trip.
+    """Make the folders of a run, upload a job script with what it needs, and submit it, in one round trip.
 
     Parameters
     ----------
@@ -113,6 +114,8 @@ def submit(transport: Transport, layout: RunLayout, job: JobRequest, *, fence: i
         If Slurm does not take the job, in its own words.
     CommandFailed
         If the job script cannot be written.
+    SettingsError, RequestError
+        If the job script cannot be written.
     OutcomeUnknown
         If nobody can tell whether the job was submitted: look for its key before doing it again.
     NotSent
@@ -120,15 +123,13 @@ def submit(transport: Transport, layout: RunLayout, job: JobRequest, *, fence: i
     """
     if job.layout != layout:
         raise ValueError(f"The job belongs to run {job.layout.run_id}, not to {layout.run_id}.")
-    text = render(job).encode("utf-8", "surrogateescape")
+    files = files_of(job)
+    sizes = [word for path, text in files.items() for word in (str(path), str(len(text)))]
     command = script(
         "submit",
-        *(str(layout.script(job.task_id)), str(len(text)), str(layout.fence), f"{fence:d}"),
-        *map(str, layout.folders),
-        "--",
-        *sbatch_arguments(job),
+        *(str(layout.fence), f"{fence:d}", *map(str, layout.folders), "--", *sizes, "--", *sbatch_arguments(job)),
     )
-    completed = transport.run(command, stdin=[text], timeout_s=PATIENCE_S)
+    completed = transport.run(command, stdin=files.values(), timeout_s=PATIENCE_S)
     check_fence(completed)
     status = re.search(r"^sbatch-status (\d+)$", completed.text, re.MULTILINE)
     if status is None:

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from worker.analyses import catalogue as catalogues
 from worker.analyses import parameters, sources
-from worker.cluster import images, jobscript
+from worker.cluster import flags, images, jobscript
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path, PurePosixPath
 
     from worker.analyses.model import Analysis
@@ -63,36 +62,14 @@ def job_of(context: StepContext) -> jobscript.JobRequest:
             )
         ),
         layout=layout,
-        flags=overridden(jobscript.sbatch_flags(settings.slurm, workflow, email=context.request.email), task.flags),
+        flags=flags.merge(
+            [flags.sbatch_flags(settings.slurm, workflow, email=context.request.email), task.flags],
+            workflow=choice.name,
+        ),
         bind_path=settings.slurm.slurm_data_bind_path or "",
-        nv=jobscript.gives_nv(settings.slurm, workflow),
+        nv=flags.gives_nv(settings.slurm, workflow),
         output=output,
     )
-
-
-def overridden(flags: Mapping[str, str | None], by: Mapping[str, str]) -> dict[str, str | None]:
-    """Override options of sbatch.
-
-    Parameters
-    ----------
-    flags : mapping of str to str or None
-        What the settings say.
-    by : mapping of str to str
-        What counts in the place of it.
-
-    Returns
-    -------
-    dict of str to str or None
-        The options; of those of which Slurm takes one, the overriding one.
-    """
-    merged = dict(flags)
-    for name, value in by.items():
-        for group in jobscript.EXCLUSIVE_FLAGS:
-            if name in group:
-                for other in group - {name}:
-                    merged.pop(other, None)
-        merged[name] = value
-    return merged
 
 
 def output_of(context: StepContext, task: Task | None = None) -> PurePosixPath:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -15,9 +14,11 @@ from uuid import UUID
 
 import pytest
 
+from tests.unit.cluster.nodes import Node
 from tests.unit.cluster.transport_contract import AWKWARD
-from worker.cluster import jobscript
-from worker.cluster.jobscript import JobRequest, render, sbatch_arguments, sbatch_flags
+from worker.cluster import flags, jobscript
+from worker.cluster.flags import sbatch_flags
+from worker.cluster.jobscript import JobRequest, render, sbatch_arguments
 from worker.cluster.layout import RunLayout
 from worker.cluster.scripts import script
 from worker.errors import SettingsError
@@ -28,66 +29,6 @@ if TYPE_CHECKING:
 
 RUN = UUID("27ca7d34-1544-4c6b-9ca3-0b2c6797c752")
 TASK = UUID("972ff20a-6a8d-44d7-bf64-3b0e93260a31")
-
-APPTAINER = """\
-#!/bin/bash
-printf '%s\\0' "$@" >"$RECORD"
-printf '%s' "${APPTAINER_BINDPATH-unset}" >"$RECORD.bind"
-exec bash -c "$CONTAINER"
-"""
-
-
-class Node:
-    """A pretended node of the cluster: a home, and a PATH of which we know what is on it."""
-
-    def __init__(self, home: Path, layout: RunLayout) -> None:
-        self.home = home
-        self.run = home / layout.root
-        self.bin = home / "bin"
-        self.bin.mkdir()
-        for program in ("bash", "sh", "cat", "date", "dirname", "basename", "find", "mkdir", "mv", "uname", "sleep",
-                        "touch", "env"):  # fmt: skip
-            (self.bin / program).symlink_to(str(shutil.which(program)))
-        self.install("apptainer")
-        (home / "images").mkdir()
-        (home / "images" / "nuclei_v1.sif").touch()
-        self.run.mkdir(parents=True)
-        self.environment = {
-            "PATH": str(self.bin),
-            "HOME": str(home),
-            "RECORD": str(home / "record"),
-            "CONTAINER": f"touch '{self.run}/data/out/result'",
-            "SLURM_JOB_ID": "12",
-        }
-
-    def install(self, program: str) -> None:
-        (self.bin / program).write_text(APPTAINER)
-        (self.bin / program).chmod(0o755)
-
-    def start(self, job: JobRequest) -> subprocess.Popen[str]:
-        (self.home / "job.sh").write_text(render(job), "utf-8", "surrogateescape")
-        return subprocess.Popen(
-            ["bash", self.home / "job.sh"],
-            cwd=self.home,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def execute(self, job: JobRequest) -> tuple[int, str]:
-        process = self.start(job)
-        log, _ = process.communicate(timeout=20)
-        return process.returncode, log
-
-    def exit_file(self, name: str = "12.json") -> dict[str, Any]:
-        content: dict[str, Any] = json.loads((self.run / "status" / name).read_text())
-        return content
-
-    @property
-    def arguments(self) -> list[str]:
-        return (self.home / "record").read_text("utf-8", "surrogateescape").split("\0")[:-1]
 
 
 @pytest.fixture
@@ -293,13 +234,13 @@ class TestTheOptionsOfSbatch:
         gpu = WorkflowSettings(name="a", image_folder="a", use_gpu=True)
         cpu = WorkflowSettings(name="a", image_folder="a")
         offered, fixed = SlurmSettings(inject_gpu_flag=True), SlurmSettings()
-        assert not jobscript.gpu_active(offered, gpu, use_gpu=False)
-        assert jobscript.gpu_active(offered, cpu, use_gpu=True)
-        assert jobscript.gpu_active(offered, gpu)
-        assert jobscript.gpu_active(fixed, gpu, use_gpu=False)
-        assert not jobscript.gpu_active(fixed, cpu, use_gpu=True)
-        assert jobscript.gives_nv(fixed, cpu)
-        assert not jobscript.gives_nv(offered, cpu)
+        assert not flags.gpu_active(offered, gpu, use_gpu=False)
+        assert flags.gpu_active(offered, cpu, use_gpu=True)
+        assert flags.gpu_active(offered, gpu)
+        assert flags.gpu_active(fixed, gpu, use_gpu=False)
+        assert not flags.gpu_active(fixed, cpu, use_gpu=True)
+        assert flags.gives_nv(fixed, cpu)
+        assert not flags.gives_nv(offered, cpu)
 
     def test_the_person_is_told_by_mail(self) -> None:
         settings = WorkflowSettings(name="a", image_folder="a")

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 
 FUNCTIONS = {
-    "fence": ("submit", "find_by_key", "unpack", "put_in_place"),
+    "fence": ("submit", "find_by_key", "unpack", "put_in_place", "remove_inputs"),
     "pulls": ("start_pulls", "run_pulls", "pull_image", "look_at_pulls", "make_folders", "inspect"),
 }
 """Files of functions, and the scripts that use them."""

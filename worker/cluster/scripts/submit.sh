@@ -1,14 +1,15 @@
 #!/bin/sh
-# Makes the folders of a run, writes a job script and submits it.
-# $1: where to; $2: its size in bytes; $3: file of the fence; $4: our number; folders, "--", arguments of sbatch.
-# Input: the job script.
+# Makes the folders of a run, writes the files of a job and submits the first of them.
+# $1: file of the fence; $2: our number; folders, "--", "<file> <bytes>" for each file, "--", arguments of sbatch.
+# Input: the files, one after the other.
 # Output: what sbatch says, then "sbatch-status <n>".  Whoever does not see that line has submitted nothing; "fenced-by
 # <n>" says why not, also when a job was submitted and taken back.
 set -u
 umask 027
-target=$1 size=$2 fence=$3 ours=$4
-shift 4
-if [ "$ours" -gt 0 ] && [ ! -d "${target%/*}" ]; then
+fence=$1 ours=$2
+shift 2
+root=${fence%/*/*}
+if [ "$ours" -gt 0 ] && [ ! -d "$root" ]; then
     # Exported runs have a folder until they are cancelled or done: this request comes too late.
     echo "the folder of the run is gone" >&2
     exit 74
@@ -18,16 +19,43 @@ while [ "$1" != -- ]; do
     shift
 done
 shift
-temporary=$target.$$
-trap 'rm -f -- "$temporary"' EXIT
-cat >"$temporary" || exit 74
-# When the connection breaks, input just ends; half a script must not be submitted.
-if [ "$(wc -c <"$temporary")" -ne "$size" ]; then
-    echo "the job script arrived incomplete" >&2
-    exit 74
-fi
+target=$1
+input=$target.in.$$
+
+trap 'rm -f -- "$root"/*".$$"' EXIT
+
+write() { # beside where they are to be
+    first=1
+    while [ "$1" != -- ]; do
+        # Only the job script is for others to look at: what is beside it may hold what somebody has typed.
+        [ "$1" = "$target" ] || umask 077
+        tail -c "+$first" -- "$input" | head -c "$2" >"$1.$$" || exit 74
+        # When the connection breaks, input just ends; half a script must not be submitted.
+        if [ "$(wc -c <"$1.$$")" -ne "$2" ]; then
+            echo "the job script arrived incomplete" >&2
+            exit 74
+        fi
+        first=$((first + $2))
+        shift 2
+    done
+    umask 027
+}
+
+place() {
+    while [ "$1" != -- ]; do
+        mv -f -- "$1.$$" "$1" || exit 74
+        shift 2
+    done
+}
+
+cat >"$input" || exit 74
+write "$@"
 raise_fence "$fence" "$ours"
-mv -f -- "$temporary" "$target" || exit 74
+place "$@"
+while [ "$1" != -- ]; do
+    shift 2
+done
+shift
 said=$(sbatch "$@" "$target")
 status=$?
 printf '%s\n' "$said"
