@@ -21,7 +21,7 @@ def run_script() -> int:
     int
         The exit status: 0 only if everything that was asked for was done.
     """
-    offer = own_jobs.look_up()
+    offer = own_jobs.look_up_jobs()
     client = scripts.client(
         own_jobs.TITLE,
         own_jobs.describe(offer),

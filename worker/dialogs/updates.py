@@ -11,13 +11,13 @@ from omero.constants.namespaces import NSCREATED
 from omero.rtypes import robject
 
 from worker.cluster import slurm
-from worker.cluster.layout import RunLayout
 from worker.dialogs import own_jobs
 from worker.dialogs.launch import give_objects
 from worker.engine.assembly import open_record, open_transport
 from worker.engine.attached import RunOutcome
 from worker.engine.children import results_of
 from worker.engine.circuits import what_does_not_answer
+from worker.engine.places import cluster_of, layout_of
 from worker.errors import CommandFailed, NotPermitted, RequestError, RunNotFound, TransportError
 from worker.history.jobs import jobs_of
 from worker.pixels import session
@@ -28,10 +28,10 @@ from worker.results.surroundings import read_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from uuid import UUID
 
     from omero.gateway import BlitzGateway
 
+    from worker.cluster.layout import RunLayout
     from worker.cluster.transport import Transport
     from worker.dialogs.launch import Teller
     from worker.engine.assembly import Record
@@ -117,7 +117,9 @@ def _state(record: Record, job: JobRow) -> list[str]:
     lines.extend(what_does_not_answer(record.database))
     try:
         with closing(_transport(record, run)) as transport:
-            lines.extend(_live(transport, layout_of(record, run), record.tracker.task(job.task_id).submission_key, job))
+            lines.extend(
+                _live(transport, layout_of(run, record.settings), record.tracker.task(job.task_id).submission_key, job)
+            )
     except TransportError as error:
         lines.append(f"This is what was recorded last, as the cluster does not answer now: {error}")
     return lines
@@ -194,7 +196,7 @@ def _read_log(record: Record, gateway: BlitzGateway, job: JobRow) -> bytes:
                 break  # somebody has deleted it
     try:
         with closing(_transport(record, run)) as transport:
-            return slurm.read_log(transport, layout_of(record, run), job.job_id)
+            return slurm.read_log(transport, layout_of(run, record.settings), job.job_id)
     except CommandFailed as error:
         raise RequestError(
             f"Job {job.job_id} has left no log, or it was removed from the cluster with the data of its run.",
@@ -202,31 +204,9 @@ def _read_log(record: Record, gateway: BlitzGateway, job: JobRow) -> bytes:
         ) from error
 
 
-def layout_of(record: Record, run: WorkflowRun) -> RunLayout:
-    """Say where the files of a run are on its cluster.
-
-    Parameters
-    ----------
-    record : Record
-        The settings.
-    run : WorkflowRun
-        The run.
-
-    Returns
-    -------
-    RunLayout
-        As it was when the run was accepted; of a run of an older release, as it is now.
-    """
-    request: Mapping[str, Any] = run.request or {}
-    slurm_settings = record.settings.cluster(request.get("cluster") or "default").slurm
-    run_id: UUID = run.id
-    return RunLayout(request.get("data_path") or slurm_settings.slurm_data_path, run_id, folder=request.get("folder"))
-
-
 def _transport(record: Record, run: WorkflowRun) -> Transport:
     """The way to the cluster of a run."""
-    del run
-    return open_transport(record.settings)
+    return open_transport(record.settings.cluster(cluster_of(run)).ssh)
 
 
 def _project_ids(inputs: Mapping[str, Any]) -> list[int]:

@@ -20,9 +20,9 @@ from worker.history.jobs import JobRow
 CHECKOUT = Path(__file__).parents[3]
 LOOK_UP = """
 import json, time
-from worker.dialogs.own_jobs import describe, look_up, parameters
+from worker.dialogs.own_jobs import describe, look_up_jobs, parameters
 began = time.monotonic()
-offer = look_up(patience_s=1.0)
+offer = look_up_jobs(patience_s=1.0)
 took_s = time.monotonic() - began
 values = [field.values is not None for field in parameters(offer)]
 print(json.dumps({"took_s": took_s, "text": describe(offer), "values": values}))

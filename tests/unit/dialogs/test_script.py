@@ -28,6 +28,7 @@ ENTERED = {
     "worker.dialogs",
     "worker.dialogs.fields",
     "worker.dialogs.limits",
+    "worker.dialogs.looking",
     "worker.dialogs.own_jobs",
     "worker.dialogs.parameters",
     "worker.errors",

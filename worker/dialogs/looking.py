@@ -1,0 +1,135 @@
+"""Looking up what is a person's own while a dialog of theirs opens: in OMERO, and in the record of runs.
+
+That takes a connection to each, which may be slow or fail; a dialog must neither wait nor fail. So it is done beside
+the building of the dialog, for a short while, and only where a dialog is opened: not where the script runs, and not
+where its parameters are merely read.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import Ice
+import omero
+import omero.sys
+
+from worker.errors import WorkerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from worker.history.database import Database
+
+T = TypeVar("T")
+
+PATIENCE_S = 3.0
+"""How long the opening of a dialog waits."""
+
+OMERO, RECORD = "OMERO", "the record of runs"
+
+MOST_PROJECTS = 500
+
+_PROJECTS = "select p.id, p.name from Project p where p.details.owner.id = :id order by p.id desc"
+
+
+@dataclass(slots=True)
+class Found(Generic[T]):
+    """What has been found: rows of the record, and the person's projects.
+
+    Parameters
+    ----------
+    rows : list
+        What the record has of this person.
+    projects : list of str
+        Their projects, as ``<id>: <name>``, the newest first.
+    missing : list of str
+        Who has not answered in time; empty if everybody has.
+    """
+
+    rows: list[T] = field(default_factory=list)
+    projects: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def problem(self) -> str:
+        """Why there is less to choose from than there could be; empty if there is not."""
+        if not self.missing:
+            return ""
+        return f"{' and '.join(self.missing)} did not answer in time, so that less can be chosen from."
+
+
+def look_up(ask_record: Callable[[Database, int], list[T]], *, patience_s: float = PATIENCE_S) -> Found[T]:
+    """Find out what is of whoever opens the dialog; this never fails.
+
+    Parameters
+    ----------
+    ask_record : callable
+        Asks the record of runs for what belongs to the person with that OMERO id.
+    patience_s : float
+        How long to wait, in seconds.
+
+    Returns
+    -------
+    Found
+        What was found in time; nothing where no dialog is opened.
+    """
+    if Ice.createProperties([]).getProperty("omero.scripts.parse") in ("", "only"):
+        return Found()
+    found: Found[T] = Found(missing=[OMERO, RECORD])
+    # It cannot be interrupted while it waits for a name server or a silent network; so it is left behind.
+    thread = threading.Thread(target=_look_up, args=(ask_record, found, patience_s), name="look-up", daemon=True)
+    thread.start()
+    thread.join(patience_s)
+    return Found(found.rows, found.projects, list(found.missing))
+
+
+def _look_up(ask_record: Callable[[Database, int], list[T]], found: Found[T], patience_s: float) -> None:
+    """Ask one after the other; whoever does not answer stays missing."""
+    try:
+        user = _ask_omero(found, patience_s)
+        found.missing.remove(OMERO)
+        found.rows = _with_record(lambda database: ask_record(database, user))
+        found.missing.remove(RECORD)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the dialog opens
+        # The texts of foreign exceptions may hold session keys.
+        known = isinstance(error, WorkerError)
+        print(f"What is yours cannot be looked up: {error if known else type(error).__name__}", flush=True)
+
+
+def _ask_omero(found: Found[Any], patience_s: float) -> int:
+    """Find the person, and their projects in all of their groups."""
+    timeout_ms = int(patience_s * 1000)
+    client = omero.client(
+        [f"--Ice.Override.ConnectTimeout={timeout_ms}", f"--Ice.Default.InvocationTimeout={timeout_ms}"]
+    )
+    try:
+        session = client.createSession()
+        # It is the person's, not ours.
+        session.detachOnDestroy()
+        user: int = session.getAdminService().getEventContext().userId
+        query = omero.sys.ParametersI()
+        query.addId(user)
+        query.page(0, MOST_PROJECTS)
+        rows = session.getQueryService().projection(_PROJECTS, query, {"omero.group": "-1"})
+        found.projects = [f"{project_id.val}: {name.val}" for project_id, name in rows]
+        return user
+    finally:
+        client.__del__()
+
+
+def _with_record(ask: Callable[[Database], list[T]]) -> list[T]:
+    """Open the record for a question."""
+    # Only here: a dialog that is merely read, and a script that runs, look nothing up and need none of this.
+    from worker.history.database import Database
+    from worker.settings.environment import read_environment
+    from worker.settings.loader import load_settings
+
+    environment = read_environment()
+    url = environment.sqlalchemy_url or load_settings(environment.config_file).analytics.sqlalchemy_url
+    file = environment.state_dir / "history.sqlite"
+    if url is None and not file.exists():
+        return []
+    with Database(url.get_secret_value() if url else None, sqlite_path=file) as database:
+        return ask(database)
