@@ -5,18 +5,32 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from worker.analyses import template
+from worker.analyses.record import FALSE, TRUE
 from worker.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from worker.analyses.model import Analysis, Parameter, ParameterType, Value
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_ALIASES = {
+    "tif": ("tif", "tiff"),
+    "tiff": ("tif", "tiff"),
+    "ometiff": ("ome.tif", "ome.tiff"),
+    "jpg": ("jpg", "jpeg"),
+    "jpeg": ("jpg", "jpeg"),
+    "yaml": ("yaml", "yml"),
+    "yml": ("yaml", "yml"),
+}
+"""Extensions of one format."""
+
 _ALLOWED: Mapping[ParameterType, str] = {
     "integer": "a whole number",
     "float": "a number",
@@ -38,8 +52,8 @@ def check_values(analysis: Analysis, values: Mapping[str, object]) -> dict[str, 
     Returns
     -------
     dict[str, int | float | bool | str]
-        A value of the right type for every parameter, in the order of the analysis, except for those which the
-        server sets and for optional ones without a value.
+        A value of the right type for every parameter that persons are asked for, in the order of the analysis, except
+        for optional ones without a value. Where a label was given for one of its choices, the choice.
 
     Raises
     ------
@@ -47,7 +61,7 @@ def check_values(analysis: Analysis, values: Mapping[str, object]) -> dict[str, 
         A parameter is not known, a value is not allowed, or one is missing; the message names the parameter, the
         value and what is allowed.
     """
-    offered = {parameter.id: parameter for parameter in analysis.parameters if not parameter.set_by_server}
+    offered = {parameter.id: parameter for parameter in analysis.parameters if parameter.asked}
     for name, given in values.items():
         if name not in offered and given is not None:
             near = difflib.get_close_matches(name, offered, n=1)
@@ -61,6 +75,47 @@ def check_values(analysis: Analysis, values: Mapping[str, object]) -> dict[str, 
     return checked
 
 
+def check_files(analysis: Analysis, files: Mapping[str, Sequence[str]]) -> None:
+    """Check the files that a person chose.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis.
+    files : Mapping[str, Sequence[str]]
+        Names or paths of files by parameter id.
+
+    Raises
+    ------
+    RequestError
+        A parameter takes no files, a file has the wrong format, or there are too few or too many of them.
+    """
+    taking = {parameter.id: parameter for parameter in analysis.files}
+    for identity, names in files.items():
+        if identity not in taking and names:
+            hint = f"Files can be given for: {', '.join(taking) or 'none of its parameters'}."
+            raise RequestError(f"{analysis.name} takes no file for {identity!r}.", remedy=hint)
+    for parameter in taking.values():
+        names = files.get(parameter.id, ())
+        formats = [known for text in parameter.formats for known in _ALIASES.get(text, (text,))]
+        allowed = f"with the extension {' or '.join(formats)}" if formats else "of any format"
+        if not names and not parameter.optional:
+            raise RequestError(
+                f"{analysis.name} needs a file for {parameter.id}.", remedy=f"Choose an attachment {allowed}."
+            )
+        if len(names) > 1 and parameter.file_count == "single":
+            raise RequestError(
+                f"{len(names)} files were given for {parameter.id} of {analysis.name}, which takes one.",
+                remedy="Choose one attachment.",
+            )
+        for name in names:
+            if formats and not name.lower().endswith(tuple(f".{text}" for text in formats)):
+                raise RequestError(
+                    f"{_shown(PurePosixPath(name).name)} is not allowed for {parameter.id} of {analysis.name}.",
+                    remedy=f"Choose an attachment {allowed}.",
+                )
+
+
 def command_line(
     analysis: Analysis,
     values: Mapping[str, object],
@@ -68,8 +123,17 @@ def command_line(
     infolder: str,
     outfolder: str,
     gtfolder: str,
+    files: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[str]:
     """Make the arguments of the container.
+
+    =============  ======================================================================================
+    style          arguments
+    =============  ======================================================================================
+    ``biaflows``   ``--infolder … --gtfolder … --outfolder … --flag=value … --local -nmc``
+    ``bilayers``   ``--flag=value …``: folders, parameters and hidden arguments by their ``cli_order``
+    ``biomero``    the template of the descriptor, filled in; what it does not name follows after it
+    =============  ======================================================================================
 
     Parameters
     ----------
@@ -83,22 +147,107 @@ def command_line(
         Where it puts its results.
     gtfolder : str
         Where it finds the ground truth.
+    files : Mapping[str, Sequence[str]]
+        Paths of files by parameter id. Those of one parameter are in one folder, and nothing else is; that folder is
+        what the container is given, as tools take one file or several that way.
 
     Returns
     -------
     list[str]
-        The arguments, unquoted: each is one element, whatever it contains. Parameters are ``--flag=value``.
+        The arguments, unquoted: each is one element, whatever it contains.
 
     Raises
     ------
     RequestError
-        As from `check_values`.
+        As from `check_values` and `check_files`.
     """
     checked = check_values(analysis, values)
+    check_files(analysis, files)
+    slots = {"input": infolder, "output": outfolder}
+
+    def value_of(parameter: Parameter) -> Value | None:
+        if parameter.folder:
+            return slots[parameter.folder]
+        if parameter.file_attachment:
+            return _folder_of(files.get(parameter.id, ()))
+        return _default(analysis, parameter) if parameter.hidden else checked.get(parameter.id)
+
+    if analysis.style == "bilayers":
+        return _in_order(analysis, value_of)
+    if analysis.style == "biomero":
+        return _in_template(analysis, value_of, slots, gtfolder)
+    folders = ["--infolder", infolder, "--gtfolder", gtfolder, "--outfolder", outfolder]
     flags = [
-        f"{parameter.flag}={checked[parameter.id]}" for parameter in analysis.parameters if parameter.id in checked
+        f"{parameter.flag}={value}"
+        for parameter in analysis.parameters
+        if not parameter.folder and (value := value_of(parameter)) is not None
     ]
-    return ["--infolder", infolder, "--gtfolder", gtfolder, "--outfolder", outfolder, *flags, "--local", "-nmc"]
+    return [*folders, *flags, "--local", "-nmc"]
+
+
+def _in_order(analysis: Analysis, value_of: Callable[[Parameter], Value | None]) -> list[str]:
+    """Write arguments as bilayers does: those with a positive place, those without, those counted from the end."""
+    placed: list[tuple[int | None, list[str]]] = []
+    for parameter in analysis.parameters:
+        value = value_of(parameter)
+        # "None" is how an option of a list says that nothing is to be given.
+        nothing = value == "" == parameter.default or (value == "None" and "None" in parameter.choices)
+        placed.append((parameter.cli_order, [] if nothing else _words(parameter, value)))
+    for hidden in analysis.hidden_arguments:
+        alone = [hidden.flag] if hidden.value.lower() in TRUE else []
+        placed.append((hidden.cli_order, _join(hidden.flag, hidden.value) if hidden.append_value else alone))
+    placed.sort(key=lambda item: _place(item[0]))
+    return [word for _, words in placed for word in words]
+
+
+def _place(cli_order: int | None) -> tuple[int, int]:
+    order = cli_order or 0
+    return (0, order) if order > 0 else (1, 0) if order == 0 else (2, order)
+
+
+def _in_template(
+    analysis: Analysis, value_of: Callable[[Parameter], Value | None], slots: Mapping[str, str], gtfolder: str
+) -> list[str]:
+    """Fill in the template, and add what it does not name, so that nothing that a person chose is lost."""
+    folders = dict.fromkeys(template.INPUT_KEYS, slots["input"])
+    folders |= dict.fromkeys(template.OUTPUT_KEYS, slots["output"]) | dict.fromkeys(template.TRUTH_KEYS, gtfolder)
+
+    def text_of(parameter: Parameter) -> str | None:
+        value = value_of(parameter)
+        return None if value is None else str(value)
+
+    named = template.named(analysis)
+    rest = [parameter for parameter in analysis.parameters if parameter.id not in named and not parameter.folder]
+    filled = template.fill(analysis, text_of, folders)
+    return filled + [word for parameter in rest for word in _words(parameter, value_of(parameter))]
+
+
+def _words(parameter: Parameter, value: Value | None) -> list[str]:
+    """Write one parameter."""
+    if value is None:
+        return []
+    if not parameter.append_value:
+        return [parameter.flag] if value is True else []
+    return _join(parameter.flag, str(value))
+
+
+def _join(flag: str, value: str) -> list[str]:
+    """Write an option and its value: ``--flag=value``, and ``-f value`` for short ones, which seldom know the other."""
+    if not flag:
+        return [value]
+    if flag.endswith("="):
+        return [flag + value]
+    if flag.startswith("--"):
+        return [f"{flag}={value}"]
+    # What begins with a dash would be taken for the next option.
+    return [flag + value] if len(flag) == 2 and value.startswith("-") else [flag, value]
+
+
+def _folder_of(paths: Sequence[str]) -> str | None:
+    folders = {str(PurePosixPath(path).parent) for path in paths}
+    if len(folders) > 1:
+        raise ValueError(f"The files of one parameter are in several folders: {', '.join(sorted(folders))}.")
+    return folders.pop() if folders else None
 
 
 def _choose(analysis: Analysis, parameter: Parameter, given: object) -> Value | None:
@@ -107,6 +256,8 @@ def _choose(analysis: Analysis, parameter: Parameter, given: object) -> Value | 
         return None
     if given is None or (given == "" and parameter.type != "string"):
         return _default(analysis, parameter)
+    if isinstance(given, str) and given in parameter.choice_labels and given not in parameter.choices:
+        given = parameter.choices[parameter.choice_labels.index(given)]
     try:
         value = _READ[parameter.type](given)
     except (ValueError, OverflowError) as error:
@@ -174,9 +325,9 @@ def _read_boolean(given: object) -> bool:
     if isinstance(given, bool):
         return given
     word = str(given).strip().lower()
-    if not isinstance(given, (int, str)) or word not in _TRUE + _FALSE:
+    if not isinstance(given, (int, str)) or word not in TRUE + FALSE:
         raise ValueError(given)
-    return word in _TRUE
+    return word in TRUE
 
 
 def _read_string(given: object) -> str:
@@ -200,7 +351,9 @@ _READ: Mapping[ParameterType, Callable[[object], Value]] = {
 
 def _allowed(parameter: Parameter) -> str:
     if parameter.choices:
-        return "one of " + ", ".join(parameter.choices)
+        labels = parameter.choice_labels or parameter.choices
+        both = zip(parameter.choices, labels, strict=True)
+        return "one of " + ", ".join(choice if choice == label else f"{choice} ({label})" for choice, label in both)
     low = "" if parameter.minimum is None else f" of at least {parameter.minimum:g}"
     high = "" if parameter.maximum is None else f" of at most {parameter.maximum:g}"
     return _ALLOWED[parameter.type] + " and".join(part for part in (low, high) if part)

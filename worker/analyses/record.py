@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 W = TypeVar("W", bound=str)
 
+TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+"""Words for true and false, in lower case, where a person or a descriptor writes them as text."""
+
 
 def fields_of(record: object) -> dict[str, object]:
     """Express a dataclass in JSON types.

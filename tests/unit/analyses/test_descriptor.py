@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.analyses.conftest import descriptor, entry
 from worker.analyses.descriptor import parse_descriptor
 from worker.analyses.model import Analysis
-from worker.errors import DescriptorError
+from worker.analyses.parameters import command_line
+from worker.errors import DescriptorError, RequestError
 
 if TYPE_CHECKING:
     from worker.analyses.model import Parameter
@@ -97,7 +101,7 @@ def test_switches_are_read(written: object, *, expected: bool | None) -> None:
     ("kind", "default"), [("Number", "many"), ("Number", True), ("Number", [1]), ("Boolean", "maybe"), ("String", {})]
 )
 def test_a_default_of_another_type_is_refused(kind: str, default: object) -> None:
-    with pytest.raises(DescriptorError, match=r"descriptor\.json: inputs\[0\]\.default-value: must be "):
+    with pytest.raises(DescriptorError, match=r"^descriptor\.json, line 1: inputs\[0\]\.default-value: must be "):
         read_one("x", kind, default_value=default)
 
 
@@ -135,10 +139,10 @@ def test_an_unknown_type_is_refused_with_what_is_allowed() -> None:
         (descriptor(entry("a", value_choices="x")), r"value-choices: must be a list"),
         (descriptor(entry("a", minimum=2, maximum=1)), r"minimum: 2 is more than the maximum"),
         ({"cwlVersion": "v1.0"}, r"a CWL or OpenAPI document"),
-        ({"docker_image": {}}, r"bilayers"),
-        ({"schema-version": "biomero-1.0"}, r"biomero-1\.0"),
+        ({"docker_image": {}}, r"docker_image\.name: is missing"),
+        ({"schema-version": "biomero-1.0"}, r"inputs: is missing"),
         ({"name": "x"}, r"neither a schema-version nor container-image and inputs"),
-        ([], r"no JSON object"),
+        ([], r"holds no fields"),
     ],
 )  # fmt: skip
 def test_what_is_missing_or_wrong_is_named(document: object, reason: str) -> None:
@@ -175,25 +179,56 @@ _json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
+_TYPES = ["Number", "Boolean", "String", "Domain", "integer", "float", "checkbox", "radio", "textbox", "image", "file"]
 _KEYS = [
-    "id",
-    "type",
-    "name",
-    "default-value",
-    "optional",
-    "value-choices",
-    "command-line-flag",
-    "minimum",
-    "value-key",
-]
-_types = st.sampled_from(["Number", "Boolean", "String", "Domain"])
-_inputs = st.lists(st.dictionaries(st.sampled_from(_KEYS), _json | _types, max_size=9), max_size=3)
+    "id", "name", "type", "default-value", "default", "optional", "value-choices", "value-choices-labels", "options",
+    "command-line-flag", "cli_tag", "cli_order", "append_value", "minimum", "value-key", "mode", "format", "file_count",
+    "output_dir_set", "set-by-server", "subtype", "sub-type",
+]  # fmt: skip
+_words = st.sampled_from([*_TYPES, "--a", "-x", "a=", "", "None", "1.0", "[A]", "beginner", "single"])
+_record = st.dictionaries(st.sampled_from(_KEYS), _json | _words, max_size=9)
+_records = st.lists(_record | st.fixed_dictionaries({"id": _words, "name": _words, "type": st.sampled_from(_TYPES)}))
+_documents = st.fixed_dictionaries(
+    {"name": st.just("x") | _json},
+    optional={
+        "schema-version": st.sampled_from(["cytomine-0.1", "biomero-0.1", "1.0.0"]) | _json,
+        "container-image": st.just({"image": "org/name"}) | _json,
+        "docker_image": st.just({"org": "org", "name": "name"}) | _json,
+        "inputs": _records | _json,
+        "outputs": _records | _json,
+        "parameters": _records | _json,
+        "exec_function": st.fixed_dictionaries({"hidden_args": _records}) | _json,
+        "configuration": st.fixed_dictionaries({"resources": _json, "input_folder": _words}) | _json,
+        "citations": _records | _json,
+        "command-line": _words | st.sampled_from(["python x [A] --a [B] [INFOLDER] [OUTFOLDER]", "a 'b", "x [A]"]),
+    },
+)
 
 
-@given(_inputs)
-def test_whatever_an_author_writes_is_read_or_refused_but_never_crashes(inputs: list[dict[str, object]]) -> None:
-    try:
-        analysis = read(descriptor(*inputs))
-    except DescriptorError:
-        return
-    assert Analysis.from_json(json.loads(json.dumps(analysis.to_json()))) == analysis
+@hypothesis.settings(max_examples=200)
+@given(_documents)
+def test_whatever_an_author_writes_is_read_or_refused_but_never_crashes(document: dict[str, object]) -> None:
+    for text in (json.dumps(document), yaml.safe_dump(document)):
+        try:
+            analysis = parse_descriptor(text, source="d")
+        except DescriptorError:
+            continue
+        assert Analysis.from_json(json.loads(json.dumps(analysis.to_json()))) == analysis
+        with contextlib.suppress(RequestError):
+            words = command_line(analysis, {}, infolder="/in", outfolder="/out", gtfolder="/gt")
+            assert all(isinstance(word, str) for word in words)
+
+
+@given(st.binary() | st.text())
+def test_whatever_a_file_holds_is_refused_but_never_crashes(data: bytes | str) -> None:
+    with pytest.raises(DescriptorError):
+        parse_descriptor(data, source="d")
+
+
+_YAML = st.text(st.sampled_from("a:-&*<[]{}!|>#'\"\n ,?%@\t~0.1"), max_size=60)
+
+
+@given(_YAML)
+def test_whatever_looks_like_yaml_is_refused_but_never_crashes(text: str) -> None:
+    with pytest.raises(DescriptorError):
+        parse_descriptor(f"docker_image: {{org: o}}\n{text}", source="d.yaml")
