@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -83,26 +82,17 @@ def check_files(analysis: Analysis, files: Mapping[str, Sequence[str]]) -> None:
     analysis : Analysis
         The analysis.
     files : Mapping[str, Sequence[str]]
-        Names or paths of files by parameter id.
+        Names of files by parameter id.
 
     Raises
     ------
     RequestError
         A parameter takes no files, a file has the wrong format, or there are too few or too many of them.
     """
-    taking = {parameter.id: parameter for parameter in analysis.files}
-    for identity, names in files.items():
-        if identity not in taking and names:
-            hint = f"Files can be given for: {', '.join(taking) or 'none of its parameters'}."
-            raise RequestError(f"{analysis.name} takes no file for {identity!r}.", remedy=hint)
-    for parameter in taking.values():
+    _check_given(analysis, files)
+    for parameter in analysis.files:
         names = files.get(parameter.id, ())
-        formats = [known for text in parameter.formats for known in _ALIASES.get(text, (text,))]
-        allowed = f"with the extension {' or '.join(formats)}" if formats else "of any format"
-        if not names and not parameter.optional:
-            raise RequestError(
-                f"{analysis.name} needs a file for {parameter.id}.", remedy=f"Choose an attachment {allowed}."
-            )
+        formats = _extensions(parameter)
         if len(names) > 1 and parameter.file_count == "single":
             raise RequestError(
                 f"{len(names)} files were given for {parameter.id} of {analysis.name}, which takes one.",
@@ -111,8 +101,8 @@ def check_files(analysis: Analysis, files: Mapping[str, Sequence[str]]) -> None:
         for name in names:
             if formats and not name.lower().endswith(tuple(f".{text}" for text in formats)):
                 raise RequestError(
-                    f"{_shown(PurePosixPath(name).name)} is not allowed for {parameter.id} of {analysis.name}.",
-                    remedy=f"Choose an attachment {allowed}.",
+                    f"{_shown(name)} is not allowed for {parameter.id} of {analysis.name}.",
+                    remedy=f"Choose an attachment {_format_of(parameter)}.",
                 )
 
 
@@ -148,8 +138,8 @@ def command_line(
     gtfolder : str
         Where it finds the ground truth.
     files : Mapping[str, Sequence[str]]
-        Paths of files by parameter id. Those of one parameter are in one folder, and nothing else is; that folder is
-        what the container is given, as tools take one file or several that way.
+        Where the files of each parameter are, by its id: the folder that holds them and nothing else. That folder is
+        what the container is given, whether it takes one file or several.
 
     Returns
     -------
@@ -159,17 +149,17 @@ def command_line(
     Raises
     ------
     RequestError
-        As from `check_values` and `check_files`.
+        As from `check_values`; or a parameter takes no files, or needs one.
     """
     checked = check_values(analysis, values)
-    check_files(analysis, files)
+    _check_given(analysis, files)
     slots = {"input": infolder, "output": outfolder}
 
     def value_of(parameter: Parameter) -> Value | None:
         if parameter.folder:
             return slots[parameter.folder]
         if parameter.file_attachment:
-            return _folder_of(files.get(parameter.id, ()))
+            return next(iter(files.get(parameter.id, ())), None)
         return _default(analysis, parameter) if parameter.hidden else checked.get(parameter.id)
 
     if analysis.style == "bilayers":
@@ -183,6 +173,27 @@ def command_line(
         if not parameter.folder and (value := value_of(parameter)) is not None
     ]
     return [*folders, *flags, "--local", "-nmc"]
+
+
+def _check_given(analysis: Analysis, files: Mapping[str, Sequence[str]]) -> None:
+    taking = {parameter.id: parameter for parameter in analysis.files}
+    for identity, given in files.items():
+        if identity not in taking and given:
+            hint = f"Files can be given for: {', '.join(taking) or 'none of its parameters'}."
+            raise RequestError(f"{analysis.name} takes no file for {identity!r}.", remedy=hint)
+    for parameter in taking.values():
+        if not files.get(parameter.id) and not parameter.optional:
+            remedy = f"Choose an attachment {_format_of(parameter)}."
+            raise RequestError(f"{analysis.name} needs a file for {parameter.id}.", remedy=remedy)
+
+
+def _extensions(parameter: Parameter) -> list[str]:
+    return [known for text in parameter.formats for known in _ALIASES.get(text, (text,))]
+
+
+def _format_of(parameter: Parameter) -> str:
+    extensions = _extensions(parameter)
+    return f"with the extension {' or '.join(extensions)}" if extensions else "of any format"
 
 
 def _in_order(analysis: Analysis, value_of: Callable[[Parameter], Value | None]) -> list[str]:
@@ -241,13 +252,6 @@ def _join(flag: str, value: str) -> list[str]:
         return [f"{flag}={value}"]
     # What begins with a dash would be taken for the next option.
     return [flag + value] if len(flag) == 2 and value.startswith("-") else [flag, value]
-
-
-def _folder_of(paths: Sequence[str]) -> str | None:
-    folders = {str(PurePosixPath(path).parent) for path in paths}
-    if len(folders) > 1:
-        raise ValueError(f"The files of one parameter are in several folders: {', '.join(sorted(folders))}.")
-    return folders.pop() if folders else None
 
 
 def _choose(analysis: Analysis, parameter: Parameter, given: object) -> Value | None:
