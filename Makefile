@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 python := .venv/bin/python
 
-.PHONY: help install lab-up lab-down lab-status lint test test-slow docker-test demo bench soak faults lock
+.PHONY: help install lab-up lab-down lab-status lint test test-slow docker-test demo bench soak faults docs lock
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ soak: install lab-up  ## many runs with an engine that is killed every 30 s: mak
 
 faults: install lab-up  ## everything that can go wrong, at every boundary of a run: make faults [SEED=7] [ONLY='ssh-cut']
 	@$(python) -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)')
+
+docs:  ## write config/slurm-config.ini and docs/configuration.md from the models of the settings
+	@$(python) -m worker.settings.sample --write
 
 lock:  ## regenerate requirements.lock (the container's) and requirements-dev.lock
 	@tests/lab/install/lock.sh

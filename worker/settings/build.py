@@ -25,7 +25,9 @@ _SBATCH = "sbatch_"
 CONVERTERS = "CONVERTERS"
 """The section of the images that convert."""
 _SSH, _SLURM = KINDS
-_KNOWN_SECTIONS = (*models.SECTIONS, CONVERTERS, "MODELS", WORKFLOWS, "changelog")
+FOREIGN = ("changelog", "UI")
+"""Sections of the web plugin, which are none of our business."""
+_KNOWN_SECTIONS = (*models.SECTIONS, CONVERTERS, "MODELS", WORKFLOWS, *FOREIGN)
 _CONVERTER = re.compile(r".+_to_.+")
 _COMMENT_INSIDE = re.compile(r"\s#")
 

@@ -53,20 +53,64 @@ class WorkerEnvironment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sqlalchemy_url: SecretStr | None = Field(default=None, description="the database of runs")
-    ingest_tracking_db_url: SecretStr | None = Field(default=None, description="the database of the importer")
-    importer_enabled: bool = Field(default=False, description="whether results are imported in place")
-    importer_config_path: Path | None = Field(default=None, description="settings.yml of the importer")
-    omero_biomero_config_file: Path | None = Field(default=None, description="biomero-config.json of the web plugin")
-    omero_biomero_group_mappings_file: Path | None = Field(default=None, description="group mappings, if kept apart")
-    omero_host: str = Field(default="localhost", description="the OMERO server")
-    omero_port: int = Field(default=4064, description="its port for TLS")
-    worker_name: str | None = Field(default=None, description="name of this node in OMERO.grid")
-    service_user: str | None = Field(default=None, description="the account of the engine service")
-    service_password: SecretStr | None = Field(default=None, description="its password")
-    state_dir: Path = Field(description="where this worker keeps what it must remember")
-    config_file: Path | None = Field(default=None, description="the explicit slurm-config.ini")
-    warnings: tuple[str, ...] = Field(default=(), description="what an admin should look at")
+    sqlalchemy_url: SecretStr | None = Field(
+        default=None,
+        description="The database of the record of runs, as SQLAlchemy names it. Without one, a SQLite file in the "
+        "state folder.",
+    )
+    ingest_tracking_db_url: SecretStr | None = Field(
+        default=None, description="The database of the importer, for results that are imported in place."
+    )
+    importer_enabled: bool = Field(
+        default=False,
+        description="Whether results are imported in place by the importer (True), or through OMERO's API (False, the "
+        "default).",
+    )
+    importer_config_path: Path | None = Field(default=None, description="The settings.yml of the importer.")
+    omero_biomero_config_file: Path | None = Field(
+        default=None, description="The biomero-config.json of the web plugin, which maps groups to folders."
+    )
+    omero_biomero_group_mappings_file: Path | None = Field(
+        default=None, description="The mapping of groups to folders, where it is kept apart."
+    )
+    omero_host: str = Field(
+        default="localhost", description="The OMERO server; the first that is set counts. Default: localhost."
+    )
+    omero_port: int = Field(default=4064, description="Its port for TLS. Default: 4064.")
+    worker_name: str | None = Field(default=None, description="The name of this node in OMERO.grid.")
+    service_user: str | None = Field(
+        default=None, description="The account of the engine service in OMERO, with the privilege Sudo and no other."
+    )
+    service_password: SecretStr | None = Field(default=None, description="Its password.")
+    state_dir: Path = Field(
+        description="Where this worker keeps what it must remember. Default: ~/.local/state/omero-worker."
+    )
+    config_file: Path | None = Field(
+        default=None, description="A slurm-config.ini that must exist, and wins over the others."
+    )
+    warnings: tuple[str, ...] = Field(default=(), description="What an admin should look at.")
+
+
+def _secret(name: str) -> tuple[str, str]:
+    return (f"{name}_FILE", name)
+
+
+VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "sqlalchemy_url": _secret("SQLALCHEMY_URL"),
+    "ingest_tracking_db_url": _secret("INGEST_TRACKING_DB_URL"),
+    "importer_enabled": ("IMPORTER_ENABLED",),
+    "importer_config_path": ("IMPORTER_CONFIG_PATH",),
+    "omero_biomero_config_file": ("OMERO_BIOMERO_CONFIG_FILE",),
+    "omero_biomero_group_mappings_file": ("OMERO_BIOMERO_GROUP_MAPPINGS_FILE",),
+    "omero_host": ("OMERO_HOST", "CONFIG_omero_master_host"),
+    "omero_port": ("OMERO_PORT",),
+    "worker_name": ("OMERO_WORKER_NAME",),
+    "service_user": ("OMERO_SERVICE_USER",),
+    "service_password": _secret("OMERO_SERVICE_PASSWORD"),
+    "state_dir": ("OMERO_WORKER_STATE_DIR",),
+    "config_file": ("OMERO_WORKER_CONFIG_FILE",),
+}
+"""From a field of `WorkerEnvironment` to the variables that say it."""
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> WorkerEnvironment:

@@ -23,6 +23,7 @@ CLUSTER_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 """What a cluster may be called."""
 _WORD_OF_LIST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+/-]*")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
+_PARTITIONS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:,[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 _IMAGE_SOURCE = re.compile(r"[a-z][a-z0-9+-]*://[A-Za-z0-9._:/@+-]*")
 _COMMENT = re.compile(r"\s[#;]")
 
@@ -120,6 +121,24 @@ def _one_word(text: str) -> str:
     if not text or any(character.isspace() for character in text):
         raise ValueError(text)
     return text
+
+
+def _partition(text: str) -> str:
+    if not _PARTITIONS.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _ssh_host(text: str) -> str:
+    # A word that starts with - would be an option of ssh.
+    if text.startswith("-"):
+        raise ValueError(text)
+    return _one_word(text)
+
+
+def _memory_text(text: str) -> str:
+    memory_mib(text)
+    return _one_word(text)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -225,11 +244,21 @@ def one_of(*choices: str) -> Reader:
 
 
 TEXT = Reader("any text", str)
+CLUSTER_PATH = Reader("a path on the cluster", str)
+BIND_PATH = Reader("paths on the cluster, separated by commas", str)
+COMMAND = Reader("a command of the cluster's shell", str)
+ADDRESS = Reader("an address that git takes, or a folder", _one_word, may_be_followed=True)
+DATABASE_URL = Reader("an address as SQLAlchemy takes it", str)
+DATE = Reader("a day, such as 2024-01-31", str, may_be_followed=True)
+SACCT_TIME = Reader("a time as sacct takes it, such as 2024-01-31", _one_word, may_be_followed=True)
+PARTITION = Reader("the name of a partition, or several separated by commas", _partition, may_be_followed=True)
+SSH_HOST = Reader("an alias of the ssh configuration, one word", _ssh_host, may_be_followed=True)
 FACTOR = Reader(f"a number greater than 1, at most {MAX_FACTOR:g}", _factor, may_be_followed=True)
+MEMORY_TEXT = Reader("an amount of memory, such as 32G or 500M", _memory_text, may_be_followed=True)
 MEMORY = Reader("an amount of memory, such as 64G or 500M", memory_mib, may_be_followed=True)
 DURATION = Reader("a time as sbatch takes it, such as 08:00:00 or 2-00:00:00", duration_s, may_be_followed=True)
 WORD = Reader("one word", _one_word, may_be_followed=True)
-WORDS = Reader("names, separated by commas, of letters, digits and . _ + / -", _words, may_be_followed=True)
+WORDS = Reader("names, separated by commas", _words, may_be_followed=True)
 CLUSTER = Reader("the name of a cluster, a word in lower case", _cluster, may_be_followed=True)
 HOST = Reader("the name of a server, such as gitlab.com or git.example.org:8443", _host, may_be_followed=True)
 IMAGE_SOURCE = Reader("the start of an address, such as docker:// or oras://host/", _image_source, may_be_followed=True)

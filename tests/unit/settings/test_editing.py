@@ -193,7 +193,7 @@ def test_a_new_key_stands_below_the_comment_that_shows_it() -> None:
     draft = Draft(SAMPLE.read_bytes(), PATH)
     draft.set("SLURM", "sacct_days_ago", "7")
     lines = draft.data.decode().splitlines()
-    at = lines.index("sacct_days_ago=7")
+    at = lines.index("sacct_days_ago = 7")
     assert lines[at - 1] == "#sacct_days_ago=30"
 
 

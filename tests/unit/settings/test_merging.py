@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.unit.settings.conftest import Load
     from worker.settings.models import Settings
 
-_NAMES = ["slurm_data_path", "sbatch_account", "slurm_zip_cmd", "gpu_partition", "slurm_dat_path"]
+_NAMES = ["slurm_data_path", "sbatch_account", "slurm_zip_cmd", "slurm_data_bind_path", "slurm_dat_path"]
 _WORKFLOWS = ["nuclei", "nuclei_repo", "nuclei_job", "nuclei_job_mem", "nuclei_report", "nuclei_report_repo", "spots"]
 _VALUES = st.sampled_from(["a", "b", "", "50%", "x=y"])
 _SECTIONS = st.fixed_dictionaries(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, SecretStr
 
 from worker.settings import reading
-from worker.settings.models.written import SWITCH, TEXT, Frozen, Written
+from worker.settings.models.written import Frozen, Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,25 +18,60 @@ def _knob(reader: reading.Reader, name: str) -> Written:
 
 
 class AnalyticsSettings(Frozen):
-    """Section ``[ANALYTICS]``: what is recorded, and where."""
+    """Section ``[ANALYTICS]``: the record of runs, and the tables that dashboards read."""
 
-    track_workflows: Annotated[bool, SWITCH] = Field(default=True, description="record runs")
-    enable_job_accounting: Annotated[bool, SWITCH] = Field(default=True, description="keep biomero_job_view")
-    enable_job_progress: Annotated[bool, SWITCH] = Field(
-        default=True,
-        description="keep biomero_job_progress_view and biomero_workflow_progress_view",
-    )
-    enable_workflow_analytics: Annotated[bool, SWITCH] = Field(default=True, description="keep biomero_task_execution")
-    sqlalchemy_url: Annotated[SecretStr | None, TEXT] = Field(
+    sqlalchemy_url: Annotated[
+        SecretStr | None,
+        Written(
+            reading.DATABASE_URL,
+            unset="a SQLite file in the state folder of this worker",
+            example="postgresql+psycopg2://user:password@database:5432/biomero",
+        ),
+    ] = Field(
         default=None,
-        description="the database; better given as SQLALCHEMY_URL_FILE, as it holds a password",
+        description="The database of the record. It holds a password: better put it into a file of its own, and name "
+        "that file with the variable SQLALCHEMY_URL_FILE. The variable SQLALCHEMY_URL, or that file, wins over this.",
+    )
+    track_workflows: Annotated[bool, Written(reading.BOOLEAN)] = Field(
+        default=True,
+        description="Has no effect, and is accepted as files have it: the record is what runs live from, and is "
+        "always kept.",
+    )
+    enable_job_accounting: Annotated[bool, Written(reading.BOOLEAN)] = Field(
+        default=True,
+        description="Has no effect, and is accepted as files have it: the table biomero_job_view is always kept.",
+    )
+    enable_job_progress: Annotated[bool, Written(reading.BOOLEAN)] = Field(
+        default=True,
+        description="Has no effect, and is accepted as files have it: the tables biomero_job_progress_view and "
+        "biomero_workflow_progress_view are always kept.",
+    )
+    enable_workflow_analytics: Annotated[bool, Written(reading.BOOLEAN)] = Field(
+        default=True,
+        description="Has no effect, and is accepted as files have it: the table biomero_task_execution is always kept.",
     )
     analytics_rebuild_start_time: Annotated[
-        str | None, Written(reading.TEXT, variables=("BIOMERO_ANALYTICS_REBUILD_START_TIME",))
-    ] = Field(default=None, description="a rebuild of the views leaves out what is older")
+        str | None,
+        Written(
+            reading.DATE,
+            variables=("BIOMERO_ANALYTICS_REBUILD_START_TIME",),
+            unset="all of it comes back",
+            example="2024-01-01",
+        ),
+    ] = Field(
+        default=None,
+        description="Has no effect, and is accepted as files have it: a rebuild of the tables brings back the whole "
+        "history, and not only what is newer than this day.",
+    )
     analytics_rebuild_days_ago: Annotated[
-        int | None, Written(reading.integer(0), variables=("BIOMERO_ANALYTICS_REBUILD_DAYS_AGO",))
-    ] = Field(default=None, description="the same in days; wins over analytics_rebuild_start_time")
+        int | None,
+        Written(
+            reading.integer(0),
+            variables=("BIOMERO_ANALYTICS_REBUILD_DAYS_AGO",),
+            unset="all of it comes back",
+            example="365",
+        ),
+    ] = Field(default=None, description="Has no effect, like analytics_rebuild_start_time, but in days.")
 
 
 class AnalysesSettings(Frozen):
@@ -47,27 +82,27 @@ class AnalysesSettings(Frozen):
 
     github_token: SecretStr | None = Field(
         default=None,
-        description="a token for repositories on github_host that are not public",
+        description="A token for repositories on github_host that are not public.",
     )
     gitlab_token: SecretStr | None = Field(
         default=None,
-        description="a token for repositories on gitlab_host that are not public",
+        description="A token for repositories on gitlab_host that are not public.",
     )
     github_host: Annotated[str, Written(reading.HOST)] = Field(
         default="github.com",
-        description="the GitHub server that the token is for, the only one that it is sent to",
+        description="The GitHub server that the token of GITHUB_TOKEN_FILE is for, the only one that it is sent to.",
     )
     gitlab_host: Annotated[str, Written(reading.HOST)] = Field(
         default="gitlab.com",
-        description="the GitLab server that the token is for, the only one that it is sent to",
+        description="The GitLab server that the token of GITLAB_TOKEN_FILE is for, the only one that it is sent to.",
     )
     refresh_minutes: Annotated[int, Written(reading.integer(1))] = Field(
         default=5,
-        description="minutes between two looks at the repositories and images of all workflows",
+        description="Minutes between two looks at the repositories and container images of all workflows.",
     )
     timeout_s: Annotated[float, Written(reading.seconds(1))] = Field(
         default=60.0,
-        description="seconds until an attempt to read one repository is given up",
+        description="Seconds until an attempt to read one repository is given up.",
     )
 
 
@@ -76,32 +111,32 @@ TOKEN_VARIABLES: Mapping[str, str] = {"github_token": "GITHUB_TOKEN", "gitlab_to
 
 
 class WorkerKnobs(Frozen):
-    """Section ``[WORKER]``: how the engine works. Each also as variable ``OMERO_WORKER_<NAME>``."""
+    """Section ``[WORKER]``: how the engine works. Each key also as variable ``OMERO_WORKER_<KEY>``."""
 
     poll_interval_min_s: Annotated[float, _knob(reading.seconds(0.01), "poll_interval_min_s")] = Field(
         default=2.0,
-        description="seconds between two questions to Slurm while jobs change",
+        description="Seconds between two questions to Slurm while jobs change.",
     )
     poll_interval_max_s: Annotated[float, _knob(reading.seconds(0.01), "poll_interval_max_s")] = Field(
         default=60.0,
-        description="seconds between two questions to Slurm while nothing changes",
+        description="Seconds between two questions to Slurm while nothing changes.",
     )
     max_attempts: Annotated[int, _knob(reading.integer(1), "max_attempts")] = Field(
         default=8,
-        description="attempts of one step, after which the run is paused",
+        description="Attempts of one step, after which the run is paused. What cannot be reached does not count.",
     )
     lease_s: Annotated[float, _knob(reading.seconds(0.1), "lease_s")] = Field(
         default=30.0,
-        description="seconds after which the runs of a silent engine are taken over",
+        description="Seconds after which the runs of an engine that gives no sign of life are taken over by another.",
     )
     unknown_grace_s: Annotated[float, _knob(reading.seconds(0), "unknown_grace_s")] = Field(
         default=120.0,
-        description="seconds for which a job that Slurm does not list is waited for",
+        description="Seconds for which a job that Slurm does not list is waited for, before its run is paused.",
     )
     batch_parallel_max: Annotated[int, _knob(reading.integer(1), "batch_parallel_max")] = Field(
         default=4,
-        description="batches of one run that may be at work at the same time",
+        description='Batches of one run of "Slurm Workflow (Batched)" that may be at work at the same time.',
     )
     exporter: Annotated[
         Literal["own", "omero-cli-zarr"], _knob(reading.one_of("own", "omero-cli-zarr"), "exporter")
-    ] = Field(default="own", description="what writes OME-Zarr")
+    ] = Field(default="own", description="What writes OME-Zarr: this worker itself, or omero-cli-zarr.")

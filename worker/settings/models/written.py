@@ -1,12 +1,14 @@
-"""How a field is written in slurm-config.ini and in the environment."""
+"""How a field is written in slurm-config.ini and in the environment, and what an admin must know of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from worker.settings import reading
+if TYPE_CHECKING:
+    from worker.settings import reading
 
 
 class Frozen(BaseModel):
@@ -27,15 +29,20 @@ class Written:
         Its key in slurm-config.ini, where that is not the name of the field.
     variables : tuple[str, ...]
         The environment variables that win over the files, the first that is set and not blank counts.
+    unset : str
+        What holds where it is not set, as half a sentence; only for fields without a default value.
+    example : str
+        A value that shows how it is written; only for fields without a default value.
+    group : str
+        The heading of the keys that begin with this one, in the sample file and in the manual.
     """
 
     reader: reading.Reader
     key: str = ""
     variables: tuple[str, ...] = ()
-
-
-TEXT = Written(reading.TEXT)
-SWITCH = Written(reading.BOOLEAN)
+    unset: str = ""
+    example: str = ""
+    group: str = ""
 
 
 def written_fields(model: type[BaseModel]) -> dict[str, tuple[str, Written]]:
@@ -44,7 +51,7 @@ def written_fields(model: type[BaseModel]) -> dict[str, tuple[str, Written]]:
     Parameters
     ----------
     model : type[BaseModel]
-        One of `SECTIONS`.
+        The model of a section.
 
     Returns
     -------
