@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.engine.clusters import DEFAULT, Cluster
-from worker.settings.models import Settings, WorkflowSettings
+from worker.engine.clusters import Cluster
+from worker.settings.models import DEFAULT_CLUSTER, Settings, WorkflowSettings
 
 if TYPE_CHECKING:
     from worker.cluster.transport import Transport
@@ -30,4 +30,4 @@ class OneCluster:
         return Cluster(self.settings.cluster(name), self.transport, self.watcher)
 
     def opened(self) -> tuple[Cluster, ...]:
-        return (self.get(DEFAULT),)
+        return (self.get(DEFAULT_CLUSTER),)

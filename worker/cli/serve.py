@@ -13,9 +13,9 @@ import typer
 
 from worker.engine.assembly import open_record, open_resources, open_settings, open_transport
 from worker.engine.catalogue import refresh_catalogue
-from worker.engine.clusters import DEFAULT
 from worker.engine.omero import ServiceAccess
 from worker.engine.service import WIDTHS, Service
+from worker.settings.models import DEFAULT_CLUSTER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def serve(
 def _refresh(resources: Resources, state_dir: Path) -> None:
     """Refresh the catalogue by the settings as they are now."""
     settings = resources.settings
-    refresh_catalogue(settings, resources.clusters.get(DEFAULT).transport, state_dir=state_dir)
+    refresh_catalogue(settings, resources.clusters.get(DEFAULT_CLUSTER).transport, state_dir=state_dir)
 
 
 def refresh() -> None:

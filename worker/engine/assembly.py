@@ -24,7 +24,7 @@ from worker.settings.environment import WorkerEnvironment, read_environment
 from worker.settings.loader import SettingsSource, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from worker.cluster.transport import Transport
     from worker.settings.models import Settings, SshSettings
@@ -141,6 +141,35 @@ def open_resources(record: Record, omero: OmeroAccess) -> Iterator[Resources]:
             clusters=clusters,
             omero=guarded,
         )
+
+
+@contextmanager
+def open_transports(settings: Settings) -> Iterator[Callable[[str], Transport]]:
+    """Open the ways to all clusters, for a command that only asks them something.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+
+    Yields
+    ------
+    callable
+        Gives the way to a cluster by its name; opened when it is first asked for.
+    """
+    opened: dict[str, Transport] = {}
+
+    def give(name: str) -> Transport:
+        if name not in opened:
+            opened[name] = open_transport(settings.cluster(name).ssh)
+        return opened[name]
+
+    try:
+        yield give
+    finally:
+        with ExitStack() as stack:
+            for transport in opened.values():
+                stack.callback(transport.close)
 
 
 def open_transport(ssh_settings: SshSettings) -> Transport:

@@ -12,6 +12,7 @@ import structlog
 from worker.engine import breaker
 from worker.engine.breaker import Breaker, GuardedTransport
 from worker.engine.watcher import Watcher
+from worker.settings.models import DEFAULT_CLUSTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from worker.settings.models import ClusterSettings, Settings, SshSettings
 
 log = structlog.get_logger(__name__)
-
-DEFAULT = "default"
-"""The cluster of sections ``[SSH]`` and ``[SLURM]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ class Clusters:
                 stack.callback(lines.watch.close)
 
     def _open(self, cluster: ClusterSettings) -> _Lines:
-        name = "cluster" if cluster.name == DEFAULT else f"cluster {cluster.name}"
+        name = "cluster" if cluster.name == DEFAULT_CLUSTER else f"cluster {cluster.name}"
         circuit = Breaker(name, breaker.CLUSTER, on_change=self._record_circuit)
         work, watch = Line(self._dial, cluster.ssh), Line(self._dial, cluster.ssh)
         # With a connection of its own, transfers that hang do not keep the watcher waiting.

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-LANES = {"export": "export", "files": "export", "fetch": "fetch", "import": "import"}
+LANES = {"export": "export", "files": "export", "fetch": "fetch", "import": "import", "settle": "import"}
 """Kinds of steps that take long and use something there is little of; each has a lane of its own in the service."""
 
 OTHERS_TURN_S = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.cluster.layout import RunLayout
-from worker.engine.clusters import DEFAULT
+from worker.settings.models import DEFAULT_CLUSTER
 
 if TYPE_CHECKING:
     from worker.history.domain import WorkflowRun
@@ -25,7 +25,7 @@ def cluster_of(run: WorkflowRun) -> str:
     str
         Its name in slurm-config.ini.
     """
-    return str((run.request or {}).get("cluster") or DEFAULT)
+    return str((run.request or {}).get("cluster") or DEFAULT_CLUSTER)
 
 
 def layout_of(run: WorkflowRun, settings: Settings) -> RunLayout:

@@ -109,7 +109,9 @@ def plan(view: RunView, now: datetime, not_yet: Mapping[str, datetime | None] | 
     failures = {branch.index: reason for branch in view.branches if (reason := branch_failed(view, branch))}
     if not failures:
         after = view.course.after
-        if after and view.cleanup and view.step(after).progress not in (Progress.DONE, Progress.FAILED):
+        # What a person wants to keep is not tidied away.
+        wanted = after and (view.cleanup or after != "tidy")
+        if wanted and view.step(after).progress not in (Progress.DONE, Progress.FAILED):
             return when_due(view, [Step(after, after)], now, waiting)
         return End(ok=True, message="")
     if len(view.branches) == 1:

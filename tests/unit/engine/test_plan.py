@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from worker.engine import courses
 from worker.engine.plan import Decision, End, Finished, Step, Wait, plan
 from worker.engine.view import Branch, Progress, RunView, StepView
 
@@ -117,3 +118,44 @@ def test_a_job_that_still_runs_does_not_hold_up_the_other_one() -> None:
 
 def test_a_run_whose_jobs_all_run_waits_for_news() -> None:
     assert plan(run(SUBMITTED), NOW, {"watch/0": None}) == Wait(None, "jobs are running")
+
+
+@pytest.mark.parametrize(
+    ("course", "steps", "expected"),
+    [
+        pytest.param(courses.WITH_FILES, EXPORTED, "files", id="files follow the images"),
+        pytest.param(courses.WITH_FILES, EXPORTED | {"files": DONE}, "submit/0", id="then the job"),
+        pytest.param(
+            courses.WITH_FILES,
+            EXPORTED | {"files": REFUSED},
+            "end badly: sbatch refused",
+            id="no job without its files",
+        ),
+        pytest.param(courses.TRANSFER, {}, "export", id="a transfer exports"),
+        pytest.param(courses.TRANSFER, EXPORTED, "end well: ", id="and that is all"),
+        pytest.param(courses.FILE_TRANSFER, {}, "files", id="a transfer of files exports nothing"),
+        pytest.param(courses.CONVERSION, {}, "prepare", id="a conversion looks for its inputs"),
+        pytest.param(courses.CONVERSION, {"prepare": DONE}, "submit/0", id="submits one array"),
+        pytest.param(courses.CONVERSION, {"prepare": DONE, "submit/0": DONE}, "watch/0", id="watches it"),
+        pytest.param(
+            courses.CONVERSION,
+            {"prepare": DONE, "submit/0": DONE, "watch/0": JOB_OK},
+            "settle",
+            id="and settles once all of it has succeeded",
+        ),
+        pytest.param(
+            courses.CONVERSION,
+            {"prepare": DONE, "submit/0": DONE, "watch/0": JOB_BAD},
+            "end badly: exit code 3",
+            id="what was to be converted stays if one task failed",
+        ),
+    ],
+)
+def test_a_run_takes_the_course_of_its_kind(course: courses.Course, steps: dict[str, StepView], expected: str) -> None:
+    branches = 1 if course.branch else 0
+    assert named(plan(run(steps, branches=branches, course=course), NOW)) == expected
+
+
+def test_a_conversion_settles_even_if_its_inputs_are_kept() -> None:
+    steps = {"prepare": DONE, "submit/0": DONE, "watch/0": JOB_OK}
+    assert named(plan(run(steps, course=courses.CONVERSION, cleanup=False), NOW)) == "settle"

@@ -9,6 +9,7 @@ from worker.engine.files import files_of
 from worker.engine.steps.bring_in import bring_in
 from worker.engine.steps.cancel import cancel
 from worker.engine.steps.child import cancel_children, child
+from worker.engine.steps.convert import prepare, settle
 from worker.engine.steps.export import export_pixels
 from worker.engine.steps.fetch import fetch
 from worker.engine.steps.files import transfer_files
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 STEPS: Mapping[str, Callable[[StepContext], Outcome]] = {
     "export": export_pixels,
     "files": transfer_files,
+    "prepare": prepare,
     "submit": submit,
     "watch": watch,
     "fetch": fetch,
     "import": bring_in,
     "tidy": tidy,
+    "settle": settle,
     "cancel": cancel,
     "split": split,
     "child": child,

@@ -122,7 +122,7 @@ def _left(context: StepContext, keys: dict[int, str]) -> tuple[list[int], bool]:
 def _remove(context: StepContext) -> str | None:
     """Remove the run's directory on the cluster and its staged results, unless the person wants to keep them."""
     course = context.view.course
-    if not context.view.cleanup or not course.owns_folder:
+    if not course.owns_folder or (course.after and not context.view.cleanup):
         return None
     staged = staging.folder_of(context.resources.state_dir, context.run_id)
     staging.remove(staged)

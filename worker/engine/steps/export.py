@@ -11,6 +11,7 @@ from worker.cluster.folders import claim_folder
 from worker.cluster.streams import TarUpload
 from worker.engine.context import Done, Outcome
 from worker.pixels import exporter
+from worker.pixels.choice import PixelChoice
 from worker.pixels.selection import read_selection
 from worker.results.importer import check_permissions
 from worker.results.model import ImportOptions, SourceFile
@@ -68,6 +69,7 @@ def export_pixels(context: StepContext) -> Outcome:
     started = time.monotonic()
     tracker.start_task(task_id)
     context.report(f"Reading the selection ({request.data_type} {', '.join(map(str, request.ids))}).")
+    choice = PixelChoice.from_json(request.pixels) if request.pixels is not None else None
     with context.omero() as gateway:
         selection = read_selection(gateway, request.data_type, request.ids)
         # Whoever may not write the results is told before the cluster has spent an hour on them.
@@ -78,12 +80,13 @@ def export_pixels(context: StepContext) -> Outcome:
             claim_folder(context.transport, context.layout)
         fence = Fence(context.layout.fence, context.resources.leases.number(context.run_id))
         with TarUpload(context.transport, context.layout.input, fence=fence) as upload:
-            manifest = exporter_of(context)(
+            manifest = exporter_of(context, choice)(
                 gateway,
                 selection,
                 format=request.export_format,
                 sink=GuardedSink(upload, context.guard),
                 progress=_progress(context, task_id),
+                choice=choice,
             )
             uploaded = upload.close()
     tracker.complete_task(task_id, f"{uploaded.files} files, {uploaded.size_bytes} bytes")
@@ -93,13 +96,16 @@ def export_pixels(context: StepContext) -> Outcome:
             "files": uploaded.files,
             "size_bytes": uploaded.size_bytes,
             "seconds": round(time.monotonic() - started, 3),
+            "path": str(context.layout.input),
+            "notes": [] if request.folder is None else [f"{uploaded.files} files are at {context.layout.input}."],
         }
     )
 
 
-def exporter_of(context: StepContext) -> Callable[..., ExportManifest]:
-    """What writes the pixels: as the admin has set it, but omero-cli-zarr writes no TIFF."""
-    if context.settings.worker.exporter == "own" or not context.request.use_zarr:
+def exporter_of(context: StepContext, choice: PixelChoice | None) -> Callable[..., ExportManifest]:
+    """What writes the pixels: as the admin has set it, but omero-cli-zarr writes no TIFF, and nothing but the whole."""
+    part = choice is not None and not choice.whole
+    if context.settings.worker.exporter == "own" or not context.request.use_zarr or part:
         return exporter.export
     # Imported only where it is chosen: it brings dask and scipy along, a second for every script.
     from worker.pixels import cli_zarr
@@ -143,10 +149,13 @@ def exported_sources(selection: Selection, manifest: ExportManifest) -> list[Sou
     Returns
     -------
     list of SourceFile
-        One for each image.
+        One for each image in each file.
     """
-    paths = {image_id: path for entry in manifest.entries for image_id, path in entry.images}
-    return [replace(source, path=paths[source.image_id]) for source in selected_sources(selection)]
+    paths: dict[int, list[str]] = {}
+    for entry in manifest.entries:
+        for image_id, path in entry.images:
+            paths.setdefault(image_id, []).append(path)
+    return [replace(source, path=path) for source in selected_sources(selection) for path in paths[source.image_id]]
 
 
 def _progress(context: StepContext, task_id: UUID) -> Callable[[int, int], None]:

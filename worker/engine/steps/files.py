@@ -45,7 +45,7 @@ def transfer_files(context: StepContext) -> Outcome:
     notes = (
         [f"{entry['name']} is at {entry['path']} on the cluster." for entry in sent] if context.request.files else []
     )
-    return Done({"files": sent, "notes": notes})
+    return Done({"files": sent, "paths": [entry["path"] for entry in sent], "notes": notes})
 
 
 def _transfer(context: StepContext, slot: str, chosen: list[tuple[UUID, FileChoice]]) -> list[dict[str, object]]:

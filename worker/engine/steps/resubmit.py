@@ -162,6 +162,8 @@ def never_began(context: StepContext, task: Task, job_id: int) -> str | None:
 
 def _retry_of(context: StepContext) -> RetrySettings | None:
     """What the admin allows for this workflow; nothing if it is not configured any more."""
+    if context.request.conversion is not None:
+        return None
     name = context.request.workflows[context.own_branch.index].name
     workflow = context.settings.workflows.get(name.lower())
     return workflow.retry if workflow is not None else None

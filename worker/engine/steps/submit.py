@@ -10,6 +10,7 @@ import structlog
 
 from worker.cluster import slurm
 from worker.engine.context import Done, NotYet, Outcome
+from worker.engine.conversions import conversion_job
 from worker.engine.jobs import job_of
 from worker.engine.retry import LIMIT_FLAGS
 
@@ -57,7 +58,7 @@ def submit(context: StepContext) -> Outcome:
             return Done({"job_id": found, "adopted": True, "key": key})
     elif task.attempt > 1:
         _cancel_earlier(context, task)
-    job = job_of(context)
+    job = job_of(context) if context.request.conversion is None else conversion_job(context)
     context.tracker.start_task(branch.task_id)
     if task.submission_key is None:
         context.tracker.intend_submission(branch.task_id, key)

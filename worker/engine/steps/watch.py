@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.cluster import slurm
+from worker.cluster import conversion, slurm
 from worker.cluster.states import JobState
 from worker.engine.context import Done, NotYet, Outcome, Pause
 from worker.engine.steps.resubmit import another_attempt, begin_again, never_began, what_was_tried
@@ -142,10 +142,14 @@ def _why(context: StepContext, workflow: str, report: JobReport, *, tried: str) 
         if slurm.free_bytes(transport, layout.root) < FULL_BYTES:
             said.append(f"The cluster's disk is full ({layout.data_path}).")
             said.append("Make room, then retry the run from 'submit'.")
-        log = slurm.read_log(transport, layout, report.job_id, tail_lines=LOG_LINES)
+        if context.request.conversion is None:
+            log = slurm.read_log(transport, layout, report.job_id, tail_lines=LOG_LINES)
+        else:
+            log = conversion.read_logs(transport, layout, report.job_id)
+            said.append("What was to be converted is still there.")
     except CommandFailed:
         return " ".join([*said, "It wrote no log."])
-    tail = log.decode("utf-8", "replace").strip()
+    tail = "\n".join(log.decode("utf-8", "replace").strip().splitlines()[-LOG_LINES:])
     if tail:
         return " ".join(said) + f"\nIts log ends with:\n{tail}"
     # By now there may be room again, so that the disk does not tell.
