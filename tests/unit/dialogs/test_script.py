@@ -17,6 +17,9 @@ OFFERED = {
     "__workflows/SLURM_Run_Workflow.py": ("Slurm Workflow", 25),
     "__workflows/SLURM_Run_Workflow_Batched.py": ("Slurm Workflow (Batched)", 25),
     "_data/SLURM_Get_Update.py": ("Slurm Get Update", 5),
+    "_data/SLURM_Remote_Conversion.py": ("SLURM Remote Conversion", 6),
+    "_data/_SLURM_File_Transfer.py": ("_SLURM_File_Transfer", 5),
+    "_data/_SLURM_Image_Transfer.py": ("_SLURM_Image_Transfer", 20),
 }
 """Titles of the dialogs and number of their fields where there is no catalogue."""
 
@@ -30,7 +33,9 @@ ENTERED = {
     "worker.dialogs.limits",
     "worker.dialogs.looking",
     "worker.dialogs.own_jobs",
+    "worker.dialogs.own_runs",
     "worker.dialogs.parameters",
+    "worker.dialogs.transfer",
     "worker.errors",
     "worker.settings",
     "worker.settings.amounts",
