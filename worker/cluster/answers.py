@@ -10,15 +10,15 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from worker.cluster import accounting
 from worker.cluster.accounting import JobUsage
-from worker.cluster.states import JobReport, JobState, aggregate, parse_state
+from worker.cluster.states import JobReport, JobState, parse_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import PurePosixPath
 
 PROGRESS = re.compile(rb"\d{1,3}%")
 """How analyses write their progress to the log."""
@@ -27,14 +27,11 @@ _ROW = re.compile(r"\d+[^|\s]*\|")
 _HARMLESS = re.compile(r"Invalid job id specified|^\s*$")
 """What squeue says about jobs that ended long ago."""
 
+Tasks = dict[str, JobReport]
+"""Reports about a job by the numbers that Slurm gives: ``12``; of an array ``12_3`` and, waiting, ``12_[4-9]``."""
+
 Accounting = Literal["answered", "silent", "disabled", "not asked"]
 """What became of a question to accounting."""
-
-_NO_ACCOUNTING: Mapping[Accounting, str] = {
-    "silent": "does not answer",
-    "disabled": "is disabled",
-    "not asked": "has not answered lately",
-}
 
 _DISABLED = re.compile(r"accounting storage is disabled", re.IGNORECASE)
 """What sacct says on a cluster without slurmdbd."""
@@ -133,7 +130,7 @@ def base_id(job: str) -> int:
     return int(match[0])
 
 
-def from_squeue(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobReport]:
+def from_squeue(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, Tasks]:
     """Read rows of ``squeue -o '%i|%T|%M|%r|%j'``.
 
     Parameters
@@ -145,10 +142,10 @@ def from_squeue(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobRe
 
     Returns
     -------
-    dict[int, JobReport]
-        By job, arrays as a whole.
+    dict[int, Tasks]
+        By job.
     """
-    tasks: dict[int, dict[str, JobReport]] = {}
+    tasks: dict[int, Tasks] = {}
     for row in rows:
         job, state, elapsed, reason, name = _fields(row, 5)
         number = base_id(job)
@@ -161,10 +158,10 @@ def from_squeue(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobRe
                 source="squeue",
             )
             tasks.setdefault(number, {})[job] = report
-    return {number: aggregate(number, list(reports.values())) for number, reports in tasks.items()}
+    return tasks
 
 
-def from_sacct(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobReport]:
+def from_sacct(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, Tasks]:
     """Read rows of ``sacct -n -P -D`` with the columns of `worker.cluster.accounting.COLUMNS`.
 
     Parameters
@@ -176,10 +173,10 @@ def from_sacct(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobRep
 
     Returns
     -------
-    dict[int, JobReport]
-        By job, arrays as a whole; of several rows about a job the latest counts, but all for what it has used.
+    dict[int, Tasks]
+        By job; of several rows about a job or task the latest counts, but all for what it has used.
     """
-    latest: dict[int, dict[str, JobReport]] = {}
+    latest: dict[int, Tasks] = {}
     for row in sorted(accounting.jobs(rows), key=lambda row: row["Submit"]):  # ISO times, so that text sorts as time
         number = base_id(row["JobID"])
         if not is_of(keys.get(number, ""), row["JobName"]):
@@ -200,12 +197,12 @@ def from_sacct(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobRep
         if known is not None and known.usage and report.usage and keys.get(number):
             report = replace(report, usage=accounting.earlier_and_last(known.usage, report.usage))
         jobs[row["JobID"]] = report
-    return {number: aggregate(number, list(jobs.values())) for number, jobs in latest.items()}
+    return latest
 
 
 def from_exit_files(
     lines: Iterable[str], exit_files: Mapping[int, PurePosixPath], keys: Mapping[int, str]
-) -> dict[int, JobReport]:
+) -> tuple[dict[int, Tasks], dict[int, int]]:
     """Read exit files, one per line with its path before it as ``grep -H`` writes them.
 
     Parameters
@@ -213,40 +210,64 @@ def from_exit_files(
     lines : Iterable[str]
         The lines.
     exit_files : Mapping[int, PurePosixPath]
-        Which job each path belongs to.
+        Which job each path belongs to; those of the tasks of an array are beside it.
     keys : Mapping[int, str]
         As for `from_squeue`.
 
     Returns
     -------
-    dict[int, JobReport]
-        By job. A file that is damaged, or of another job, tells nothing.
+    tuple[dict[int, Tasks], dict[int, int]]
+        By job. A file that is damaged, or of another job, tells nothing. And of how many tasks arrays are.
     """
-    jobs = {str(path): job for job, path in exit_files.items()}
-    found: dict[int, JobReport] = {}
+    jobs = {(str(path.parent), path.stem): job for job, path in exit_files.items()}
+    found: dict[int, Tasks] = {}
+    sizes: dict[int, int] = {}
     for line in lines:
         path, _, text = line.partition(":{")
-        job = jobs.get(path)
-        if job is None:
+        file = PurePosixPath(path)
+        job = jobs.get((str(file.parent), file.stem.partition("_")[0]))
+        content = _content("{" + text)
+        if job is None or content is None or not is_of(keys.get(job, ""), content["key"]):
             continue
-        try:
-            content: dict[str, Any] = json.loads("{" + text)
-            code, key = int(content["exit_code"]), str(content["key"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if is_of(keys.get(job, ""), key):
-            started, ended = _moment(content.get("start")), _moment(content.get("end"))
-            elapsed_s = max(0, int((ended - started).total_seconds())) if started and ended else None
-            host = str(content.get("host", ""))
-            found[job] = JobReport(
-                job,
-                _state_of(code, content),
-                exit_code=code,
-                elapsed_s=elapsed_s,
-                reason=str(content.get("reason", "")),
-                source="exit_file",
-                usage=JobUsage(elapsed_s, exit_code=code, nodes=(host,) if host else (), started=started, ended=ended),
-            )
+        code = int(content["exit_code"])
+        started, ended = _moment(content.get("start")), _moment(content.get("end"))
+        elapsed_s = max(0, int((ended - started).total_seconds())) if started and ended else None
+        host = str(content.get("host", ""))
+        found.setdefault(job, {})[file.stem] = JobReport(
+            job,
+            _state_of(code, content),
+            exit_code=code,
+            elapsed_s=elapsed_s,
+            reason=str(content.get("reason", "")),
+            source="exit_file",
+            usage=JobUsage(elapsed_s, exit_code=code, nodes=(host,) if host else (), started=started, ended=ended),
+        )
+        if content["tasks"]:
+            sizes[job] = content["tasks"]
+    return found, sizes
+
+
+def progress_by_tasks(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, str]:
+    """Read how far arrays have come.
+
+    Parameters
+    ----------
+    rows : Iterable[str]
+        ``<job>|<tasks that have ended>|<exit file of one of them>``.
+    keys : Mapping[int, str]
+        As for `from_squeue`.
+
+    Returns
+    -------
+    dict[int, str]
+        Progress by job, like ``50%``.
+    """
+    found: dict[int, str] = {}
+    for row in rows:
+        job, ended, text = _fields(row, 3)
+        content = _content(text)
+        if content and content["tasks"] and is_of(keys.get(int(job), ""), content["key"]):
+            found[int(job)] = f"{min(100, 100 * int(ended) // content['tasks'])}%"
     return found
 
 
@@ -270,67 +291,6 @@ def progress_by_log(stdout: bytes) -> dict[str, str]:
         if percentages:
             found[path.decode("utf-8", "surrogateescape")] = percentages[-1].decode()
     return found
-
-
-def combine(
-    job_id: int,
-    live: JobReport | None,
-    accounted: JobReport | None,
-    left: JobReport | None,
-    *,
-    queue_answered: bool,
-    accounting: Accounting = "answered",
-) -> JobReport:
-    """Decide what is true about a job.
-
-    squeue speaks for what has not ended. What has ended needs a witness: a terminal state, or the exit file that the
-    job itself wrote. That nobody lists a job is no witness.
-
-    Parameters
-    ----------
-    job_id : int
-        The job.
-    live, accounted, left : JobReport or None
-        What squeue, sacct and the exit file say.
-    queue_answered : bool
-        Whether squeue has answered at all.
-    accounting : str
-        Whether sacct has.
-
-    Returns
-    -------
-    JobReport
-        The report; UNKNOWN if there is no witness, with the reason, and whether the job is lost.
-    """
-    if live is not None and not live.state.terminal:
-        return live
-    witnesses = [report for report in (accounted, live, left) if report is not None and report.state.terminal]
-    if witnesses:
-        # squeue forgets the tasks of an array one by one, and accounting may not have heard of all yet: of the two,
-        # whoever has seen one that failed is right.
-        failed = (report for report in witnesses if report is not left and report.state is not JobState.COMPLETED)
-        ended = next(failed, witnesses[0])
-        if left is None:
-            return ended
-        # The exit file knows exactly what Slurm knows roughly, and why.
-        reason = left.reason or ended.reason
-        code = left.exit_code if ended.exit_code in (None, 0) else ended.exit_code
-        used = ended.usage or left.usage
-        usage = replace(used, exit_code=code) if used else None
-        elapsed_s = ended.elapsed_s or left.elapsed_s
-        return replace(ended, exit_code=code, reason=reason, elapsed_s=elapsed_s, usage=usage)
-    if not queue_answered:
-        return accounted or JobReport(job_id, JobState.UNKNOWN, reason="the controller does not answer")
-    answered = accounting == "answered"
-    if accounted is not None:
-        # Either accounting lags by some seconds, or the controller has lost the job and accounting never hears of it.
-        reason = f"accounting says {accounted.state.value}, but the controller does not list the job"
-    elif answered:
-        reason = "neither the controller nor accounting knows the job"
-    else:
-        reason = f"the controller does not know the job, and accounting {_NO_ACCOUNTING[accounting]}"
-    lost = answered and (accounted is None or accounted.state is JobState.PENDING)
-    return JobReport(job_id, JobState.UNKNOWN, reason=reason, lost=lost)
 
 
 def is_of(key: str, text: str) -> bool:
@@ -372,6 +332,16 @@ def _exit_code(text: str) -> int | None:
         return None
     code, signal = int(match[1]), int(match[2])
     return code or (128 + signal if signal else 0)
+
+
+def _content(text: str) -> dict[str, Any] | None:
+    """Read an exit file; None if it is damaged."""
+    try:
+        content: dict[str, Any] = json.loads(text)
+        numbers = {"exit_code": int(content["exit_code"]), "tasks": int(content.get("tasks", 0))}
+        return {**content, **numbers, "key": str(content["key"])}
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _state_of(code: int, content: Mapping[str, Any]) -> JobState:

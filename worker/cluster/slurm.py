@@ -24,6 +24,7 @@ from worker.cluster.scripts import script
 from worker.cluster.states import JobReport, JobState
 from worker.cluster.submission import files_of
 from worker.cluster.transport import failure
+from worker.cluster.verdict import judge
 from worker.errors import NotSent, OutcomeUnknown, SubmissionRefused
 
 if TYPE_CHECKING:
@@ -280,21 +281,23 @@ def _query_chunk(
     accounting = answers.accounting_in(accounted) if ask_accounting else "not asked"
     live = answers.from_squeue(queued.rows, keys)
     ended = answers.from_sacct(accounted.rows, keys)
-    left = answers.from_exit_files(found.get("exit_files", Section()).messages, exit_files, keys)
+    left, sizes = answers.from_exit_files(found.get("exit_files", Section()).messages, exit_files, keys)
+    arrays = answers.progress_by_tasks(found.get("tasks", Section()).rows, keys)
     progress = answers.progress_by_log(logs)
     reports = {}
     for job_id in job_ids:
-        report = answers.combine(
+        report = judge(
             job_id,
-            live.get(job_id),
-            ended.get(job_id),
-            left.get(job_id),
+            live.get(job_id, {}),
+            ended.get(job_id, {}),
+            left.get(job_id, {}),
+            tasks=sizes.get(job_id),
             queue_answered=not queued.problem,
             accounting=accounting,
         )
         path = exit_files.get(job_id)
         if path and report.state is JobState.RUNNING:
-            report = replace(report, progress=progress.get(str(log_beside(path))))
+            report = replace(report, progress=arrays.get(job_id) or progress.get(str(log_beside(path))))
         reports[job_id] = report
     return QueryResult(reports, tuple(_problems({"squeue": queued, "sacct": accounted})), accounting)
 

@@ -10,6 +10,7 @@ import pytest
 
 from worker.cluster import accounting, answers
 from worker.cluster.accounting import JobUsage, expand
+from worker.cluster.states import aggregate
 
 SAMPLES = Path(__file__).parent / "samples"
 KEY = "0f4cf4b2-1111-4222-8333-444455556666"
@@ -39,7 +40,8 @@ REQUEUED = f"""\
 
 
 def usage(text: str, job: int, **keys: str) -> JobUsage:
-    report = answers.from_sacct(text.splitlines(), {job: keys["key"]} if keys else {})[job]
+    tasks = answers.from_sacct(text.splitlines(), {job: keys["key"]} if keys else {})[job]
+    report = aggregate(job, list(tasks.values()))
     assert report.usage is not None
     return report.usage
 
@@ -107,8 +109,8 @@ def test_each_version_of_slurm_is_read(version: str, job: int, memory: int | Non
 
 
 def test_a_job_that_has_not_ended_has_no_usage_yet() -> None:
-    reports = answers.from_sacct((SAMPLES / "24.11.5" / "sacct.txt").read_text().splitlines(), {})
-    assert reports[1].usage is None
+    found = answers.from_sacct((SAMPLES / "24.11.5" / "sacct.txt").read_text().splitlines(), {})
+    assert aggregate(1, list(found[1].values())).usage is None
 
 
 @pytest.mark.parametrize(

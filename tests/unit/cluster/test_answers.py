@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.cluster import accounting, answers
+from worker.cluster import accounting, answers, verdict
 from worker.cluster.accounting import JobUsage
 from worker.cluster.answers import Accounting, Section
-from worker.cluster.states import JobReport, JobState
+from worker.cluster.states import JobReport, JobState, aggregate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 SAMPLES = Path(__file__).parent / "samples"
 KEY = "0f4cf4b2-1111-4222-8333-444455556666"
@@ -24,14 +28,27 @@ def row(job: str, state: str, elapsed: int, code: str, submit: str, name: str, *
     return "|".join(values.get(column, "") for column in accounting.COLUMNS)
 
 
+def by_job(found: dict[int, answers.Tasks]) -> dict[int, JobReport]:
+    """Speak for jobs as a whole."""
+    return {job: aggregate(job, list(tasks.values())) for job, tasks in found.items()}
+
+
+def from_squeue(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobReport]:
+    return by_job(answers.from_squeue(rows, keys))
+
+
+def from_sacct(rows: Iterable[str], keys: Mapping[int, str]) -> dict[int, JobReport]:
+    return by_job(answers.from_sacct(rows, keys))
+
+
 def sacct(version: str) -> dict[int, JobReport]:
-    return answers.from_sacct((SAMPLES / version / "sacct.txt").read_text().splitlines(), {})
+    return from_sacct((SAMPLES / version / "sacct.txt").read_text().splitlines(), {})
 
 
 def squeue(version: str = "22.05.8") -> dict[int, JobReport]:
     found = answers.sections((SAMPLES / version / "query.txt").read_bytes())
     assert not found["squeue"].problem
-    return answers.from_squeue(found["squeue"].rows, {})
+    return from_squeue(found["squeue"].rows, {})
 
 
 class TestAccounting:
@@ -53,7 +70,7 @@ class TestAccounting:
         assert (report.state, report.exit_code, report.source) == (state, code, "sacct")
 
     def test_a_signal_counts_as_an_exit_code(self) -> None:
-        report = answers.from_sacct([row("5", "OUT_OF_MEMORY", 7, "0:125", "2026-01-01T00:00:00", "x")], {})[5]
+        report = from_sacct([row("5", "OUT_OF_MEMORY", 7, "0:125", "2026-01-01T00:00:00", "x")], {})[5]
         assert (report.exit_code, report.elapsed_s) == (253, 7)
 
     def test_of_a_requeued_job_the_latest_start_counts(self) -> None:
@@ -61,19 +78,18 @@ class TestAccounting:
             row("5", "REQUEUED", 3, "0:0", "2026-01-01T00:00:00", "x"),
             row("5", "COMPLETED", 9, "0:0", "2026-01-01T00:02:00", "x"),
         ]
-        assert answers.from_sacct(rows, {})[5].state is JobState.COMPLETED
-        assert answers.from_sacct(reversed(rows), {})[5].state is JobState.COMPLETED
+        assert from_sacct(rows, {})[5].state is JobState.COMPLETED
+        assert from_sacct(reversed(rows), {})[5].state is JobState.COMPLETED
 
     def test_another_job_with_the_same_number_is_told_apart_by_its_key(self) -> None:
         rows = [row("5", "FAILED", 3, "1:0", "2026-01-02T00:00:00", f"omero-job-x-{OTHER}")]
-        assert answers.from_sacct(rows, {5: KEY}) == {}
+        assert from_sacct(rows, {5: KEY}) == {}
         ours = row("5", "COMPLETED", 3, "0:0", "2026-01-01T00:00:00", f"omero-job-x-{KEY}")
-        assert answers.from_sacct([*rows, ours], {5: KEY})[5].state is JobState.COMPLETED
+        assert from_sacct([*rows, ours], {5: KEY})[5].state is JobState.COMPLETED
 
     def test_a_bar_in_the_name_of_somebody_elses_job_does_no_harm(self) -> None:
         assert (
-            answers.from_sacct([row("5", "FAILED", 3, "1:0", "2026-01-02T00:00:00", "a|b|c")], {})[5].state
-            is JobState.FAILED
+            from_sacct([row("5", "FAILED", 3, "1:0", "2026-01-02T00:00:00", "a|b|c")], {})[5].state is JobState.FAILED
         )
 
 
@@ -93,12 +109,12 @@ class TestQueue:
 
     def test_long_times_are_read(self) -> None:
         rows = ["1|RUNNING|1-02:03:04|None|x", "2|RUNNING|3:04:05|None|x", "3|RUNNING|INVALID|None|x"]
-        reports = answers.from_squeue(rows, {})
+        reports = from_squeue(rows, {})
         assert [reports[job].elapsed_s for job in (1, 2, 3)] == [93784, 11045, None]
 
     def test_a_job_that_is_not_ours_is_left_out(self) -> None:
         rows = [f"5|RUNNING|0:01|None|omero-job-x-{OTHER}", f"6|RUNNING|0:01|None|omero-job-x-{KEY}"]
-        assert list(answers.from_squeue(rows, {5: KEY, 6: KEY})) == [6]
+        assert list(from_squeue(rows, {5: KEY, 6: KEY})) == [6]
 
 
 class TestProblems:
@@ -129,7 +145,8 @@ class TestProblems:
 class TestExitFiles:
     def read(self, text: str, **keys: str) -> JobReport | None:
         path = PurePosixPath("/d/biomero_x/status/5.json")
-        return answers.from_exit_files([f"{path}:{text}"], {5: path}, {5: keys["key"]} if keys else {}).get(5)
+        found, _ = answers.from_exit_files([f"{path}:{text}"], {5: path}, {5: keys["key"]} if keys else {})
+        return found[5]["5"] if found else None
 
     def test_it_tells_how_the_job_ended(self) -> None:
         text = (
@@ -170,17 +187,17 @@ class TestWhatIsTrue:
     left = JobReport(5, JobState.FAILED, exit_code=66, reason="wrote nothing", source="exit_file")
 
     def test_squeue_speaks_for_what_has_not_ended(self) -> None:
-        assert answers.combine(5, self.running, None, self.left, queue_answered=True) == self.running
+        assert verdict.combine(5, self.running, None, self.left, queue_answered=True) == self.running
 
     def test_accounting_speaks_for_what_has(self) -> None:
-        assert answers.combine(5, None, self.gone, None, queue_answered=True) == self.gone
+        assert verdict.combine(5, None, self.gone, None, queue_answered=True) == self.gone
 
     def test_an_exit_file_is_enough(self) -> None:
-        assert answers.combine(5, None, None, self.left, queue_answered=False) == self.left
+        assert verdict.combine(5, None, None, self.left, queue_answered=False) == self.left
 
     def test_an_exit_file_adds_code_and_reason(self) -> None:
         failed = JobReport(5, JobState.FAILED, elapsed_s=9, source="squeue")
-        report = answers.combine(5, failed, None, self.left, queue_answered=True)
+        report = verdict.combine(5, failed, None, self.left, queue_answered=True)
         assert (report.exit_code, report.reason, report.elapsed_s) == (66, "wrote nothing", 9)
 
     @pytest.mark.parametrize(
@@ -205,16 +222,16 @@ class TestWhatIsTrue:
         self, accounted: str | None, queue_answered: bool, accounting: Accounting, reason: str, lost: bool
     ) -> None:
         ghost = JobReport(5, JobState(accounted), source="sacct") if accounted else None
-        report = answers.combine(5, None, ghost, None, queue_answered=queue_answered, accounting=accounting)
+        report = verdict.combine(5, None, ghost, None, queue_answered=queue_answered, accounting=accounting)
         assert report == JobReport(5, JobState.UNKNOWN, reason=reason, lost=lost)
 
     def test_a_failure_that_only_one_of_both_has_seen_is_not_hidden(self) -> None:
         failed = JobReport(5, JobState.FAILED, source="squeue")
-        assert answers.combine(5, failed, self.gone, None, queue_answered=True) == failed
+        assert verdict.combine(5, failed, self.gone, None, queue_answered=True) == failed
 
     def test_accounting_is_believed_while_the_controller_is_away(self) -> None:
         ghost = JobReport(5, JobState.RUNNING, source="sacct")
-        assert answers.combine(5, None, ghost, None, queue_answered=False) == ghost
+        assert verdict.combine(5, None, ghost, None, queue_answered=False) == ghost
 
 
 def test_progress_is_the_last_percentage_of_each_log() -> None:

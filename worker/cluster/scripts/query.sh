@@ -39,8 +39,23 @@ if [ -n "$rest" ] && [ -n "$1" ]; then
 fi
 echo "== sacct-status $rc"
 
+exit_files() { # of a job, or of the tasks of an array
+    for found in "$1" "${1%.json}"_*.json; do
+        [ -e "$found" ] && printf '%s\0' "$found"
+    done
+}
+
 echo "== exit_files"
-column 2 | tr '\n' '\0' | xargs -0 -r grep -sH -e '^{.*}$' --
+column 2 "$rest" | while IFS= read -r file; do exit_files "$file"; done | xargs -0 -r grep -sH -e '^{.*}$' --
+
+echo "== tasks" # of arrays that go on: how many have ended, and what one of them has left
+column 2 "$live" | while IFS= read -r file; do
+    set -- "${file%.json}"_*.json
+    if [ -e "$1" ]; then
+        id=${file##*/}
+        printf '%s|%d|%s\n' "${id%.json}" "$#" "$(cat -- "$1")"
+    fi
+done
 
 echo "== logs"
 if [ -n "$live" ]; then
