@@ -42,6 +42,41 @@ def expand(path: str | Path, environ: Mapping[str, str] | None = None) -> Path:
         return path
 
 
+def config_file(environ: Mapping[str, str]) -> Path | None:
+    """Say which explicit file the environment names.
+
+    Parameters
+    ----------
+    environ : Mapping[str, str]
+        The environment.
+
+    Returns
+    -------
+    Path | None
+        ``OMERO_WORKER_CONFIG_FILE``, or None where that is not set.
+    """
+    named = environ.get("OMERO_WORKER_CONFIG_FILE", "").strip()
+    return expand(named, environ) if named else None
+
+
+def config_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """List the files from which the settings of this environment are read, where they exist.
+
+    Parameters
+    ----------
+    environ : Mapping[str, str]
+        The environment.
+
+    Returns
+    -------
+    tuple[Path, ...]
+        The files; a later one wins key by key.
+    """
+    explicit = config_file(environ)
+    paths = [expand(path, environ) for path in DEFAULT_PATHS]
+    return tuple(dict.fromkeys(paths if explicit is None else [*paths, explicit]))
+
+
 def state_dir(environ: Mapping[str, str] | None = None) -> Path:
     """Say where this worker keeps what it must remember: its catalogue, caches, and SQLite history if it has one.
 

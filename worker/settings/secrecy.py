@@ -11,7 +11,7 @@ from worker.settings import models
 
 MASK = "********"
 
-_SECRET_KEY = re.compile(r"(?:^|_)(?:password|passwd|token|secret)(?:$|_)", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"(?:^|_)(?:password|passwd|token|secret)$", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=://)(?:[^\s/:@]*:[^\s/]*|(?<=https://)[^\s/]+|(?<=http://)[^\s/]+)(?=@)")
 _ASSIGNMENT = re.compile(
     r"(?P<head>\s*[#;]?\s*(?P<key>[^\s=:#;]+)\s*[=:]\s*)(?P<value>\S.*?)(?P<end>[\r\n]*)", re.DOTALL

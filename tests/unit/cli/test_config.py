@@ -1,0 +1,182 @@
+"""``omero-worker config check|show|diff``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from typer.testing import CliRunner, Result
+
+from worker.cli.main import app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+BASE = "[SSH]\nhost = a\n\n[SLURM]\nslurm_data_path = /base\n[MODELS]\ncellpose = cp\ncellpose_repo = r\n"
+OVERRIDE = "[SLURM]\nslurm_data_path = /override\nsbatch_exclusive\n"
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["config", *arguments])
+
+
+def write(folder: Path, base: str = BASE, override: str = OVERRIDE) -> tuple[Path, Path]:
+    (folder / "base.ini").write_text(base, encoding="utf-8")
+    (folder / "override.ini").write_text(override, encoding="utf-8")
+    return folder / "base.ini", folder / "override.ini"
+
+
+def test_check_looks_at_what_the_worker_reads(lone: Path) -> None:
+    base, override = write(lone)
+    result = command("check")
+    assert (result.exit_code, result.output) == (0, f"{base}, {override}: 0 errors, 0 warnings.\n")
+
+
+def test_check_says_file_line_and_remedy_and_fails(lone: Path) -> None:
+    _, override = write(lone, override="[SLURM]\nenv_file_submission = perhaps\n")
+    result = command("check")
+    assert result.exit_code == 1
+    assert result.output.startswith(
+        f"error: {override}:2: [SLURM] env_file_submission = 'perhaps' is not allowed.\n    It must be one of true,"
+    )
+    assert result.output.endswith("1 error, 0 warnings.\n")
+
+
+def test_check_is_strict_if_told_so(lone: Path) -> None:
+    write(lone, override="[SLURM]\nslurm_dta_path = x\n")
+    assert command("check").exit_code == 0
+    assert command("check", "--strict").exit_code == 1
+
+
+def test_check_is_json(lone: Path) -> None:
+    base, override = write(lone, override="[ANALYTICS]\nsqlalchemy_url = postgresql://u:geheim@h/d\n")
+    result = command("check", "--json")
+    said = json.loads(result.output)
+    assert (said["files"], said["errors"], said["warnings"]) == ([str(base), str(override)], 0, 1)
+    (finding,) = said["findings"]
+    assert {key: finding[key] for key in ("severity", "file", "line", "section", "key", "value")} == {
+        "severity": "warning",
+        "file": str(override),
+        "line": 2,
+        "section": "ANALYTICS",
+        "key": "sqlalchemy_url",
+        "value": "********",
+    }
+    assert "geheim" not in result.output
+
+
+def test_check_of_files_takes_each_by_itself_or_all_together(lone: Path) -> None:
+    one, other = write(lone, base="[SLURM]\ngpu_gres = g\n", override="[SLURM]\ngpu_gpus = 1\n")
+    assert command("check", str(one), str(other)).exit_code == 0
+    assert command("check", "--merge", str(one), str(other)).exit_code == 1
+
+
+def test_check_of_a_file_that_is_not_there_fails(lone: Path) -> None:
+    assert command("check", str(lone / "none.ini")).exit_code == 1
+
+
+def test_check_looks_at_the_environment(lone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(lone)
+    monkeypatch.setenv("OMERO_PORT", "many")
+    monkeypatch.setenv("BIOMERO_ENV_FILE_SUBMISSION", "perhaps")
+    result = command("check")
+    assert result.exit_code == 1
+    assert "error: OMERO_PORT is 'many'" in result.output
+    assert "warning: The variable BIOMERO_ENV_FILE_SUBMISSION is 'perhaps'" in result.output
+
+
+def test_check_without_any_file_says_where_one_would_be_read(lone: Path) -> None:
+    result = command("check")
+    assert result.exit_code == 0
+    assert f"There is no slurm-config.ini: none of {lone / 'base.ini'}, {lone / 'override.ini'}" in result.output
+
+
+def test_show_is_what_counts(lone: Path) -> None:
+    write(lone)
+    result = command("show", "--section", "slurm")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[:2] == ["[SLURM]", "slurm_data_path = /override"]
+    assert "sbatch_exclusive" in lines
+    assert "gpu_gres =" in lines
+
+
+def test_show_says_where_values_come_from_and_what_they_win_over(lone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base, override = write(lone)
+    monkeypatch.setenv("BIOMERO_DEFAULT_PARTITION", "gpu")
+    output = command("show", "--origin").output
+    (path,) = [line for line in output.splitlines() if line.startswith("slurm_data_path")]
+    assert path.split("#")[1].strip() == f"{override}:2; over '/base' of {base}:5"
+    (partition,) = [line for line in output.splitlines() if line.startswith("slurm_default_partition")]
+    assert partition.split("#")[1].strip() == "variable BIOMERO_DEFAULT_PARTITION"
+    (host,) = [line for line in output.splitlines() if line.startswith("connect_timeout")]
+    assert host.split("#")[1].strip() == "default"
+
+
+def test_show_is_json(lone: Path) -> None:
+    base, override = write(lone)
+    said = json.loads(command("show", "--json").output)
+    assert said["SLURM"]["slurm_data_path"] == "/override"
+    assert said["WORKFLOWS"] == {"cellpose": "cp", "cellpose_repo": "r"}
+    said = json.loads(command("show", "--json", "--origin").output)
+    assert said["SLURM"]["slurm_data_path"] == {
+        "value": "/override",
+        "where": f"{override}:2",
+        "overridden": [{"value": "/base", "where": f"{base}:5", "overridden": []}],
+    }
+
+
+def test_show_never_shows_a_secret(lone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(lone, override="[ANALYTICS]\nsqlalchemy_url = postgresql://u:geheim@h/d\n")
+    monkeypatch.setenv("GITHUB_TOKEN", "geheim")
+    for arguments in (["--origin"], ["--origin", "--json"], []):
+        output = command("show", *arguments).output
+        assert "********" in output
+        assert "geheim" not in output
+
+
+def test_diff_of_two_files_is_about_what_they_mean(lone: Path) -> None:
+    one, other = write(
+        lone,
+        base="[SLURM]\ninject_gpu_flag = yes\n[MODELS]\nA = x\na_repo = r\n",
+        override="[WORKFLOWS]\na_repo=r\n# comment\na=x\na_job_mem=4G\n[SLURM]\nInject_GPU_flag=1\nsbatch_exclusive\n",
+    )
+    result = command("diff", str(one), str(other))
+    assert result.output.splitlines() == [
+        "[SLURM] sbatch_exclusive: not set -> ''",
+        "[WORKFLOWS] a_job_mem: not set -> '4G'",
+    ]
+    assert result.exit_code == 0
+    assert command("diff", str(one), str(other), "--exit-code").exit_code == 2
+    same = command("diff", str(one), str(one), "--exit-code")
+    assert (same.exit_code, same.output) == (0, "No difference.\n")
+
+
+def test_diff_without_files_is_against_the_defaults(lone: Path) -> None:
+    write(lone)
+    said = json.loads(command("diff", "--json").output)
+    assert {"section": "SSH", "key": "host", "before": "slurm", "after": "a"} in said
+    assert {row["section"] for row in said} == {"SSH", "SLURM", "WORKFLOWS"}
+
+
+def test_diff_of_a_file_is_against_what_is_in_use_or_against_the_defaults(lone: Path) -> None:
+    write(lone)
+    new = lone / "new.ini"
+    new.write_text(BASE, encoding="utf-8")
+    assert command("diff", str(new)).output.splitlines() == [
+        "[SLURM] slurm_data_path: '/override' -> '/base'",
+        "[SLURM] sbatch_exclusive: '' -> not set",
+    ]
+    assert "[SSH] host: 'slurm' -> 'a'" in command("diff", str(new), "--defaults").output
+
+
+def test_diff_never_shows_a_secret(lone: Path) -> None:
+    one, other = write(
+        lone,
+        base="[ANALYTICS]\nsqlalchemy_url = postgresql://u:geheim@h/d\n",
+        override="[ANALYTICS]\nsqlalchemy_url = postgresql://u:streng@h/d\n",
+    )
+    output = command("diff", str(one), str(other)).output
+    assert output == "[ANALYTICS] sqlalchemy_url: '********' -> '********'\n"

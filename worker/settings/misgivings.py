@@ -1,0 +1,77 @@
+"""What can be read but cannot work: workflows without repository, options that sbatch does not know, and the like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker.settings import sbatch_options
+from worker.settings.clusters import section_of
+from worker.settings.layers import WORKFLOWS
+from worker.settings.sbatch_options import Doubt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from worker.settings.ini import Entry
+    from worker.settings.layers import Layers
+    from worker.settings.models import Settings
+
+_SBATCH = "sbatch_"
+
+
+def misgivings(settings: Settings, layers: Layers) -> Iterator[Doubt]:
+    """Look over settings that could be loaded.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+    layers : Layers
+        The keys from which they were loaded.
+
+    Yields
+    ------
+    Doubt
+        What is wrong; its message begins with the place.
+    """
+    for name, cluster in settings.clusters.items():
+        section = section_of("SLURM", name)
+        entries = layers.sections.get(section, {})
+        own = {flag: value for flag, value in cluster.slurm.sbatch_flags.items() if f"{_SBATCH}{flag}" in entries}
+        yield from _of_options(entries, _SBATCH, own)
+        yield from _of_template(settings, name, layers)
+    entries = layers.sections.get(WORKFLOWS, {})
+    for name, workflow in settings.workflows.items():
+        if workflow.repo is None:
+            yield Doubt(
+                f"{_at(entries[name])} has no repository, so that nobody can run it.",
+                f"Add {name}_repo = <address of its descriptor>.",
+                fatal=False,
+            )
+        yield from _of_options(entries, f"{name}_job_", workflow.job_flags)
+
+
+def _of_options(entries: Mapping[str, Entry], prefix: str, flags: Mapping[str, str | None]) -> Iterator[Doubt]:
+    for flag, value in flags.items():
+        found = sbatch_options.doubt(flag, value)
+        if found is not None:
+            yield Doubt(f"{_at(entries[prefix + flag])}: {found.message}.", found.remedy, found.fatal)
+    for group in sbatch_options.contradictions(flags):
+        places = [entries[prefix + flag] for flag in group]
+        yield Doubt(
+            f"{_at(places[0])}: a job can have only one of {', '.join(f'--{flag}' for flag in group)} "
+            f"({', '.join(entry.where for entry in places[1:])}).",
+            "Keep the one that your cluster uses.",
+            fatal=True,
+        )
+
+
+def _of_template(settings: Settings, cluster: str, layers: Layers) -> Iterator[Doubt]:
+    path = settings.clusters[cluster].slurm.job_template
+    entry = layers.sections.get(section_of("SLURM", cluster), {}).get("slurm_job_template")
+    if path is not None and entry is not None and not path.is_file():
+        yield Doubt(f"{_at(entry)}: there is no such file on this machine.", "Check the path.", fatal=False)
+
+
+def _at(entry: Entry) -> str:
+    return f"{entry.where}: [{entry.section}] {entry.spelling}"
