@@ -24,6 +24,9 @@ FORMAT = 2
 """Raised when older programs could no longer read the file."""
 
 
+_ORIGIN = ("cluster", "repo", "source", "commit", "fetched_at")
+
+
 @dataclass(frozen=True, slots=True)
 class Choices:
     """What the admin lets a person choose for the jobs of a workflow, beyond its parameters.
@@ -107,6 +110,16 @@ class CatalogueEntry:
         Why it cannot be run, or runs from old data; empty if all is well.
     choices : Choices
         What a person may choose for its jobs.
+    cluster : str
+        The cluster that it runs on, and that has these versions.
+    repo : str
+        The address that slurm-config.ini gives for its descriptor.
+    source : str
+        Where exactly its descriptor was read from, for persons.
+    commit : str
+        The commit of its repository; empty if it is not from one.
+    fetched_at : str
+        When its descriptor was fetched: ISO 8601 in UTC; empty if it never was.
     """
 
     name: str
@@ -114,6 +127,11 @@ class CatalogueEntry:
     analysis: Analysis | None
     problem: str = ""
     choices: Choices = Choices()
+    cluster: str = "default"
+    repo: str = ""
+    source: str = ""
+    commit: str = ""
+    fetched_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +237,11 @@ def save(path: Path, catalogue: Catalogue) -> None:
                 "analysis": None if entry.analysis is None else entry.analysis.to_json(),
                 "problem": entry.problem,
                 "choices": entry.choices.to_json(),
+                "cluster": entry.cluster,
+                "repo": entry.repo,
+                "source": entry.source,
+                "commit": entry.commit,
+                "fetched_at": entry.fetched_at,
             }
             for entry in catalogue.entries
         ],
@@ -294,6 +317,7 @@ def _read_entry(data: object) -> CatalogueEntry:
         problem=read_text(record, "problem"),
         # Not in the files of releases that offered none.
         choices=Choices.from_json(record["choices"]) if "choices" in record else Choices(),
+        **{key: read_text(record, key) for key in _ORIGIN if key in record},
     )
 
 

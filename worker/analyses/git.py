@@ -42,7 +42,7 @@ _FOREIGN = (
 )
 
 
-_LIMIT_BYTES = 256 * 1024 * 1024
+LIMIT_BYTES = 256 * 1024 * 1024
 """What no file that git writes may exceed, such as the pack of a repository whose server cannot leave files out."""
 
 _HELPER = '!printf "username=%s\\npassword=%s\\n" "$OMERO_WORKER_GIT_USER" "$OMERO_WORKER_GIT_TOKEN";:'
@@ -78,7 +78,7 @@ def run_git(
     place = [] if folder is None else [f"--git-dir={folder}"]
     git = ["git", "--literal-pathspecs", *place, "-c", "credential.interactive=false", *arguments]
     # The shell's ulimit counts blocks of 512 bytes (POSIX), and holds for all that git starts.
-    argv = ["sh", "-c", 'ulimit -f "$0"; exec "$@"', str(_LIMIT_BYTES // 512), *git]
+    argv = ["sh", "-c", 'ulimit -f "$0"; exec "$@"', str(LIMIT_BYTES // 512), *git]
     # Files instead of pipes: the limit holds for them too, and no grandchild can keep us waiting for their end.
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         try:
@@ -128,6 +128,9 @@ def _environment(token: Token | None) -> dict[str, str]:
         "SSH_ASKPASS": "true",
         "GIT_ALLOW_PROTOCOL": ":".join(PROTOCOLS),
         "GIT_OPTIONAL_LOCKS": "0",
+        # So that git ends by itself, should we be killed before we end it.
+        "GIT_HTTP_LOW_SPEED_LIMIT": "1",
+        "GIT_HTTP_LOW_SPEED_TIME": "120",
         # Traces go to files of anybody's choice, and may show what is sent.
         "GIT_TRACE_REDACT": "1",
         "LC_ALL": "C",

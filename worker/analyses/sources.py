@@ -125,6 +125,22 @@ def fetch_analysis(
     return found
 
 
+def cache_dir(state_dir: Path) -> Path:
+    """Say where copies of descriptors are kept.
+
+    Parameters
+    ----------
+    state_dir : Path
+        Folder in which the worker keeps what it must remember.
+
+    Returns
+    -------
+    Path
+        The folder; it need not exist.
+    """
+    return state_dir / "descriptors"
+
+
 def by_origin(repos: Mapping[str, str]) -> list[dict[str, str]]:
     """Group addresses by the repository that they are in, so that each is asked once, and waited for once.
 

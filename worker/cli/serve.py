@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +16,12 @@ from worker.engine.assembly import open_record, open_resources, open_settings, o
 from worker.engine.catalogue import refresh_catalogue
 from worker.engine.omero import ServiceAccess
 from worker.engine.service import WIDTHS, Service
-from worker.settings.models import DEFAULT_CLUSTER
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+    from worker.cluster.transport import Transport
     from worker.engine.context import Resources
 
 log = structlog.get_logger(__name__)
@@ -66,18 +67,19 @@ def serve(
 
 def _refresh(resources: Resources, state_dir: Path) -> None:
     """Refresh the catalogue by the settings as they are now."""
-    settings = resources.settings
-    refresh_catalogue(settings, resources.clusters.get(DEFAULT_CLUSTER).transport, state_dir=state_dir)
+    refresh_catalogue(resources.settings, lambda name: resources.clusters.get(name).transport, state_dir=state_dir)
 
 
 def refresh() -> None:
     """Look at workflows, versions and descriptors once, and write what the dialogs show."""
     settings, environment = open_settings()
-    transport = open_transport(settings.ssh)
-    try:
-        catalogue = refresh_catalogue(settings, transport, state_dir=environment.state_dir)
-    finally:
-        transport.close()
+    with ExitStack() as stack:
+
+        def transport(cluster: str) -> Transport:
+            return stack.enter_context(closing(open_transport(settings.cluster(cluster).ssh)))
+
+        # Who asks for it now has mended something.
+        catalogue = refresh_catalogue(settings, transport, state_dir=environment.state_dir, ask_now=True)
     for entry in catalogue.entries:
         versions = ", ".join(entry.versions) or "no image on the cluster"
         typer.echo(f"{entry.name}: {versions}{'; ' + entry.problem if entry.problem else ''}")

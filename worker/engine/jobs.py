@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from worker.analyses import catalogue as catalogues
 from worker.analyses import parameters, sources
+from worker.analyses.tokens import Tokens
 from worker.cluster import flags, images, jobscript
 from worker.errors import SettingsError
 
@@ -127,4 +128,9 @@ def analysis_of(settings: Settings, name: str, state_dir: Path) -> Analysis:
         raise SettingsError(
             f"slurm-config.ini names no repository for workflow {name}.", remedy=f"Set {name}_repo in [WORKFLOWS]."
         )
-    return sources.read_analysis(workflow.repo, cache_dir=state_dir / "descriptors")
+    return sources.read_analysis(
+        workflow.repo,
+        cache_dir=sources.cache_dir(state_dir),
+        timeout_s=settings.analyses.timeout_s,
+        tokens=Tokens.of(settings.analyses),
+    )

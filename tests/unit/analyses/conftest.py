@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.unit.analyses.web_server import WebServer, make_certificate
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 # How long an example takes says more about the machine than about the code.
@@ -85,3 +87,22 @@ def repository(plain_git: None, tmp_path: Path) -> Repository:
     repository.git("init", "--quiet")
     repository.commit({"descriptor.json": descriptor(name="first")})
     return repository
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of a server on this machine, and its own authority."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def web_server(
+    certificate: Path, plain_git: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[WebServer]:
+    """Serve files and repositories over https, trusted by the one variable that a site sets for its own authority."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with WebServer(certificate, git_root=tmp_path) as server:
+        yield server

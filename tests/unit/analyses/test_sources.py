@@ -105,6 +105,33 @@ def test_a_url_with_a_fragment_names_revision_and_path(repository: Repository, c
     assert (found.analysis.name, found.version) == ("sub", "v2")
 
 
+def test_the_first_of_three_names_counts_and_a_file_that_is_named_alone(github: Repository, cache: Path) -> None:
+    page = "https://github.com/org/W_Nuclei/tree/master"
+    names = []
+    github.commit({"descriptor.yaml": descriptor(name="second"), "config.yaml": descriptor(name="third")})
+    for name in ("descriptor.json", "descriptor.yaml"):
+        names.append(read_analysis(page, cache_dir=cache).name)
+        (github.path / name).unlink()
+        github.commit({})
+    names.append(read_analysis(page, cache_dir=cache).name)
+    assert names == ["first", "second", "third"]
+    assert read_analysis(f"{page}/config.yaml", cache_dir=cache).name == "third"
+    with pytest.raises(DescriptorError, match=r"has no descriptor\.yaml on master"):
+        read_analysis(f"{page}/descriptor.yaml", cache_dir=cache)
+
+
+def test_links_to_raw_files_spell_the_branch_out(github: Repository, cache: Path) -> None:
+    found = fetch_analysis("https://github.com/org/W_Nuclei/raw/refs/heads/master/descriptor.json", cache_dir=cache)
+    assert (found.analysis.name, found.version) == ("first", "latest")
+
+
+@pytest.mark.parametrize("name", ["descriptor.json", "descriptor.yaml", "config.yaml"])
+def test_a_local_folder_has_the_same_three_names(tmp_path: Path, cache: Path, name: str) -> None:
+    (tmp_path / name).write_text(json.dumps(descriptor(name="local")))
+    found = fetch_analysis(f"file://{tmp_path}", cache_dir=cache)
+    assert (found.analysis.name, found.source) == ("local", str(tmp_path / name))
+
+
 def test_the_tag_of_the_image_is_the_version_if_the_descriptor_gives_one(repository: Repository, cache: Path) -> None:
     repository.commit({"descriptor.json": descriptor(container_image={"image": "registry:5000/org/w:v7"})})
     assert fetch_analysis(repository.url, cache_dir=cache).version == "v7"
