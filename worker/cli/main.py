@@ -20,6 +20,7 @@ COMMANDS = (
     Command("serve", "worker.cli.serve", "serve", "Drive all runs to their end, until told to stop."),
     Command("refresh", "worker.cli.serve", "refresh", "Look at all workflows now, for the dialogs."),
     Command("config", "worker.cli.config", "app", "Check, show, compare and change slurm-config.ini."),
+    Command("cluster", "worker.cli.cluster", "app", "Set clusters up, and look whether they are."),
     Command("check", "worker.cli.check", "check", "Check settings, database, cluster and OMERO."),
 )
 """Every command; a new one needs a line here, and is imported only when it is called."""

@@ -6,13 +6,13 @@ before our connection broke is adopted when we come back, and of two who want th
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from worker.cluster.layout import lines_of
 from worker.cluster.pull_problems import last_words, remedy_for
+from worker.cluster.pulls import PATIENCE_S, ClaimState, Pull, duration, ended, look, present
 from worker.cluster.report import Item
 from worker.cluster.scripts import program, script
 from worker.errors import NotSent, OutcomeUnknown
@@ -32,34 +32,8 @@ POLL_MIN_S, POLL_MAX_S = 0.5, 10.0
 OUTAGE_S = 600.0
 """For how long a cluster that does not answer is waited for."""
 
-PATIENCE_S = 100.0
-"""Patience with our scripts, which give up on Slurm's commands after 60 s."""
-
-ImageState = Literal["absent", "whole", "spoilt"]
 Answer = TypeVar("Answer")
-ClaimState = Literal["none", "queued", "pulling", "failed", "lost"]
-
-
 _CLAIMS: dict[ClaimState, str] = {"queued": "waits for its turn", "pulling": "begins"}
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """An image that is to be on the cluster.
-
-    Parameters
-    ----------
-    name : str
-        What it is, for persons.
-    address : str
-        Where it comes from, for ``apptainer pull``.
-    file : PurePosixPath
-        Where it is to be.
-    """
-
-    name: str
-    address: str
-    file: PurePosixPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,78 +59,6 @@ class PullOptions:
     cachedir: str = ""
     modules: tuple[str, ...] = ()
     parallel: int = PARALLEL
-
-
-@dataclass(frozen=True, slots=True)
-class PullState:
-    """How an image, and the pull of it, are.
-
-    Parameters
-    ----------
-    image : {"absent", "whole", "spoilt"}
-        What is in place.
-    size_bytes : int
-        Its size.
-    claim : {"none", "queued", "pulling", "failed", "lost"}
-        How the pull is. A lost one has given no sign of life for a minute.
-    exit_status : int
-        Of one that failed.
-    since_s : int
-        Seconds since it was claimed.
-    words : tuple of str
-        What is wrong with the image, then the last lines of the pull.
-    """
-
-    image: ImageState
-    size_bytes: int = 0
-    claim: ClaimState = "none"
-    exit_status: int = 0
-    since_s: int = 0
-    words: tuple[str, ...] = ()
-
-    @property
-    def going_on(self) -> bool:
-        """Whether somebody pulls it."""
-        return self.claim in ("queued", "pulling")
-
-
-def look(transport: Transport, files: Sequence[PurePosixPath]) -> dict[PurePosixPath, PullState]:
-    """See which images are in place and how far pulls are, in one round trip.
-
-    Parameters
-    ----------
-    transport : Transport
-        The way to the cluster.
-    files : Sequence[PurePosixPath]
-        The images.
-
-    Returns
-    -------
-    dict[PurePosixPath, PullState]
-        For each.
-
-    Raises
-    ------
-    TransportError
-        If the cluster cannot be asked.
-    """
-    if not files:
-        return {}
-    lines = "".join(f"{line}\n" for line in lines_of(files)).encode("utf-8", "surrogateescape")
-    answer = transport.run(script("look_at_pulls"), stdin=[lines], timeout_s=PATIENCE_S).check().text
-    states: dict[PurePosixPath, PullState] = {}
-    for part in re.split(r"^== ", answer, flags=re.MULTILINE)[1:]:
-        head, *words = part.splitlines()
-        number, image, size, claim, status, since = head.split()
-        states[files[int(number)]] = PullState(
-            cast("ImageState", image),
-            int(size),
-            cast("ClaimState", claim),
-            int(status),
-            int(since),
-            tuple(word.removeprefix("|") for word in words),
-        )
-    return states
 
 
 def start(
@@ -258,12 +160,12 @@ def pull_images(
     for pull in pulls:
         state = states[pull.file]
         if state.going_on:
-            report(f"{pull.name}: somebody pulls it already, since {_duration(state.since_s)}")
+            report(f"{pull.name}: somebody pulls it already, since {duration(state.since_s)}")
             waiting[pull.file] = pull
         elif state.image == "absent" or force:
             wanted.append(pull)
         else:
-            items[pull.file] = _present(pull, state)
+            items[pull.file] = present(pull, state)
     if dry_run:
         items |= {pull.file: Item(pull.name, "changed", f"would be pulled from {pull.address}") for pull in wanted}
         items |= {file: Item(pull.name, "ok", f"being pulled to {file}") for file, pull in waiting.items()}
@@ -313,12 +215,12 @@ def _wait(
         for file, state in states.items():
             pull = left[file]
             if not state.going_on:
-                items[file] = _ended(pull, state)
+                items[file] = ended(pull, state)
                 report(f"{pull.name}: {items[file].detail}")
                 del left[file]
             elif (news := last_words(state.words[-1:]) or _CLAIMS[state.claim]) != told[file]:
                 told[file], quiet = news, False
-                report(f"{pull.name}: {news} ({_duration(state.since_s)})")
+                report(f"{pull.name}: {news} ({duration(state.since_s)})")
         pause_s = min(pause_s * 1.5, POLL_MAX_S) if quiet else POLL_MIN_S
         if left:
             time.sleep(pause_s)
@@ -338,40 +240,3 @@ def _patiently(
             report(f"The cluster does not answer, pulls go on: {error.message}")
         time.sleep(pause_s)
         pause_s = min(pause_s * 2, POLL_MAX_S)
-
-
-def _present(pull: Pull, state: PullState) -> Item:
-    """Say what is there, and was there before us."""
-    if state.image == "whole":
-        return Item(pull.name, "ok", f"{pull.file}, {_amount(state.size_bytes)}")
-    return Item(
-        pull.name,
-        "failed",
-        f"{pull.file} is there, but {last_words(state.words[:1])}",
-        "Look at it, then remove it, or replace it with `omero-worker cluster init --force`.",
-    )
-
-
-def _ended(pull: Pull, state: PullState) -> Item:
-    """Say how a pull has ended."""
-    if state.claim in ("failed", "lost"):
-        lost = state.claim == "lost"
-        why = last_words(state.words) or ("nobody works at it any more" if lost else f"exit status {state.exit_status}")
-        detail = f"cannot be pulled from {pull.address}: {why.rstrip('.')}"
-        return Item(pull.name, "failed", detail, remedy_for(state.words, state.exit_status, lost=lost))
-    if state.image == "whole":
-        return Item(pull.name, "changed", f"pulled from {pull.address}: {pull.file}, {_amount(state.size_bytes)}")
-    if state.image == "spoilt":
-        return _present(pull, state)
-    return Item(pull.name, "failed", f"{pull.file} was pulled, and is gone", "Run it again.")
-
-
-def _amount(size_bytes: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size_bytes >= size:
-            return f"{size_bytes / size:.1f} {unit}"
-    return f"{size_bytes} bytes"
-
-
-def _duration(seconds: int) -> str:
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"

@@ -15,7 +15,8 @@ import pytest
 from tests.faults.transport import FaultyTransport
 from tests.lab import registry as registries
 from worker.cluster import pulling
-from worker.cluster.pulling import Pull, PullOptions, PullState, look, pull_images, start
+from worker.cluster.pulling import PullOptions, pull_images, start
+from worker.cluster.pulls import Pull, PullState, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,9 +29,9 @@ is_alive() { # $1: the claim
 
 no_room() { # $1: a folder; says so if nothing can be written there. Shells do not say why they cannot write.
     for kind in -k -i; do
-        free=$(df -P "$kind" -- "$1" 2>/dev/null | awk 'END { print $(NF - 2) }')
+        free=$(df -P "$kind" -- "$1" 2>/dev/null | awk 'END { if ($(NF - 4) > 0) print $(NF - 2) }')
         case $free in
-            '' | *[!0-9]*) ;; # file systems without a count of inodes
+            '' | *[!0-9]*) ;; # a file system that does not count them
             *) [ "$free" -ge 64 ] || { echo "No space left on device" && return; } ;;
         esac
     done

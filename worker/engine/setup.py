@@ -1,0 +1,237 @@
+"""Setting a cluster up, and looking whether it is: folders, job scripts, converters, the images of all workflows.
+
+Both give a report of one line for each thing. Setting up is done as often as one likes: what is as it should be is left
+alone, and said to be so.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from worker.cluster import images
+from worker.cluster.inspection import Questions, inspect_cluster
+from worker.cluster.preparation import clone_scripts, make_folders
+from worker.cluster.pulling import pull_images
+from worker.cluster.pulls import Pull, as_it_is, look
+from worker.cluster.report import Item, SetupReport
+from worker.engine.catalogue import refresh_catalogue
+from worker.engine.provisions import Wanted, find_images, folders_of, pull_options, submissions_of
+from worker.errors import WorkerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from worker.cluster.transport import Transport
+    from worker.settings.models import ClusterSettings, Settings, SshSettings
+
+__all__ = ["Item", "SetupReport", "initialise", "inspect", "set_up"]
+
+
+def set_up(
+    settings: Settings,
+    clusters: Sequence[ClusterSettings],
+    *,
+    state_dir: Path,
+    dial: Callable[[SshSettings], Transport],
+    report: Callable[[str], None],
+    workflow: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+) -> dict[str, SetupReport]:
+    """Set clusters up, one after the other, and let the dialogs know what can be run now.
+
+    Parameters
+    ----------
+    settings : Settings
+        Everything that an admin has set.
+    clusters : Sequence[ClusterSettings]
+        The clusters.
+    state_dir : Path
+        Where the catalogue and copies of repositories are kept.
+    dial : callable
+        Opens a way to a cluster.
+    report : callable
+        Told what goes on.
+    workflow : str, optional
+        Only the image of this workflow; by default everything.
+    force : bool
+        Whether to pull images that are there anew.
+    dry_run : bool
+        Whether to change nothing, and say what would be done.
+
+    Returns
+    -------
+    dict[str, SetupReport]
+        By the names of clusters, in their order.
+
+    Raises
+    ------
+    RequestError
+        If there is no such workflow.
+    SettingsError
+        If the catalogue cannot be written.
+    """
+    only = settings.workflow(workflow).name if workflow is not None else None
+    reports: dict[str, SetupReport] = {}
+    with ExitStack() as stack:
+        transports: dict[str, Transport] = {}
+        for cluster in clusters:
+            transport = transports[cluster.name] = dial(cluster.ssh)
+            stack.callback(transport.close)
+            reports[cluster.name] = initialise(
+                settings,
+                cluster,
+                transport,
+                state_dir=state_dir,
+                report=report,
+                workflow=only,
+                force=force,
+                dry_run=dry_run,
+            )
+        if not dry_run:
+            report("Telling the dialogs what can be run.")
+            refresh_catalogue(settings, next(iter(transports.values())), state_dir=state_dir)
+    return reports
+
+
+def initialise(
+    settings: Settings,
+    cluster: ClusterSettings,
+    transport: Transport,
+    *,
+    state_dir: Path,
+    report: Callable[[str], None] = lambda _: None,
+    workflow: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+) -> SetupReport:
+    """Set a cluster up; what is as it should be is left as it is.
+
+    Parameters
+    ----------
+    settings : Settings
+        Name workflows and converters.
+    cluster : ClusterSettings
+        The cluster.
+    transport : Transport
+        The way to it.
+    state_dir : Path
+        Where copies of repositories are kept.
+    report : callable
+        Told what goes on.
+    workflow : str, optional
+        Only the image of this workflow; by default everything.
+    force : bool
+        Whether to pull images that are there anew.
+    dry_run : bool
+        Whether to change nothing, and say what would be done.
+
+    Returns
+    -------
+    SetupReport
+        What was done, and what could not be. A cluster that cannot be reached is a line of it.
+    """
+    items: list[Item] = []
+    try:
+        if workflow is None:
+            report(f"{cluster.name}: folders and job scripts")
+            items += make_folders(transport, folders_of(cluster), dry_run=dry_run)
+            if repository := cluster.slurm.slurm_script_repo:
+                items.append(clone_scripts(transport, repository, cluster.slurm.slurm_script_path, dry_run=dry_run))
+        wanted = find_images(settings, cluster, state_dir=state_dir, workflow=workflow)
+        items += wanted.problems
+        options = pull_options(cluster)
+        items += pull_images(transport, wanted.pulls, options, force=force, dry_run=dry_run, report=report)
+    except WorkerError as error:
+        items.append(_unreachable(cluster, error))
+    return SetupReport(tuple(items))
+
+
+def inspect(
+    settings: Settings,
+    cluster: ClusterSettings,
+    transport: Transport,
+    *,
+    state_dir: Path,
+    report: Callable[[str], None] = lambda _: None,
+) -> SetupReport:
+    """Look whether a cluster is set up, and change nothing.
+
+    Parameters
+    ----------
+    settings : Settings
+        Name workflows and converters.
+    cluster : ClusterSettings
+        The cluster.
+    transport : Transport
+        The way to it.
+    state_dir : Path
+        Where copies of repositories are kept.
+    report : callable
+        Told what goes on.
+
+    Returns
+    -------
+    SetupReport
+        A line for each thing, with a remedy for what is not as it should be.
+    """
+    items: list[Item] = []
+    try:
+        report(f"{cluster.name}: login, Slurm and folders")
+        wanted = find_images(settings, cluster, state_dir=state_dir)
+        submissions, refused = submissions_of(settings, cluster, wanted.analyses)
+        questions = Questions(cluster.ssh.host, folders_of(cluster), submissions, cluster.slurm.modules)
+        items += inspect_cluster(transport, questions)
+        items += refused
+        items += _templates(cluster)
+        if repository := cluster.slurm.slurm_script_repo:
+            items.append(clone_scripts(transport, repository, cluster.slurm.slurm_script_path, dry_run=True))
+        report(f"{cluster.name}: images")
+        items += wanted.problems
+        items += _images(transport, settings, cluster, wanted)
+    except WorkerError as error:
+        items.append(_unreachable(cluster, error))
+    return SetupReport(tuple(items))
+
+
+def _unreachable(cluster: ClusterSettings, error: WorkerError) -> Item:
+    return Item("ssh", "failed", f"{cluster.ssh.host}: {error.message}", error.remedy)
+
+
+def _templates(cluster: ClusterSettings) -> Iterator[Item]:
+    """Whether the admin's template of job scripts can be read."""
+    path = cluster.slurm.job_template
+    if path is None:
+        return
+    try:
+        path.read_bytes()
+    except OSError as error:
+        yield Item(
+            "job template", "failed", f"{path} cannot be read: {error.strerror or error}", "Correct slurm_job_template."
+        )
+    else:
+        yield Item("job template", "ok", str(path))
+
+
+def _images(transport: Transport, settings: Settings, cluster: ClusterSettings, wanted: Wanted) -> Iterator[Item]:
+    """Which images are there, and what is wrong with those that are not."""
+    folders = {name: each.image_folder for name, each in settings.workflows.items() if each.cluster == cluster.name}
+    versions = images.list_versions(transport, cluster.slurm.slurm_images_path, folders)
+    states = look(transport, [pull.file for pull in wanted.pulls])
+    of_workflows = {pull.file for pull in wanted.of_workflows.values()}
+    for pull in wanted.pulls:
+        if pull.file not in of_workflows:
+            yield as_it_is(pull, states[pull.file], "")
+    for name, found in versions.items():
+        known = f"versions {', '.join(found)}" if found else ""
+        if name in wanted.of_workflows:
+            own = wanted.of_workflows[name]
+            yield as_it_is(Pull(name, own.address, own.file), states[own.file], known)
+        elif known:
+            yield Item(name, "ok", known)
+        else:
+            where = PurePosixPath(cluster.slurm.slurm_images_path) / folders[name]
+            yield Item(name, "failed", f"no image in {where}", "Run `omero-worker cluster init`.")
