@@ -9,7 +9,7 @@ from worker.analyses import catalogue as catalogues
 from worker.cli.report import exit_by, show
 from worker.cluster.report import Item, SetupReport
 from worker.engine import setup
-from worker.engine.assembly import open_record, open_settings, open_transport
+from worker.engine.assembly import open_record, open_settings, open_transports
 from worker.engine.breaker import Circuit
 from worker.engine.circuits import read_circuits
 from worker.engine.lease import service_alive
@@ -97,14 +97,11 @@ def _circuits(database: Database) -> Iterator[Item]:
 
 def _clusters(settings: Settings, environment: WorkerEnvironment) -> Iterator[Item]:
     several = len(settings.clusters) > 1
-    for cluster in settings.clusters.values():
-        transport = open_transport(cluster.ssh)
-        try:
-            report = setup.inspect(settings, cluster, transport, state_dir=environment.state_dir)
-        finally:
-            transport.close()
-        for item in report.items:
-            yield replace(item, what=f"{cluster.name}: {item.what}") if several else item
+    with open_transports(settings) as transports:
+        for name, cluster in settings.clusters.items():
+            report = setup.inspect(settings, cluster, transports(name), state_dir=environment.state_dir)
+            for item in report.items:
+                yield replace(item, what=f"{name}: {item.what}") if several else item
 
 
 def _dialogs(settings: Settings, environment: WorkerEnvironment) -> Iterator[Item]:

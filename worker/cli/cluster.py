@@ -9,7 +9,7 @@ from rich.console import Console
 
 from worker.cli.report import as_json, exit_by, show
 from worker.engine import setup
-from worker.engine.assembly import open_settings, open_transport
+from worker.engine.assembly import open_settings, open_transports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,16 +43,17 @@ def init(
     May be stopped and called again at any time: pulls go on by themselves, and the next call waits for them.
     """
     settings, environment = open_settings()
-    reports = setup.set_up(
-        settings,
-        _chosen(settings, names, workflow),
-        state_dir=environment.state_dir,
-        dial=open_transport,
-        report=_progress(),
-        workflow=workflow,
-        force=force,
-        dry_run=dry_run,
-    )
+    with open_transports(settings) as transports:
+        reports = setup.set_up(
+            settings,
+            _chosen(settings, names, workflow),
+            state_dir=environment.state_dir,
+            transports=transports,
+            report=_progress(),
+            workflow=workflow,
+            force=force,
+            dry_run=dry_run,
+        )
     _tell(reports, json_wanted=json_wanted)
     if not json_wanted:
         _sum_up(reports, dry_run=dry_run)
@@ -63,15 +64,13 @@ def init(
 def check(names: Names = None, json_wanted: AsJson = False) -> None:
     """Look at login, Slurm, partitions, disks, container runtime and images, and say how to mend what is wrong."""
     settings, environment = open_settings()
-    reports = {}
-    for each in _chosen(settings, names, None):
-        transport = open_transport(each.ssh)
-        try:
-            reports[each.name] = setup.inspect(
-                settings, each, transport, state_dir=environment.state_dir, report=_progress()
+    with open_transports(settings) as transports:
+        reports = {
+            each.name: setup.inspect(
+                settings, each, transports(each.name), state_dir=environment.state_dir, report=_progress()
             )
-        finally:
-            transport.close()
+            for each in _chosen(settings, names, None)
+        }
     _tell(reports, json_wanted=json_wanted)
     exit_by(reports.values())
 

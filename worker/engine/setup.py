@@ -6,7 +6,6 @@ alone, and said to be so.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.cluster.transport import Transport
-    from worker.settings.models import ClusterSettings, Settings, SshSettings
+    from worker.settings.models import ClusterSettings, Settings
 
 __all__ = ["Item", "SetupReport", "initialise", "inspect", "set_up"]
 
@@ -35,7 +34,7 @@ def set_up(
     clusters: Sequence[ClusterSettings],
     *,
     state_dir: Path,
-    dial: Callable[[SshSettings], Transport],
+    transports: Callable[[str], Transport],
     report: Callable[[str], None],
     workflow: str | None = None,
     force: bool = False,
@@ -51,8 +50,8 @@ def set_up(
         The clusters.
     state_dir : Path
         Where the catalogue and copies of repositories are kept.
-    dial : callable
-        Opens a way to a cluster.
+    transports : callable
+        Gives the way to the cluster of a name.
     report : callable
         Told what goes on.
     workflow : str, optional
@@ -76,24 +75,20 @@ def set_up(
     """
     only = settings.workflow(workflow).name if workflow is not None else None
     reports: dict[str, SetupReport] = {}
-    with ExitStack() as stack:
-        transports: dict[str, Transport] = {}
-        for cluster in clusters:
-            transport = transports[cluster.name] = dial(cluster.ssh)
-            stack.callback(transport.close)
-            reports[cluster.name] = initialise(
-                settings,
-                cluster,
-                transport,
-                state_dir=state_dir,
-                report=report,
-                workflow=only,
-                force=force,
-                dry_run=dry_run,
-            )
-        if not dry_run:
-            report("Telling the dialogs what can be run.")
-            refresh_catalogue(settings, next(iter(transports.values())), state_dir=state_dir)
+    for cluster in clusters:
+        reports[cluster.name] = initialise(
+            settings,
+            cluster,
+            transports(cluster.name),
+            state_dir=state_dir,
+            report=report,
+            workflow=only,
+            force=force,
+            dry_run=dry_run,
+        )
+    if not dry_run:
+        report("Telling the dialogs what can be run.")
+        refresh_catalogue(settings, transports, state_dir=state_dir)
     return reports
 
 
