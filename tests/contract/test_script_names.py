@@ -5,6 +5,7 @@ They are written out here on purpose: a name that is changed in the code must fa
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from worker.analyses import catalogue as catalogues
 from worker.analyses.catalogue import Catalogue, CatalogueEntry
 from worker.analyses.model import Analysis, Parameter
 
-SCRIPTS = Path(__file__).parents[2] / "scripts" / "__workflows"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 NO = "--NO THANK YOU--"
 
 # Name, type, grouping, optional, default, values: section 1.1 of the reference.
@@ -62,6 +63,61 @@ _BATCHED_CHANGES: dict[str, list[tuple[str, type, str, bool, object, list[str] |
 }
 BATCHED = [changed for row in FIXED for changed in _BATCHED_CHANGES.get(row[0], [row])]
 
+_Z, _T = "Default-Z (last-viewed)", "Default-T (last-viewed)"
+_OTHER = "Other (see below)"
+
+# Sections 1.3 to 1.5: by script, its folder and title, and its fields.
+TRANSFERS: dict[str, tuple[str, str, list[tuple[str, type, str, bool, object, list[str] | None]]]] = {
+    "_SLURM_Image_Transfer.py": (
+        "_data",
+        "_SLURM_Image_Transfer",
+        [
+            ("Data_Type", RStringI, "1", False, "Image", ["Dataset", "Image", "Plate"]),
+            ("IDs", RListI, "2", False, None, None),
+            ("Cleanup?", RBoolI, "4", True, True, None),
+            ("Image settings (Required)", RBoolI, "5", False, True, None),
+            ("Format", RStringI, "5.1", True, "OME-ZARR", ["TIFF", "OME-TIFF", "OME-ZARR"]),
+            ("OME-Zarr_version", RStringI, "5.2", True, "0.4", ["0.4", "0.5"]),
+            ("Export_Merged_Image", RBoolI, "5.5", True, True, None),
+            ("Export_Individual_Channels", RBoolI, "5.6", True, False, None),
+            ("Individual_Channels_Grey", RBoolI, "5.6.1", True, False, None),
+            ("Channel_Names", RListI, "5.6.2", True, None, None),
+            ("Choose_Z_Section", RStringI, "5.7", True, _Z, [_Z, "ALL Z planes", "Max projection", _OTHER]),
+            ("OR_specify_Z_index", RIntI, "5.7.1", True, None, None),
+            ("OR_specify_Z_start_AND...", RIntI, "5.7.2", True, None, None),
+            ("...specify_Z_end", RIntI, "5.7.3", True, None, None),
+            ("Choose_T_Section", RStringI, "5.8", True, _T, [_T, "ALL T planes", _OTHER]),
+            ("OR_specify_T_index", RIntI, "5.8.1", True, None, None),
+            ("OR_specify_T_start_AND...", RIntI, "5.8.2", True, None, None),
+            ("...specify_T_end", RIntI, "5.8.3", True, None, None),
+            ("Zoom", RStringI, "5.9", True, "100%", ["25%", "50%", "100%", "200%", "300%", "400%"]),
+        ],
+    ),
+    "_SLURM_File_Transfer.py": (
+        "_data",
+        "_SLURM_File_Transfer",
+        [
+            ("Annotation_ID", RLongI, "1", False, None, None),
+            ("Folder_Name", RStringI, "2", False, None, None),
+            ("Param_Slot", RStringI, "2.1", True, None, None),
+            ("Cleanup?", RBoolI, "3", True, True, None),
+            ("Allowed_Formats", RStringI, "4", True, None, None),
+        ],
+    ),
+    "SLURM_Remote_Conversion.py": (
+        "_data",
+        "SLURM Remote Conversion",
+        [
+            ("Input data", RStringI, "01", True, None, None),
+            ("Source format", RStringI, "02.1", True, "zarr", ["zarr"]),
+            ("Target format", RStringI, "02.2", True, "tiff", ["tiff", "zarr"]),
+            ("Cleanup?", RBoolI, "03", True, True, None),
+            ("Parent_Workflow_ID", RStringI, "04", True, None, None),
+            ("Log_Fallback_Target", RStringI, "05", True, None, None),
+        ],
+    ),
+}
+
 CELLPOSE = Analysis(
     "Cellpose",
     "Finds cells.",
@@ -100,7 +156,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     catalogues.save(catalogues.catalogue_path(state_dir), Catalogue(entries, "2026-01-02T03:04:05+00:00"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMERO_WORKER_STATE_DIR", str(state_dir))
-        return {path.name: parse_file(str(path)) for path in SCRIPTS.glob("*.py")}
+        return {path.name: parse_file(str(path)) for path in sorted(SCRIPTS.glob("*/*.py"))}
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +191,45 @@ def test_a_fixed_field_of_the_batched_dialog_is_as_it_ever_was(
     batched: Any, name: str, kind: type, grouping: str, optional: bool, default: object, values: list[str] | None
 ) -> None:
     check_fixed(batched.inputs[name], kind, grouping, optional, default, values)
+
+
+@pytest.mark.parametrize(
+    ("script", "row"), [(script, row) for script, (_, _, rows) in TRANSFERS.items() for row in rows], ids=str
+)
+def test_a_field_of_a_script_that_moves_data_is_as_it_ever_was(
+    parsed: dict[str, Any], script: str, row: tuple[str, type, str, bool, object, list[str] | None]
+) -> None:
+    name, kind, grouping, optional, default, values = row
+    check_fixed(parsed[script].inputs[name], kind, grouping, optional, default, values)
+
+
+@pytest.mark.parametrize("script", TRANSFERS)
+def test_a_script_that_moves_data_has_its_place_and_title_and_no_other_fields(
+    parsed: dict[str, Any], script: str
+) -> None:
+    folder, title, rows = TRANSFERS[script]
+    assert (SCRIPTS / folder / script).is_file()
+    assert parsed[script].name == title
+    named_by_the_time = {"Folder_Name"} if script == "_SLURM_Image_Transfer.py" else set()
+    assert set(parsed[script].inputs) == {row[0] for row in rows} | named_by_the_time
+
+
+def test_images_go_into_a_folder_that_is_named_after_the_time(parsed: dict[str, Any]) -> None:
+    field = parsed["_SLURM_Image_Transfer.py"].inputs["Folder_Name"]
+    assert (type(field.prototype), field.grouping, field.optional, field.useDefault) == (RStringI, "3", True, True)
+    name = unwrap(field.prototype)
+    assert name.startswith("SLURM_IMAGES_")
+    assert abs(int(name.removeprefix("SLURM_IMAGES_")) - time.time()) < 600
+
+
+def test_sections_count_from_1(parsed: dict[str, Any]) -> None:
+    numbers = [field for field in parsed["_SLURM_Image_Transfer.py"].inputs.values() if type(field.prototype) is RIntI]
+    assert [unwrap(field.min) for field in numbers] == [1] * 6
+
+
+def test_channel_names_are_a_list_of_texts(parsed: dict[str, Any]) -> None:
+    names = parsed["_SLURM_Image_Transfer.py"].inputs["Channel_Names"]
+    assert [type(item) for item in names.prototype.val] == [RStringI]
 
 
 def check_fixed(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.lab.description import Lab
 
-SCRIPTS = CHECKOUT / "scripts" / "__workflows"
+SCRIPTS = CHECKOUT / "scripts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class DirectScript:
         self._errors = directory / "err"
         with self._output.open("wb") as out, self._errors.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, str(SCRIPTS / script)],
+                [sys.executable, str(next(SCRIPTS.glob(f"*/{script}")))],
                 cwd=directory,
                 env={
                     "PATH": os.environ["PATH"],

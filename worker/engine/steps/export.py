@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from worker.cluster.fence import Fence
 from worker.cluster.folders import claim_folder
@@ -62,7 +62,8 @@ def export_pixels(context: StepContext) -> Outcome:
     Returns
     -------
     Done
-        With ``sources`` (which file holds which image), ``files``, ``size_bytes`` and ``seconds``.
+        With ``sources`` (which file holds which image), ``files``, ``size_bytes`` and ``seconds``; where only a part of
+        the images was wanted, with ``taken`` (which planes a file was made from, by its path).
     """
     request, tracker = context.request, context.tracker
     task_id = context.run.tasks[0]
@@ -96,6 +97,7 @@ def export_pixels(context: StepContext) -> Outcome:
             "files": uploaded.files,
             "size_bytes": uploaded.size_bytes,
             "seconds": round(time.monotonic() - started, 3),
+            **_taken(manifest),
             "path": str(context.layout.input),
             "notes": [] if request.folder is None else [f"{uploaded.files} files are at {context.layout.input}."],
         }
@@ -156,6 +158,19 @@ def exported_sources(selection: Selection, manifest: ExportManifest) -> list[Sou
         for image_id, path in entry.images:
             paths.setdefault(image_id, []).append(path)
     return [replace(source, path=path) for source in selected_sources(selection) for path in paths[source.image_id]]
+
+
+def _taken(manifest: ExportManifest) -> dict[str, Any]:
+    """Which planes were taken, where that is not all of them: what was viewed last is not known any more later on."""
+    if manifest.choice is None:
+        return {}
+    return {
+        "taken": {
+            path: asdict(taken)
+            for entry in manifest.entries
+            for (_, path), taken in zip(entry.images, entry.taken, strict=True)
+        }
+    }
 
 
 def _progress(context: StepContext, task_id: UUID) -> Callable[[int, int], None]:
