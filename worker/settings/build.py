@@ -11,7 +11,7 @@ from worker.settings import locations, models, reading
 from worker.settings.clusters import KINDS, cluster_names, is_of_a_cluster, meant, section_of
 from worker.settings.layers import WORKFLOWS
 from worker.settings.secret_files import read_secret
-from worker.settings.workflows import read_flags, read_workflows
+from worker.settings.workflows import read_flags, read_workflows, warn_of_comment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,7 +29,6 @@ FOREIGN = ("changelog", "UI")
 """Sections of the web plugin, which are none of our business."""
 _KNOWN_SECTIONS = (*models.SECTIONS, CONVERTERS, "MODELS", WORKFLOWS, *FOREIGN)
 _CONVERTER = re.compile(r".+_to_.+")
-_COMMENT_INSIDE = re.compile(r"\s#")
 
 
 def build(layers: Layers, environ: Mapping[str, str]) -> models.Settings:
@@ -214,11 +213,8 @@ def _read_entry(entry: Entry, reader: reading.Reader, environ: Mapping[str, str]
             f"{entry.where}: [{entry.section}] {entry.spelling} = {text!r} is not allowed.",
             remedy=f"It must be {reader.allowed}.",
         ) from error
-    if not reader.may_be_followed and _COMMENT_INSIDE.search(text):
-        warnings.append(
-            f"{entry.where}: [{entry.section}] {entry.spelling}: what follows # is part of the value. "
-            "Put comments on lines of their own."
-        )
+    if not reader.may_be_followed:
+        warn_of_comment(entry, warnings)
     return locations.expand(text, environ) if reader is reading.LOCAL_PATH else value
 
 
@@ -282,7 +278,7 @@ def _read_converters(entries: Mapping[str, Entry], warnings: list[str]) -> dict[
                 f"{entry.where}: [{CONVERTERS}] {entry.spelling} is ignored; a key reads <source>_to_<target>."
             )
         elif not entry.blank:
-            converters[key] = entry.value or ""
+            converters[key] = str(_read_entry(entry, reading.IMAGE, {}, warnings))
     return converters
 
 

@@ -10,10 +10,10 @@ from worker.settings.build import CONVERTERS, given_variables, is_converter, is_
 from worker.settings.clusters import KINDS, cluster_names, section_of
 from worker.settings.layers import WORKFLOWS
 from worker.settings.secrecy import MASK, mask_credentials
-from worker.settings.workflows import keys_in_use
+from worker.settings.workflows import readers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from pydantic import BaseModel
 
@@ -72,13 +72,15 @@ def origins(layers: Layers, environ: Mapping[str, str]) -> dict[tuple[str, str],
             said += reversed(_of_variables(written, environ))
             found[section, key] = _counting(default, said)
         if section == "SLURM":
-            found |= _free(layers, section, filter(is_sbatch, layers.sections.get(section, {})))
+            options = filter(is_sbatch, layers.sections.get(section, {}))
+            found |= _free(layers, section, dict.fromkeys(options, reading.TEXT))
     for (section, key), variable in _SECRET_VARIABLES.items():
         found[section, key] = _of_secret(found.get((section, key), Origin(None)), variable, environ)
     for name in cluster_names(layers.headers):
         found |= _of_cluster(name, found, layers)
-    found |= _free(layers, CONVERTERS, filter(is_converter, layers.sections.get(CONVERTERS, {})))
-    return found | _free(layers, WORKFLOWS, sorted(keys_in_use(layers.sections.get(WORKFLOWS, {}))))
+    converters = filter(is_converter, layers.sections.get(CONVERTERS, {}))
+    found |= _free(layers, CONVERTERS, dict.fromkeys(converters, reading.IMAGE))
+    return found | _free(layers, WORKFLOWS, readers(layers.sections.get(WORKFLOWS, {})))
 
 
 def _counting(default: Origin, said: list[Origin]) -> Origin:
@@ -148,9 +150,11 @@ def _of_cluster(name: str, found: Mapping[tuple[str, str], Origin], layers: Laye
     return own
 
 
-def _free(layers: Layers, section: str, keys: Iterable[str]) -> dict[tuple[str, str], Origin]:
-    """Show keys that are no fields of a model."""
+def _free(layers: Layers, section: str, keys: Mapping[str, reading.Reader]) -> dict[tuple[str, str], Origin]:
+    """Show keys that are no fields of the model of a section."""
     return {
-        (section, key): _counting(Origin(None), [_of_entry(entry, None) for entry in _entries(layers, section, key)])
-        for key in keys
+        (section, key): _counting(
+            Origin(None), [_of_entry(entry, None, reader) for entry in _entries(layers, section, key)]
+        )
+        for key, reader in keys.items()
     }

@@ -150,7 +150,15 @@ def workflow_keys(name: str = "<workflow>") -> tuple[Key, ...]:
     fields = models.WorkflowSettings.model_fields
     flag = f"{name}_job_<option>"
     return (
-        Key(name, fields["image_folder"].description or "", "a folder", None, "there is no such workflow", (), ("",)),
+        Key(
+            name,
+            fields["image_folder"].description or "",
+            reading.FOLDER.allowed,
+            None,
+            "there is no such workflow",
+            (),
+            ("",),
+        ),
         *_keys(models.WorkflowSettings, f"{name}_"),
         Key(
             flag,

@@ -31,12 +31,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.errors import SettingsError
-from worker.settings import models
+from worker.settings import models, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from worker.settings import reading
     from worker.settings.ini import Entry
 
 _RETRY = "_retry_"
@@ -48,6 +47,7 @@ _NEVER_A_NAME = ("_repo", "_job", "_use_gpu")
 """What follows the name of a workflow, and is not taken for a workflow of its own even with a repository."""
 _FLAG = "_job_"
 _ORPHAN = re.compile(rf"(?P<name>.+?)(?P<rest>{'|'.join(_OWN)}|_job_.+)")
+_COMMENT_INSIDE = re.compile(r"\s#")
 _FLAG_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -93,7 +93,7 @@ def read_workflows(
             {
                 "name": name,
                 "display_name": draft.entry.spelling,
-                "image_folder": draft.entry.value,
+                "image_folder": read_value(draft.entry, reading.FOLDER),
                 "job_flags": read_flags(draft.flags, warnings),
                 "retry": _read_retry(draft, read_value, warnings),
             }
@@ -102,8 +102,8 @@ def read_workflows(
     return workflows, warnings
 
 
-def keys_in_use(entries: Mapping[str, Entry]) -> set[str]:
-    """Say which keys of the merged section are a workflow, or belong to one.
+def readers(entries: Mapping[str, Entry]) -> dict[str, reading.Reader]:
+    """Say of each key of the merged section that is a workflow, or belongs to one, how its value is read.
 
     Parameters
     ----------
@@ -112,10 +112,18 @@ def keys_in_use(entries: Mapping[str, Entry]) -> set[str]:
 
     Returns
     -------
-    set[str]
-        All keys but those that are ignored with a warning.
+    dict[str, Reader]
+        By key, sorted; all keys but those that are ignored with a warning.
     """
-    return {key for draft in _assign(entries)[0].values() for key in _keys(draft)}
+    drafts, _ = _assign(entries)
+    own = {f"_{key}": mark.reader for key, (_, mark) in _FIELDS.items()}
+    own |= {f"{_RETRY}{key}": mark.reader for key, (_, mark) in _RETRY_FIELDS.items()}
+    found: dict[str, reading.Reader] = {}
+    for draft in drafts.values():
+        found[draft.entry.key] = reading.FOLDER
+        found |= {entry.key: own[rest] for rest, entry in draft.own.items()}
+        found |= {entry.key: reading.TEXT for entry in draft.flags.values()}
+    return dict(sorted(found.items()))
 
 
 def members(entries: Mapping[str, Entry], name: str) -> tuple[str, ...]:
@@ -134,10 +142,8 @@ def members(entries: Mapping[str, Entry], name: str) -> tuple[str, ...]:
         The keys in lower case, its own name first; empty where there is no such workflow.
     """
     draft = _assign(entries)[0].get(name.lower())
-    return () if draft is None else _keys(draft)
-
-
-def _keys(draft: _Draft) -> tuple[str, ...]:
+    if draft is None:
+        return ()
     return tuple(entry.key for entry in (draft.entry, *draft.own.values(), *draft.flags.values()))
 
 
@@ -170,8 +176,26 @@ def read_flags(entries: Mapping[str, Entry], warnings: list[str]) -> dict[str, s
         if entry.value is None:
             flags[flag] = None
         elif not entry.blank:
+            warn_of_comment(entry, warnings)
             flags[flag] = entry.value
     return flags
+
+
+def warn_of_comment(entry: Entry, warnings: list[str]) -> None:
+    """Warn of what looks like a comment behind a value in which ``#`` may stand.
+
+    Parameters
+    ----------
+    entry : Entry
+        The entry.
+    warnings : list[str]
+        Takes the warning.
+    """
+    if _COMMENT_INSIDE.search(entry.value or ""):
+        warnings.append(
+            f"{entry.where}: [{entry.section}] {entry.spelling}: what follows # is part of the value. "
+            "Put comments on lines of their own."
+        )
 
 
 def _read_own(

@@ -105,7 +105,7 @@ def test_a_named_cluster_shows_what_it_takes_from_the_default_one() -> None:
 
 def test_workflows_converters_and_options_are_shown_and_what_is_ignored_is_not() -> None:
     texts = (
-        "[MODELS]\nspots=s\nspots_job_mem=1G\nspots_image=i\n[CONVERTERS]\nzarr_to_tiff=o/c:1\nzarr=x\n",
+        "[MODELS]\nspots=s # folder\nspots_job_mem=1G\nspots_image=i\n[CONVERTERS]\nzarr_to_tiff=o/c:1\nzarr=x\n",
         "[WORKFLOWS]\nspots=\n[SLURM]\nsbatch_account=lab\nodd=1\n",
     )
     found = origins(layers_of(*texts), {})

@@ -58,7 +58,7 @@ class WorkflowSettings(Frozen):
         "descriptor is not at the top. Any address that git takes is fine, and so is a folder of this machine.",
     )
     job: Annotated[
-        str | None, Written(reading.CLUSTER_PATH, unset="its job script is generated", example="jobs/cellpose.sh")
+        str | None, Written(reading.SCRIPT, unset="its job script is generated", example="jobs/cellpose.sh")
     ] = Field(
         default=None,
         description="Its job script, below slurm_script_path; it counts where slurm_script_repo is set.",
