@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 from worker.analyses import catalogue as catalogues
 from worker.analyses import parameters, sources
 from worker.analyses.tokens import Tokens
-from worker.cluster import flags, images, jobscript
+from worker.cluster import flags, images, jobscript, jobtemplate, sitescript, variables
+from worker.engine.files import folders_of
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path, PurePosixPath
 
     from worker.analyses.model import Analysis
+    from worker.cluster.sitescript import SiteScript
     from worker.engine.context import StepContext
     from worker.history.domain import Task
-    from worker.settings.models import Settings
+    from worker.settings.models import Settings, WorkflowSettings
 
 
 def job_of(context: StepContext) -> jobscript.JobRequest:
@@ -36,40 +39,87 @@ def job_of(context: StepContext) -> jobscript.JobRequest:
     ------
     RequestError
         If the workflow is not configured any more, or a parameter does not fit its descriptor.
+    SettingsError
+        If the site's job script is not on the cluster, or its job template is broken.
     """
-    branch, layout = context.own_branch, context.layout
-    settings = context.settings
-    choice = context.request.workflows[branch.index]
+    branch, layout, request = context.own_branch, context.layout, context.request
+    settings, slurm = context.settings, context.cluster.settings.slurm
+    choice = request.workflows[branch.index]
     workflow = settings.workflow(choice.name)
     analysis = analysis_of(settings, choice.name, context.resources.state_dir)
     values = parameters.check_values(analysis, choice.parameters)
+    files = folders_of(request, branch.index, layout)
     task = context.tracker.task(branch.task_id)
     output = output_of(context, task)
+    image = images.image_file(slurm.slurm_images_path, workflow.image_folder, analysis.image, choice.version)
+    gpu = _gpu_choice(choice.use_gpu, values)
+    nv = flags.gives_nv(slurm, workflow, gpu, described=analysis.resources.gpu)
+    site_script = _site_script(context, workflow)
+    template = None if site_script or slurm.job_template is None else jobtemplate.read_template(slurm.job_template)
+    merged = flags.sbatch_flags(
+        slurm,
+        workflow,
+        use_gpu=gpu,
+        described_gpu=analysis.resources.gpu,
+        email=request.email,
+        resources=flags.resource_flags(cores=analysis.resources.cores, memory_mib=analysis.resources.memory_mib),
+        script=site_script.flags if site_script else flags.directives_in(template or ""),
+        chosen=flags.chosen_flags(
+            time_s=choice.limits.time_s, memory_mib=choice.limits.memory_mib, partition=choice.limits.partition
+        ),
+    )
+    arguments = parameters.command_line(
+        analysis,
+        values,
+        infolder=str(layout.input),
+        outfolder=str(output),
+        gtfolder=str(layout.ground_truth),
+        files=files,
+    )
+    folders = {name: ",".join(paths) for name, paths in files.items()}
+    mounts = ((layout.input, analysis.input_folder), (output, analysis.output_folder))
     return jobscript.JobRequest(
         key=task.next_key,
         task_id=branch.task_id,
         workflow=choice.name,
         version=choice.version,
-        image=images.image_file(
-            settings.slurm.slurm_images_path, workflow.image_folder, analysis.image, choice.version
-        ),
-        arguments=tuple(
-            parameters.command_line(
-                analysis,
-                values,
-                infolder=str(layout.input),
-                outfolder=str(output),
-                gtfolder=str(layout.ground_truth),
-            )
-        ),
+        image=image,
+        arguments=tuple(arguments),
         layout=layout,
-        flags=flags.merge(
-            [flags.sbatch_flags(settings.slurm, workflow, email=context.request.email), task.flags],
-            workflow=choice.name,
-        ),
-        bind_path=settings.slurm.slurm_data_bind_path or "",
-        nv=flags.gives_nv(settings.slurm, workflow),
+        flags=flags.merge([merged, task.flags], workflow=choice.name),
+        bind_path=slurm.slurm_data_bind_path or "",
+        nv=nv,
         output=output,
+        modules=slurm.modules,
+        template=template,
+        site_script=site_script,
+        environment=variables.job_variables(
+            image=image,
+            version=choice.version,
+            script_path=slurm.slurm_script_path,
+            nv=nv,
+            parameters={**values, **folders},
+        ),
+        env_file=slurm.env_file_submission,
+        mounts=tuple((source, target) for source, target in mounts if target),
+    )
+
+
+def _gpu_choice(chosen: bool | None, values: Mapping[str, object]) -> bool | None:
+    """What the person says about a GPU: in the dialog's own field, or in a parameter of that name."""
+    if chosen is not None:
+        return chosen
+    said = (value for name, value in values.items() if name.lower() == "use_gpu" and isinstance(value, bool))
+    return next(said, None)
+
+
+def _site_script(context: StepContext, workflow: WorkflowSettings) -> SiteScript | None:
+    """Read the job script of a site that writes its own."""
+    slurm = context.cluster.settings.slurm
+    if slurm.slurm_script_repo is None or workflow.job is None:
+        return None
+    return sitescript.read_site_script(
+        context.transport, slurm.slurm_script_path, workflow.job, workflow=workflow.display_name or workflow.name
     )
 
 

@@ -9,20 +9,17 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 
 from tests.unit.cluster.nodes import Node
 from tests.unit.cluster.transport_contract import AWKWARD
-from worker.cluster import flags, jobscript
-from worker.cluster.flags import sbatch_flags
+from worker.cluster import jobscript
 from worker.cluster.jobscript import JobRequest, render, sbatch_arguments
 from worker.cluster.layout import RunLayout
 from worker.cluster.scripts import script
-from worker.errors import SettingsError
-from worker.settings.models import SlurmSettings, WorkflowSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,58 +197,6 @@ class TestSignals:
 
 
 class TestTheOptionsOfSbatch:
-    def flags(self, workflow: dict[str, Any] | None = None, **slurm: Any) -> dict[str, str | None]:
-        settings = WorkflowSettings.model_validate({"name": "nuclei", "image_folder": "nuclei", **(workflow or {})})
-        return sbatch_flags(SlurmSettings.model_validate(slurm), settings)
-
-    def test_there_are_defaults(self) -> None:
-        assert self.flags() == {"cpus-per-task": "4", "time": "00:45:00", "mem": "5GB"}
-
-    def test_the_more_special_wins(self) -> None:
-        everything: dict[str, Any] = {
-            "sbatch_flags": {"partition": "global", "time": "2", "mem": "2G", "account": "lab"},
-            "slurm_default_partition": "default",
-            "gpu_partition": "gpus",
-        }
-        assert self.flags(sbatch_flags={"partition": "global"})["partition"] == "global"
-        assert self.flags(sbatch_flags={"partition": "global"}, slurm_default_partition="d")["partition"] == "d"
-        assert self.flags({"use_gpu": True}, **everything)["partition"] == "gpus"
-        flags = self.flags({"use_gpu": True, "job_flags": {"partition": "own", "time": "3"}}, **everything)
-        assert flags == {"cpus-per-task": "4", "time": "3", "mem": "2G", "partition": "own", "account": "lab"}
-
-    def test_options_that_exclude_each_other_do_not_meet(self) -> None:
-        flags = self.flags({"job_flags": {"mem-per-cpu": "1G", "cpus-per-gpu": "2"}})
-        assert flags == {"time": "00:45:00", "mem-per-cpu": "1G", "cpus-per-gpu": "2"}
-        assert "gpus" not in self.flags({"use_gpu": True, "job_flags": {"gres": "gpu:2"}}, gpu_gpus="1")
-
-    def test_an_option_without_a_value_stays_without(self) -> None:
-        assert self.flags({"job_flags": {"exclusive": None}})["exclusive"] is None
-
-    def test_what_would_make_a_job_unfindable_is_left_out(self) -> None:
-        assert "output" not in self.flags(sbatch_flags={"output": "/dev/null", "array": "1-5", "requeue": None})
-
-    def test_the_gpu_is_the_persons_choice_only_where_it_is_offered(self) -> None:
-        gpu = WorkflowSettings(name="a", image_folder="a", use_gpu=True)
-        cpu = WorkflowSettings(name="a", image_folder="a")
-        offered, fixed = SlurmSettings(inject_gpu_flag=True), SlurmSettings()
-        assert not flags.gpu_active(offered, gpu, use_gpu=False)
-        assert flags.gpu_active(offered, cpu, use_gpu=True)
-        assert flags.gpu_active(offered, gpu)
-        assert flags.gpu_active(fixed, gpu, use_gpu=False)
-        assert not flags.gpu_active(fixed, cpu, use_gpu=True)
-        assert flags.gives_nv(fixed, cpu)
-        assert not flags.gives_nv(offered, cpu)
-
-    def test_the_person_is_told_by_mail(self) -> None:
-        settings = WorkflowSettings(name="a", image_folder="a")
-        flags = sbatch_flags(SlurmSettings(), settings, email="a@b.org")
-        assert (flags["mail-user"], flags["mail-type"]) == ("a@b.org", "END,FAIL")
-
-    @pytest.mark.parametrize(("name", "value"), [("a b", "1"), ("-x", "1"), ("x", "1\n#SBATCH --uid=0"), ("x;y", "1")])
-    def test_what_is_no_option_is_refused(self, name: str, value: str) -> None:
-        with pytest.raises(SettingsError):
-            self.flags(sbatch_flags={name: value})
-
     def test_they_stand_in_the_script(self, job: JobRequest) -> None:
         text = render(replace(job, flags={"time": "1", "exclusive": None, "constraint": "a b", "job-name": "mine"}))
         assert text.startswith(f"#!/bin/bash\n#SBATCH --job-name=mine-{job.key}\n#SBATCH --output=")
