@@ -20,6 +20,7 @@ from worker.settings.desired import known_section
 from worker.settings.environment import read_environment
 from worker.settings.inspection import Finding, Inspection, Severity, inspect
 from worker.settings.loader import load_layers, load_settings
+from worker.settings.misgivings import stray_variables
 from worker.settings.models import Settings
 from worker.settings.origins import Origin, origins
 
@@ -139,7 +140,7 @@ def _of_this_worker() -> Inspection:
     explicit = locations.config_file(environ)
     paths = locations.config_files(environ)
     found = inspect(paths, environ, required=[explicit] if explicit else [])
-    further: list[Finding] = []
+    further = [Finding(Severity.WARNING, warning) for warning in stray_variables(environ)]
     try:
         warnings = read_environment(environ).warnings
         further += [Finding(Severity.WARNING, warning) for warning in warnings]

@@ -23,6 +23,7 @@ import structlog
 
 from worker.errors import SettingsError
 from worker.settings import amounts
+from worker.settings.sbatch_options import EXCLUSIVE, RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,19 +36,6 @@ _NOTHING: Mapping[str, str | None] = MappingProxyType({})
 
 DEFAULT_FLAGS: Mapping[str, str | None] = {"cpus-per-task": "4", "time": "00:45:00", "mem": "5GB"}
 """What a job asks for unless somebody says otherwise."""
-
-RESERVED_FLAGS = frozenset(
-    {"array", "chdir", "clusters", "error", "help", "input", "no-requeue", "open-mode", "output", "parsable",
-     "requeue", "test-only", "usage", "version", "wait", "wrap"}
-)  # fmt: skip
-"""What nobody may set: without them a job could not be found again, or its log not be read."""
-
-EXCLUSIVE_FLAGS = (
-    frozenset({"mem", "mem-per-cpu", "mem-per-gpu"}),
-    frozenset({"cpus-per-task", "cpus-per-gpu"}),
-    frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-task"}),
-)
-"""Of each of these Slurm takes one, so that one from a higher level removes those of lower levels."""
 
 _FLAG = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _SHORT = {
@@ -153,10 +141,10 @@ def merge(levels: Iterable[Mapping[str, str | None]], *, workflow: str = "") -> 
         said = {name: value for name, value in level.items() if value is None or value.strip()}
         for name, value in said.items():
             check_flag(name, value)
-            if name in RESERVED_FLAGS:
+            if name in RESERVED:
                 log.warning("sbatch_flag_ignored", flag=name, workflow=workflow)
                 continue
-            for group in EXCLUSIVE_FLAGS:
+            for group in EXCLUSIVE:
                 if name in group:
                     for other in group - {name} - set(said):
                         flags.pop(other, None)
@@ -298,7 +286,7 @@ def directives_in(text: str) -> dict[str, str | None]:
                     continue
                 if takes:
                     given, value = "=", words.pop(0)
-                if _FLAG.fullmatch(name) and name not in RESERVED_FLAGS and value.isprintable():
+                if _FLAG.fullmatch(name) and name not in RESERVED and value.isprintable():
                     flags[name] = value if given else None
         elif line.strip() and not line.lstrip().startswith("#"):
             break

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
-from worker.settings import sbatch_options
+from worker.settings import models, sbatch_options
 from worker.settings.clusters import section_of
 from worker.settings.layers import WORKFLOWS
 from worker.settings.sbatch_options import Doubt
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
     from worker.settings.ini import Entry
     from worker.settings.layers import Layers
-    from worker.settings.models import Settings
 
 _SBATCH = "sbatch_"
+_GPU_OPTIONS = frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket", "partition"})
 
 
-def misgivings(settings: Settings, layers: Layers) -> Iterator[Doubt]:
+def misgivings(settings: models.Settings, layers: Layers) -> Iterator[Doubt]:
     """Look over settings that could be loaded.
 
     Parameters
@@ -49,6 +50,35 @@ def misgivings(settings: Settings, layers: Layers) -> Iterator[Doubt]:
                 fatal=False,
             )
         yield from _of_options(entries, f"{name}_job_", workflow.job_flags)
+        slurm = settings.clusters[workflow.cluster].slurm
+        asks = slurm.gpu_gres or slurm.gpu_gpus or slurm.gpu_partition or _GPU_OPTIONS & workflow.job_flags.keys()
+        if workflow.use_gpu and not asks:
+            yield Doubt(
+                f"{_at(entries[f'{name}_use_gpu'])}: its jobs do not ask for a GPU, as nothing says how.",
+                f"Set gpu_gres or gpu_gpus, and gpu_partition, in [{section_of('SLURM', workflow.cluster)}].",
+                fatal=False,
+            )
+
+
+def stray_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """Name the variables that look like one of ours, and are none.
+
+    Parameters
+    ----------
+    environ : Mapping[str, str]
+        The environment.
+
+    Yields
+    ------
+    str
+        A warning.
+    """
+    known = models.variables()
+    for name in sorted(environ):
+        if name.startswith(("BIOMERO_", "OMERO_WORKER_")) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+            if near:
+                yield f"The variable {name} is not known and ignored; did you mean {near[0]}?"
 
 
 def _of_options(entries: Mapping[str, Entry], prefix: str, flags: Mapping[str, str | None]) -> Iterator[Doubt]:
@@ -66,7 +96,7 @@ def _of_options(entries: Mapping[str, Entry], prefix: str, flags: Mapping[str, s
         )
 
 
-def _of_template(settings: Settings, cluster: str, layers: Layers) -> Iterator[Doubt]:
+def _of_template(settings: models.Settings, cluster: str, layers: Layers) -> Iterator[Doubt]:
     path = settings.clusters[cluster].slurm.job_template
     entry = layers.sections.get(section_of("SLURM", cluster), {}).get("slurm_job_template")
     if path is not None and entry is not None and not path.is_file():

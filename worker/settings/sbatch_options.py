@@ -47,17 +47,17 @@ KNOWN = NO_VALUE | PERHAPS_A_VALUE | _COUNTS | _MEMORY | _TIMES | _TEXT
 """Every option."""
 
 RESERVED = frozenset(
-    {"array", "chdir", "error", "input", "no-requeue", "open-mode", "output", "parsable", "requeue", "test-only",
-     "wait", "wrap"}
+    {"array", "chdir", "clusters", "error", "help", "input", "no-requeue", "open-mode", "output", "parsable",
+     "requeue", "test-only", "usage", "version", "wait", "wrap"}
 )  # fmt: skip
-"""Options that the worker sets itself; others' are left out."""
+"""What nobody may set: without them a job could not be found again, or its log not be read."""
 
 EXCLUSIVE = (
     frozenset({"mem", "mem-per-cpu", "mem-per-gpu"}),
     frozenset({"cpus-per-task", "cpus-per-gpu"}),
     frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-task"}),
 )
-"""Of each of these a job can have one."""
+"""Of each of these Slurm takes one, so that one from a higher level removes those of lower levels."""
 
 _COUNT = re.compile(r"0*[1-9]\d{0,8}")
 _NODES = re.compile(r"\d{1,8}[kmKM]?(-\d{1,8}[kmKM]?)?(:\d{1,8})?([,\d-]*)")
@@ -104,7 +104,7 @@ def doubt(option: str, value: str | None) -> Doubt | None:
         hint = f"Did you mean --{near[0]}?" if near else "See `man sbatch`."
         return Doubt(f"sbatch does not know --{option}, unless a plugin of the cluster does", hint, fatal=False)
     if option in RESERVED:
-        return Doubt(f"--{option} is left out, as the worker sets it itself", "Remove it.", fatal=False)
+        return Doubt(f"--{option} is left out, as nobody but the worker may set it", "Remove it.", fatal=False)
     if value is None:
         if option in NO_VALUE | PERHAPS_A_VALUE:
             return None

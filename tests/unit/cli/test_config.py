@@ -81,10 +81,14 @@ def test_check_looks_at_the_environment(lone: Path, monkeypatch: pytest.MonkeyPa
     write(lone)
     monkeypatch.setenv("OMERO_PORT", "many")
     monkeypatch.setenv("BIOMERO_ENV_FILE_SUBMISSION", "perhaps")
+    monkeypatch.setenv("BIOMERO_DEFAULT_PARTITON", "gpu")
+    monkeypatch.setenv("BIOMERO_OF_SOMEBODY_ELSE", "x")
     result = command("check")
     assert result.exit_code == 1
     assert "error: OMERO_PORT is 'many'" in result.output
     assert "warning: The variable BIOMERO_ENV_FILE_SUBMISSION is 'perhaps'" in result.output
+    assert "BIOMERO_DEFAULT_PARTITON is not known and ignored; did you mean BIOMERO_DEFAULT_PARTITION?" in result.output
+    assert "SOMEBODY_ELSE" not in result.output
 
 
 def test_check_without_any_file_says_where_one_would_be_read(lone: Path) -> None:

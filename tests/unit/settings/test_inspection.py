@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.cluster import jobscript
+from worker.cluster import flags
 from worker.settings import sbatch_options
 from worker.settings.inspection import Finding, Inspection, Severity, inspect
 
@@ -118,6 +118,19 @@ def test_an_address_without_password_is_no_secret(path: Path) -> None:
     assert look(path, "[ANALYTICS]\nsqlalchemy_url = sqlite:////tmp/x.db\n").findings == ()
 
 
+def test_a_gpu_that_nobody_asks_for_is_told_of(path: Path) -> None:
+    text = "[MODELS]\na = a\na_repo = r\na_use_gpu = true\n"
+    (finding,) = look(path, text).findings
+    assert (finding.line, finding.severity) == (4, Severity.WARNING)
+    assert look(path, f"{text}a_job_gres = gpu:1\n[SLURM:far]\n").findings == ()
+    assert look(path, f"{text}[SLURM]\ngpu_gpus = 1\n").findings == ()
+
+
+def test_a_job_template_that_is_not_there_is_told_of(path: Path) -> None:
+    (finding,) = look(path, "[SLURM:far]\nslurm_job_template = /none.j2\n").findings
+    assert (finding.line, finding.key, finding.severity) == (2, "slurm_job_template", Severity.WARNING)
+
+
 def test_a_file_that_everybody_can_write_is_told_of(path: Path) -> None:
     path.write_bytes(b"[SSH]\n")
     path.chmod(0o666)
@@ -197,10 +210,8 @@ def test_options_of_sbatch(option: str, value: str | None, fatal: bool | None) -
     assert (None if doubt is None else doubt.fatal) is fatal
 
 
-def test_what_is_said_of_options_is_what_job_scripts_do() -> None:
-    assert sbatch_options.RESERVED == jobscript.RESERVED_FLAGS
-    assert sbatch_options.EXCLUSIVE == jobscript.EXCLUSIVE_FLAGS
-    assert sbatch_options.RESERVED.union(*sbatch_options.EXCLUSIVE, jobscript.DEFAULT_FLAGS) <= sbatch_options.KNOWN
+def test_the_table_of_options_knows_those_that_have_rules() -> None:
+    assert sbatch_options.KNOWN >= sbatch_options.RESERVED.union(*sbatch_options.EXCLUSIVE, flags.DEFAULT_FLAGS)
 
 
 def look_anywhere(content: bytes) -> Inspection:
