@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -254,6 +255,17 @@ def test_a_desired_state_is_read() -> None:
         Value("WORKFLOWS", "cellpose_job_cpus-per-task", "4", typed=4),
         AbsentWorkflow("stardist"),
     )
+
+
+def test_the_desired_state_that_the_documentation_shows_is_granted() -> None:
+    page = (SAMPLE.parents[1] / "docs" / "managing-configuration.md").read_text(encoding="utf-8")
+    example = page.split("### The desired state")[1].split("What is not named")[0]
+    wanted = read_desired(textwrap.dedent(example), "the page")
+    once = granted(PLUGIN.encode(), list(wanted))
+    assert b"\ncellpose_job_mem = 16G\n" in once
+    assert b"\nsbatch_exclusive\n" in once
+    assert b"stardist_repo" not in once
+    assert granted(once, list(wanted)) == once
 
 
 def test_null_in_json_means_absent() -> None:
