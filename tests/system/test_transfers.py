@@ -1,0 +1,108 @@
+"""Images and files that people transfer to the cluster by hand, read back from there."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+from omero.rtypes import rlist, rlong, rstring
+
+from tests.lab.omero.images import import_image
+from tests.lab.person import logged_in, start_script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path, PurePosixPath
+
+    from numpy.typing import NDArray
+    from omero.gateway import BlitzGateway
+
+    from tests.lab.cluster import Cluster
+    from tests.lab.description import Lab
+    from tests.lab.person import ScriptOutcome
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+
+IMAGES, FILE, CONVERSION = "_SLURM_Image_Transfer.py", "_SLURM_File_Transfer.py", "SLURM_Remote_Conversion.py"
+TABLE = b"well,compound\nA1,DMSO\n" * 1000
+
+
+def stack(dtype: str, seed: int) -> NDArray[Any]:
+    """An image of 2 time points, 2 channels and 5 sections, of odd size."""
+    return np.random.default_rng(seed).integers(0, 200, (2, 2, 5, 33, 47)).astype(dtype)
+
+
+@pytest.fixture
+def folder(cluster: Cluster, data_path: PurePosixPath) -> Iterator[str]:
+    """The name of a folder that nobody has used, removed at the end."""
+    name = f"SLURM_IMAGES_{uuid.uuid4().hex[:10]}"
+    yield name
+    cluster.run("rm", "-rf", str(data_path / name))
+
+
+@pytest.fixture
+def data_path(lab: Lab) -> PurePosixPath:
+    assert lab.data_path is not None
+    return lab.data_path
+
+
+def transfer(gateway: BlitzGateway, ids: list[int], folder: str, **changes: Any) -> ScriptOutcome:
+    """Press Run in the dialog for images, which sends all of its defaults."""
+    inputs = {
+        "Data_Type": "Image",
+        "IDs": ids,
+        "Folder_Name": folder,
+        "Cleanup?": True,
+        "Image settings (Required)": True,
+        "Format": "OME-ZARR",
+        "OME-Zarr_version": "0.4",
+        "Export_Merged_Image": True,
+        "Export_Individual_Channels": False,
+        "Individual_Channels_Grey": False,
+        "Choose_Z_Section": "Default-Z (last-viewed)",
+        "Choose_T_Section": "Default-T (last-viewed)",
+        "Zoom": "100%",
+    }
+    return start_script(gateway, inputs | changes, name=IMAGES).wait(120)
+
+
+def read_tiff(cluster: Cluster, path: PurePosixPath) -> NDArray[Any]:
+    with tifffile.TiffFile(io.BytesIO(cluster.read(path))) as file:
+        series = file.series[0]
+        return np.asarray(series.asarray(squeeze=False)).reshape(series.get_shape(squeeze=False)[:5])
+
+
+def test_images_and_a_file_arrive_in_one_folder_as_they_were_asked_for(
+    alice: BlitzGateway, lab: Lab, cluster: Cluster, data_path: PurePosixPath, folder: str, tmp_path: Path
+) -> None:
+    arrays = {"cells.tif": stack("uint16", 1), "nuclei": stack("float32", 2)}
+    names = ("DAPI", "Alexa 488")
+    ids = [import_image(alice, array, name, channel_names=names) for name, array in arrays.items()]
+    chosen = {"Channel_Names": rlist([rstring("alexa 488")]), "Choose_Z_Section": "Max projection"}
+    ended = transfer(alice, ids, folder, Format="OME-TIFF", **chosen)
+    assert ended.exit_status == 0, ended.message
+    assert "2 files are at" in ended.message
+    where = data_path / folder / "data" / "in"
+    assert set(cluster.run("ls", str(where)).split()) == {"cells.tif", "nuclei.tif"}
+    for name, array in arrays.items():
+        read = read_tiff(cluster, where / f"{name.removesuffix('.tif')}.tif")
+        assert read.dtype == array.dtype
+        assert np.array_equal(read, array[:, 1:2].max(axis=2, keepdims=True))
+
+    (tmp_path / "plate map.csv").write_bytes(TABLE)
+    annotation_id = alice.createFileAnnfromLocalFile(str(tmp_path / "plate map.csv")).getId()
+    inputs = {"Annotation_ID": rlong(annotation_id), "Folder_Name": folder, "Param_Slot": "p1", "Cleanup?": True}
+    sent = start_script(alice, {**inputs, "Allowed_Formats": "csv"}, name=FILE).wait(60)
+    assert sent.exit_status == 0, sent.message
+    assert sent.outputs["Slurm_Path"] == str(where / "p1" / "plate map.csv")
+    assert cluster.read(where / "p1" / "plate map.csv") == TABLE
+    assert set(cluster.run("ls", str(where)).split()) == {"cells.tif", "nuclei.tif", "p1"}
+
+    with logged_in(lab, "bob") as bob:
+        theirs = start_script(bob, inputs, name=FILE).wait(60)
+    assert theirs.exit_status == 1
+    assert f"You have no folder '{folder}'" in theirs.message
