@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime  # noqa: TC003 - typer reads the annotation
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from worker.engine.assembly import open_record
+from worker.engine.assembly import open_record, rebuild_cutoff
 
 SHOWN = 50
 """Most differences that are told one by one."""
@@ -25,13 +26,23 @@ def rebuild(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit with status 1 if a view is not what the log says.")
     ] = False,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Leave runs that began before this day out of the tables of dashboards; by default as "
+            "analytics_rebuild_days_ago or analytics_rebuild_start_time say, else nothing is left out.",
+        ),
+    ] = None,
 ) -> None:
     """Compute all views anew from the log, on a copy, while runs go on."""
     with open_record() as record:
         projection = record.tracker.projection
         if not check:
-            count = projection.rebuild()
-            typer.echo(f"The views were computed anew from {count} events.")
+            cutoff = rebuild_cutoff(record.settings.analytics, since=since)
+            count = projection.rebuild(start=1 if cutoff is None else projection.first_since(cutoff))
+            left_out = "" if cutoff is None else f"; tables of dashboards begin with {cutoff:%Y-%m-%d}"
+            typer.echo(f"The views were computed anew from {count} events{left_out}.")
             return
         differences = projection.check()
         position = projection.position()

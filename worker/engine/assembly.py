@@ -6,6 +6,7 @@ import os
 import socket
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from worker.cluster import ssh
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from worker.cluster.transport import Transport
-    from worker.settings.models import Settings, SshSettings
+    from worker.settings.models import AnalyticsSettings, Settings, SshSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,66 @@ def open_record(environ: Mapping[str, str] | None = None) -> Iterator[Record]:
     """
     environment = read_environment(environ)
     source = SettingsSource(environment.config_file, environ=environ)
-    url = environment.sqlalchemy_url or source.current().analytics.sqlalchemy_url
+    analytics = source.current().analytics
+    url = environment.sqlalchemy_url or analytics.sqlalchemy_url
     environment.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = Database(url.get_secret_value() if url else None, sqlite_path=environment.state_dir / "history.sqlite")
+    database = Database(
+        url.get_secret_value() if url else None,
+        sqlite_path=environment.state_dir / "history.sqlite",
+        left_out=views_left_out(analytics),
+    )
     try:
         database.migrate()
         tracker = WorkflowTracker(database)
         yield Record(source, environment, database, tracker, RunReader(database))
     finally:
         database.close()
+
+
+def views_left_out(analytics: AnalyticsSettings) -> tuple[str, ...]:
+    """Name the views that an admin does not want to be kept.
+
+    Parameters
+    ----------
+    analytics : AnalyticsSettings
+        Section ``[ANALYTICS]``.
+
+    Returns
+    -------
+    tuple of str
+        Names of views; that of the progress of runs goes with that of jobs.
+    """
+    wanted = {
+        "JobAccounting": analytics.enable_job_accounting,
+        "JobProgress": analytics.enable_job_progress,
+        "WorkflowProgress": analytics.enable_job_progress,
+        "WorkflowAnalytics": analytics.enable_workflow_analytics,
+    }
+    return tuple(name for name, kept in wanted.items() if not kept)
+
+
+def rebuild_cutoff(analytics: AnalyticsSettings, *, since: datetime | None = None) -> datetime | None:
+    """Say from when on a rebuild of the tables of dashboards brings runs back.
+
+    Parameters
+    ----------
+    analytics : AnalyticsSettings
+        Section ``[ANALYTICS]``.
+    since : datetime, optional
+        What a person has said, without time zone; it wins.
+
+    Returns
+    -------
+    datetime or None
+        The moment, in UTC; None: from the beginning.
+    """
+    if since is not None:
+        return since.replace(tzinfo=UTC)
+    if analytics.analytics_rebuild_days_ago is not None:
+        return datetime.now(UTC) - timedelta(days=analytics.analytics_rebuild_days_ago)
+    if analytics.analytics_rebuild_start_time is not None:
+        return datetime.fromisoformat(analytics.analytics_rebuild_start_time).replace(tzinfo=UTC)
+    return None
 
 
 @contextmanager

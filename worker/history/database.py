@@ -22,7 +22,7 @@ from worker.history.tables import UtcDateTime
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -54,6 +54,8 @@ class Database:
         SQLAlchemy URL, such as ``postgresql+psycopg2://user:password@host/database``. None: the SQLite file.
     sqlite_path : Path, optional
         The SQLite file that is used without `url`; its folder is made if need be.
+    left_out : collection of str
+        Names of the views (`worker.history.views.VIEWS`) that are not kept: their rows stay as they are.
 
     Raises
     ------
@@ -61,7 +63,9 @@ class Database:
         If neither is given, or the URL cannot be read or names another kind of database.
     """
 
-    def __init__(self, url: str | None, *, sqlite_path: Path | None = None) -> None:
+    def __init__(self, url: str | None, *, sqlite_path: Path | None = None, left_out: Collection[str] = ()) -> None:
+        self.left_out = frozenset(left_out)
+        """Names of the views that are not kept."""
         if not url:
             if sqlite_path is None:
                 raise HistoryError("No database is configured.", remedy="Set SQLALCHEMY_URL.")

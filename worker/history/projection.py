@@ -28,6 +28,8 @@ from worker.history.tables import LEADER, worker_job_usage, worker_run_tracking
 from worker.history.views import VIEWS
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from eventsourcing.domain import AggregateEvent
     from sqlalchemy.orm import Session
 
@@ -46,8 +48,8 @@ GIVE_OVER_S = 0.01
 LOCK_KEY = 0x6F6D_776B_0002
 """Advisory lock under which the views are computed ("omwk", 2)."""
 
-TABLES = (*(view.table for view in VIEWS), *overview.TABLES, worker_job_usage)
-"""Everything that is computed from the log."""
+OWN_TABLES = (*overview.TABLES, worker_job_usage)
+"""What is computed from the log besides the views."""
 
 TRACKING = (*(view.tracking for view in VIEWS), worker_run_tracking)
 
@@ -90,6 +92,8 @@ class Projection:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._mapper = codec.mapper()
+        self._views = tuple(view for view in VIEWS if view.name not in database.left_out)
+        self._tables = (*(view.table for view in self._views), *OWN_TABLES)
 
     def pull(self) -> int:
         """Follow all events that have not been followed yet.
@@ -162,7 +166,8 @@ class Projection:
         Parameters
         ----------
         start : int
-            Position of the first event to follow, inclusive. Later than 1, runs that began before it are left out.
+            Position of the first event that the views follow, inclusive. Later than 1, they leave out runs that
+            began before it; what the worker itself knows of runs stays complete.
 
         Returns
         -------
@@ -178,6 +183,38 @@ class Projection:
         # What was written meanwhile.
         return count + self.pull()
 
+    def first_since(self, moment: datetime) -> int:
+        """Find the first event that was recorded at some time, or later.
+
+        Parameters
+        ----------
+        moment : datetime
+            The time, with time zone.
+
+        Returns
+        -------
+        int
+            Its position; one after the last event if there is none.
+
+        Raises
+        ------
+        HistoryUnavailable
+            If the database does not answer.
+        """
+        with self._database.reading() as session:
+            low, high = 1, (session.execute(LAST_EVENT).scalar_one() or 0) + 1
+            # Events are recorded in the order of time, so that few have to be read.
+            while low < high:
+                middle = (low + high) // 2
+                query = sa.select(EVENTS).where(EVENTS.c.id >= middle).order_by(EVENTS.c.id).limit(1)
+                row = session.execute(query).one()
+                event = cast("AggregateEvent", self._mapper.to_domain_event(_stored(row)))
+                if event.timestamp < moment:
+                    low = row.id + 1
+                else:
+                    high = middle
+        return low
+
     def check(self) -> list[Difference]:
         """Compare the views with what they would be if they were computed anew; nothing is changed.
 
@@ -192,8 +229,8 @@ class Projection:
             If the database does not answer.
         """
         self.pull()
-        with copies.made(self._database, TABLES) as made:
-            position, _ = self._follow_onto(made, 0)
+        with copies.made(self._database, self._tables) as made:
+            position, _ = self._follow_onto(made, 1)
             with made.session(writing=True) as session:
                 self._lock(session)
                 last = self._position(session) or 0
@@ -255,46 +292,47 @@ class Projection:
             session.execute(sa.text(statement), {"leader": LEADER, "position": position})
 
     def _rebuild(self, *, start: int, only_if_missing: bool = False) -> int:
-        with copies.made(self._database, TABLES) as made:
-            position, total = self._follow_onto(made, start - 1)
+        with copies.made(self._database, self._tables) as made:
+            position, total = self._follow_onto(made, start)
             with made.session(writing=True) as session:
                 self._lock(session)
                 if only_if_missing and self._position(session) is not None:
                     return 0
-                position, count = self._follow_all(Rows(session, made.tables), position)
+                position, count = self._follow_all(Rows(session, made.tables), position, start=start)
                 made.replace(session)
                 self._write_position(session, position)
                 session.commit()
         return total + count
 
-    def _follow_onto(self, made: copies.Copies, position: int) -> tuple[int, int]:
-        """Follow everything after a position onto copies, in transactions that hold up nobody."""
-        total, batch = 0, Batch(position, BATCH)
+    def _follow_onto(self, made: copies.Copies, start: int) -> tuple[int, int]:
+        """Follow everything onto copies, the views from `start` on, in transactions that hold up nobody."""
+        total, batch = 0, Batch(0, BATCH)
         while batch.count == BATCH:
             with made.session() as session:
-                batch = self._follow(Rows(session, made.tables), EVENTS.c.id > batch.last, batch.last)
+                batch = self._follow(Rows(session, made.tables), EVENTS.c.id > batch.last, batch.last, start)
                 session.commit()
             total += batch.count
         return batch.last, total
 
-    def _follow_all(self, rows: Rows, position: int, stop: int | None = None) -> tuple[int, int]:
+    def _follow_all(self, rows: Rows, position: int, stop: int | None = None, *, start: int = 1) -> tuple[int, int]:
         total, batch = 0, Batch(position, BATCH)
         while batch.count == BATCH:
             later = EVENTS.c.id > batch.last
-            batch = self._follow(rows, later if stop is None else sa.and_(later, EVENTS.c.id <= stop), batch.last)
+            which = later if stop is None else sa.and_(later, EVENTS.c.id <= stop)
+            batch = self._follow(rows, which, batch.last, start)
             total += batch.count
         return batch.last, total
 
-    def _follow(self, rows: Rows, which: sa.ColumnElement[bool], position: int = 0) -> Batch:
-        """Follow the first of the events that fulfil a condition."""
+    def _follow(self, rows: Rows, which: sa.ColumnElement[bool], position: int = 0, start: int = 1) -> Batch:
+        """Follow the first of the events that fulfil a condition; the views only those from `start` on."""
         query = sa.select(EVENTS).where(which).order_by(EVENTS.c.id).limit(BATCH)
         found = rows.session.execute(query, AS_LEADER).all()
         events = [cast("AggregateEvent", self._mapper.to_domain_event(_stored(row))) for row in found]
         overview.expect(rows, events)
-        for event in events:
+        for row, event in zip(found, events, strict=True):
             task = overview.follow(rows, event)
             usage.follow(rows, event, task)
-            for view in VIEWS:
+            for view in self._views if row.id >= start else ():
                 view.follow(rows, event, task)
         rows.flush()
         return Batch(found[-1].id if found else position, len(found))

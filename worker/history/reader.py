@@ -85,9 +85,14 @@ class EventRow:
     """Fields of the event as JSON values."""
 
 
+# Where that view is not kept, a run says no more than whether it has ended.
+STATUS_WITHOUT_VIEW = sa.case(
+    (worker_run.c.state == "COMPLETED", "DONE"), (worker_run.c.state == "FAILED", "FAILED"), else_=""
+)
+
 ROWS = sa.select(
     *(column for column in worker_run.c if column.name != "task_count"),
-    sa.func.coalesce(biomero_workflow_progress_view.c.status, "").label("status"),
+    sa.func.coalesce(biomero_workflow_progress_view.c.status, STATUS_WITHOUT_VIEW).label("status"),
     sa.func.coalesce(biomero_workflow_progress_view.c.progress, "").label("progress"),
 ).outerjoin(biomero_workflow_progress_view, biomero_workflow_progress_view.c.workflow_id == worker_run.c.run_id)
 

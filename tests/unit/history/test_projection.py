@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -10,16 +11,17 @@ from hypothesis import strategies as st
 
 from tests.unit.history.viewing import all_views, only_row, rows
 from worker.history import tables, views
+from worker.history.database import Database
 from worker.history.followers import JobAccounting, WorkflowProgress
 from worker.history.projection import BATCH, TRACKING, Projection
+from worker.history.reader import RunReader
 from worker.history.tracker import TaskSpec, WorkflowTracker
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from uuid import UUID
 
     import pytest
-
-    from worker.history.database import Database
 
 EXPORT, ANALYSIS, IMPORT = "_SLURM_Image_Transfer.py", "cellpose", "SLURM_Import_Results.py"
 
@@ -237,7 +239,8 @@ class TestFollowing:
 
         with monkeypatch.context() as patch:
             patch.setattr(
-                "worker.history.projection.VIEWS",
+                tracker.projection,
+                "_views",
                 (*views.VIEWS, views.View("Broken", views.JOBS, views.VIEWS[0].tracking, broken)),
             )
             run_id, _ = accept(tracker)
@@ -291,3 +294,41 @@ def test_a_rebuild_after_any_history_gives_the_same_rows(
 
     assert all_views(database) == before
     assert before[tables.worker_run.name]
+
+
+class TestViewsThatNobodyWants:
+    def test_a_view_that_is_left_out_is_not_touched_and_a_rebuild_fills_it_later(self, tmp_path: Path) -> None:
+        path = tmp_path / "history.sqlite"
+        with Database(None, sqlite_path=path, left_out=("WorkflowProgress", "WorkflowAnalytics")) as database:
+            database.migrate()
+            tracker = WorkflowTracker(database)
+            run_id, _ = accept(tracker)
+            tracker.complete_workflow(run_id)
+            assert rows(database, views.RUN_PROGRESS) == []
+            assert rows(database, views.TASKS) == []
+            assert RunReader(database).run(run_id).status == "DONE"
+            assert tracker.projection.check() == []
+        with Database(None, sqlite_path=path) as database:
+            assert {difference.view for difference in Projection(database).check()} == {
+                views.RUN_PROGRESS.name,
+                views.TASKS.name,
+            }
+            Projection(database).rebuild()
+            assert progress(database)[0] == "DONE"
+
+    def test_a_rebuild_from_some_event_on_leaves_older_runs_out_of_the_views_only(
+        self, tracker: WorkflowTracker, database: Database
+    ) -> None:
+        old, _ = accept(tracker)
+        between = datetime.now(UTC)
+        new, _ = accept(tracker)
+        start = tracker.projection.first_since(between)
+        tracker.projection.rebuild(start=start)
+        assert [row["workflow_id"] for row in rows(database, views.RUN_PROGRESS)] == [new]
+        assert {row.run_id for row in RunReader(database).list_runs()} == {old, new}
+
+    def test_the_first_event_since_the_beginning_and_since_tomorrow(self, tracker: WorkflowTracker) -> None:
+        accept(tracker)
+        last = tracker.projection.position()
+        assert tracker.projection.first_since(datetime(2000, 1, 1, tzinfo=UTC)) == 1
+        assert tracker.projection.first_since(datetime.now(UTC) + timedelta(days=1)) == last + 1

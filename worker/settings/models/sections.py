@@ -39,16 +39,16 @@ class AnalyticsSettings(Frozen):
     )
     enable_job_accounting: Annotated[bool, Written(reading.BOOLEAN)] = Field(
         default=True,
-        description="Has no effect, and is accepted as files have it: the table biomero_job_view is always kept.",
+        description="Whether the table biomero_job_view is kept. When it is switched on again, `omero-worker history "
+        "rebuild` fills in what was left out.",
     )
     enable_job_progress: Annotated[bool, Written(reading.BOOLEAN)] = Field(
         default=True,
-        description="Has no effect, and is accepted as files have it: the tables biomero_job_progress_view and "
-        "biomero_workflow_progress_view are always kept.",
+        description="Whether the tables biomero_job_progress_view and biomero_workflow_progress_view are kept.",
     )
     enable_workflow_analytics: Annotated[bool, Written(reading.BOOLEAN)] = Field(
         default=True,
-        description="Has no effect, and is accepted as files have it: the table biomero_task_execution is always kept.",
+        description="Whether the table biomero_task_execution is kept.",
     )
     analytics_rebuild_start_time: Annotated[
         str | None,
@@ -60,8 +60,7 @@ class AnalyticsSettings(Frozen):
         ),
     ] = Field(
         default=None,
-        description="Has no effect, and is accepted as files have it: a rebuild of the tables brings back the whole "
-        "history, and not only what is newer than this day.",
+        description="A rebuild of these tables leaves out runs that began before this day.",
     )
     analytics_rebuild_days_ago: Annotated[
         int | None,
@@ -71,7 +70,7 @@ class AnalyticsSettings(Frozen):
             unset="all of it comes back",
             example="365",
         ),
-    ] = Field(default=None, description="Has no effect, like analytics_rebuild_start_time, but in days.")
+    ] = Field(default=None, description="The same in days before the rebuild; wins over analytics_rebuild_start_time.")
 
 
 class AnalysesSettings(Frozen):
