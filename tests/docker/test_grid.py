@@ -12,7 +12,7 @@ import pytest
 
 from tests.docker.grid import NODE, running_grid
 from tests.lab import samples
-from tests.lab.deployment import CONFIGURATION
+from tests.lab.deployment import configuration
 from tests.lab.omero.images import import_image
 from tests.lab.person import logged_in, start_script
 from tests.system.deployment import CONFIGURED_FIELDS
@@ -48,14 +48,14 @@ class Containers:
         """Write what an admin mounts: keys, settings and secrets, for the user of the image alone."""
         lab = self.grid.lab
         ssh, secrets, state = (self.directory / name for name in ("ssh", "secrets", "state"))
-        repository = self.directory / "w_nuclei.git"
         shutil.copytree(str(lab.ssh_directory), ssh)
         config = ssh / "config"
         config.write_text(config.read_text().replace(str(lab.ssh_directory), f"{HOME}/.ssh"), encoding="utf-8")
-        shutil.copytree(str(lab.nuclei_repo), repository)
+        shutil.copytree(str(lab.nuclei_repo), self.directory / "w_nuclei.git")
+        shutil.copytree(str(lab.echo_repo), self.directory / "w_echo.git")
         facts = {name: getattr(lab, name) for name in CONFIGURED_FIELDS}
-        facts |= {"ssh_config": f"{HOME}/.ssh/config", "nuclei_repo": "/w_nuclei.git"}
-        (self.directory / "slurm-config.ini").write_text(CONFIGURATION.format(**facts), encoding="utf-8")
+        facts |= {"ssh_config": f"{HOME}/.ssh/config", "nuclei_repo": "/w_nuclei.git", "echo_repo": "/w_echo.git"}
+        (self.directory / "slurm-config.ini").write_text(configuration(facts), encoding="utf-8")
         secrets.mkdir()
         state.mkdir()
         (secrets / "sqlalchemy-url").write_text(self.database_url, encoding="utf-8")
@@ -72,6 +72,7 @@ class Containers:
             "ssh": "/tmp/.ssh:ro",
             "slurm-config.ini": f"{HOME}/slurm-config.ini:ro",
             "w_nuclei.git": "/w_nuclei.git:ro",
+            "w_echo.git": "/w_echo.git:ro",
             "state": "/var/lib/omero-worker",
             "secrets/sqlalchemy-url": "/run/secrets/sqlalchemy-url:ro",
         }

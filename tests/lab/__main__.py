@@ -37,7 +37,8 @@ def prepare() -> None:
     from tests.lab.analyses import sif
 
     samples.fetch()
-    sif.ensure(report=_say)
+    for name in ("nuclei", "echo"):
+        sif.ensure(name, report=_say)
 
 
 @app.command()

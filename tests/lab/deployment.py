@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from tests.lab.analyses.part import ECHOES
 from tests.lab.parts import PartFailed, run
 
 if TYPE_CHECKING:
@@ -38,12 +39,38 @@ nuclei_job = jobs/nuclei.sh
 nuclei_job_mem = 1GB
 nuclei_job_time = 00:10:00
 nuclei_job_cpus-per-task = 1
-
+# One image that tells what it was given, with descriptors of each schema.
+{echoes}
 [WORKER]
 poll_interval_min_s = 0.5
 poll_interval_max_s = 5
 lease_s = 10
 """
+
+ECHO = """\
+echo_{name} = echo_{name}
+echo_{name}_repo = file://{echo_repo}/tree/{nuclei_version}/{name}
+echo_{name}_job_mem = 200MB
+echo_{name}_job_time = 00:05:00
+echo_{name}_job_cpus-per-task = 1
+"""
+
+
+def configuration(facts: Mapping[str, object]) -> str:
+    """Write slurm-config.ini.
+
+    Parameters
+    ----------
+    facts : mapping of str to object
+        Where the parts of the lab are: fields of its description.
+
+    Returns
+    -------
+    str
+        Its text.
+    """
+    echoes = (ECHO.format(**{**facts, "name": name}) for name in ECHOES)
+    return CONFIGURATION.format(**{**facts, "echoes": "".join(echoes)})
 
 
 class DeploymentPart:
@@ -56,7 +83,7 @@ class DeploymentPart:
         directory = ctx.directory("worker", mode=0o700)
         facts = ctx.facts
         config = directory / "slurm-config.ini"
-        config.write_text(CONFIGURATION.format(**facts), encoding="utf-8")
+        config.write_text(configuration(facts), encoding="utf-8")
         url = create_database(facts["postgres_url"], DATABASE)
         secret = directory / "sqlalchemy-url"
         secret.touch(mode=0o600)

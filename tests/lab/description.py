@@ -63,6 +63,8 @@ class Lab:
         SQLAlchemy URL of an administrator of the PostgreSQL server.
     nuclei_repo : str, optional
         Path of a bare git repository with the descriptor of the analysis ``nuclei``, tagged *nuclei_version*.
+    echo_repo : str, optional
+        The same of the analysis ``echo``, with a descriptor in each of its folders and the same tag.
     nuclei_image, nuclei_version : str, optional
         Its container image and the version that lies in *images_path*.
     omero_host, omero_port, omero_insecure_port
@@ -103,6 +105,7 @@ class Lab:
     nuclei_repo: str | None = None
     nuclei_image: str | None = None
     nuclei_version: str | None = None
+    echo_repo: str | None = None
     omero_host: str | None = None
     omero_port: int | None = None
     omero_insecure_port: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,7 +61,25 @@ def scratch(cluster: Cluster) -> Iterator[PurePosixPath]:
 @pytest.fixture
 def database_url(lab: Lab) -> Iterator[str]:
     """The URL of an empty PostgreSQL database that is there for one test."""
-    # Nothing but this fixture needs SQLAlchemy, and every test run imports this module.
+    with empty_database(lab) as url:
+        yield url
+
+
+@contextmanager
+def empty_database(lab: Lab) -> Iterator[str]:
+    """Make an empty PostgreSQL database, and remove it at the end.
+
+    Parameters
+    ----------
+    lab : Lab
+        The lab.
+
+    Yields
+    ------
+    str
+        Its URL.
+    """
+    # Nothing else here needs SQLAlchemy, and every test run imports this module.
     import sqlalchemy
 
     assert lab.postgres_url is not None

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.lab.deployment import CONFIGURATION, environment
+from tests.lab.deployment import configuration, environment
 from tests.lab.description import CHECKOUT
 from worker.engine.assembly import Record, open_record
 
@@ -48,7 +48,7 @@ class Deployment:
         Returns
         -------
         Deployment
-            The deployment, with the lab's one workflow in its catalogue.
+            The deployment, with the lab's workflows in its catalogue.
         """
         secret = directory / "sqlalchemy-url"
         secret.touch(mode=0o600)
@@ -61,8 +61,8 @@ class Deployment:
         }
         deployment = cls(lab, directory, environ)
         facts = {name: getattr(lab, name) for name in CONFIGURED_FIELDS}
-        (directory / "slurm-config.ini").write_text(CONFIGURATION.format(**facts), encoding="utf-8")
-        # What `omero-worker refresh` has written for the lab's own worker holds for this one: it has the same workflow.
+        (directory / "slurm-config.ini").write_text(configuration(facts), encoding="utf-8")
+        # What `omero-worker refresh` has written for the lab's own worker holds for this one: it has the same ones.
         (directory / "state").mkdir(mode=0o700)
         shutil.copy(lab.base / "worker" / "state" / "catalogue.json", directory / "state")
         return deployment
@@ -137,5 +137,6 @@ CONFIGURED_FIELDS = (
     "script_path",
     "nuclei_repo",
     "nuclei_version",
+    "echo_repo",
 )
 """Fields of the lab's description that the configuration is made from."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 NAME = "nuclei"
 VERSION = "v1.0.0"
 SOURCE = Path(__file__).parent / NAME
+ECHO = Path(__file__).parent / "echo"
+ECHOES = ("biaflows", "bilayers", "biomero", "generated", "numbers", "plain")
+"""The descriptors of the analysis ``echo``, each in a folder of its repository and a workflow ``echo_<folder>``."""
 
 GIT_ENVIRONMENT = {
     # Nothing of the caller's own configuration, and the same commit each time.
@@ -31,15 +34,21 @@ GIT_ENVIRONMENT = {
 
 
 class AnalysesPart:
-    """The analysis ``nuclei``: ``w_nuclei_v1.0.0.sif`` on the cluster, and a git repository with its descriptor."""
+    """The analyses ``nuclei`` and ``echo``: their images on the cluster, and git repositories with their descriptors.
+
+    ``echo`` is one program and one image, but a workflow for each of its descriptors: they show what a schema can say.
+    """
 
     name = "analyses"
 
     def start(self, ctx: LabContext) -> Mapping[str, object]:
         image = json.loads((SOURCE / "descriptor.json").read_text(encoding="utf-8"))["container-image"]["image"]
-        place_image(ctx, sif.ensure(NAME), f"{image.rpartition('/')[2]}_{VERSION}.sif")
+        place_image(ctx, sif.ensure(NAME), f"{image.rpartition('/')[2]}_{VERSION}.sif", NAME)
+        place_image(ctx, sif.ensure(ECHO.name), f"w_echo_{VERSION}.sif", *(f"echo_{name}" for name in ECHOES))
+        repositories = ctx.directory("repositories")
         return {
-            "nuclei_repo": str(make_repository(ctx.directory("repositories") / "w_nuclei.git")),
+            "nuclei_repo": str(make_repository(repositories / "w_nuclei.git", SOURCE)),
+            "echo_repo": str(make_repository(repositories / "w_echo.git", ECHO)),
             "nuclei_image": image,
             "nuclei_version": VERSION,
         }
@@ -53,32 +62,38 @@ class AnalysesPart:
         return "running" if repository and images else "missing"
 
 
-def place_image(ctx: LabContext, image: Path, name: str) -> None:
-    """Copy an image to where the cluster's user keeps those of the analysis."""
+def place_image(ctx: LabContext, image: Path, name: str, *workflows: str) -> None:
+    """Put an image where the cluster's user keeps those of some workflows: one file, with a name for each of them."""
     home, user = ctx.cluster_home, ctx.cluster_user
-    folder = home / "my-scratch/singularity_images/workflows" / NAME
-    folder.mkdir(parents=True, exist_ok=True)
-    # Jobs that run the old image keep it: a file is replaced, never written into.
-    unfinished = folder / f".{name}"
-    shutil.copyfile(image, unfinished)
-    unfinished.replace(folder / name)
-    for path in (folder / name, folder, *[parent for parent in folder.parents if parent.is_relative_to(home)]):
-        shutil.chown(path, user, user)
+    first: Path | None = None
+    for workflow in workflows:
+        folder = home / "my-scratch/singularity_images/workflows" / workflow
+        folder.mkdir(parents=True, exist_ok=True)
+        # Jobs that run the old image keep it: a file is replaced, never written into.
+        unfinished = folder / f".{name}"
+        unfinished.unlink(missing_ok=True)
+        if first is None:
+            shutil.copyfile(image, unfinished)
+        else:
+            unfinished.hardlink_to(first)
+        first = unfinished.rename(folder / name)
+        for path in (first, folder, *[parent for parent in folder.parents if parent.is_relative_to(home)]):
+            shutil.chown(path, user, user)
 
 
-def make_repository(repository: Path) -> Path:
-    """Make a bare git repository with the analysis, tagged with its version."""
+def make_repository(repository: Path, source: Path) -> Path:
+    """Make a bare git repository with an analysis, tagged with its version."""
     work = repository.with_suffix(".work")
     for path in (repository, work):
         shutil.rmtree(path, ignore_errors=True)
-    shutil.copytree(SOURCE, work, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(source, work, ignore=shutil.ignore_patterns("__pycache__"))
 
     def git(*arguments: str) -> None:
         run(["git", *arguments], env=GIT_ENVIRONMENT, cwd=work)
 
     git("init", "--quiet", "--initial-branch=main")
     git("add", "--all")
-    git("commit", "--quiet", "--message=Find nuclei")
+    git("commit", "--quiet", f"--message=The analysis {source.name}")
     git("tag", VERSION)
     git("clone", "--quiet", "--bare", str(work), str(repository))
     shutil.rmtree(work)

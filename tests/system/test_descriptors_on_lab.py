@@ -1,0 +1,147 @@
+"""From the dialog to the container: what a person types arrives exactly as typed, by the rules of each schema.
+
+The analysis ``echo`` of the lab writes down what it was given; it is configured once for each of its descriptors.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.lab import samples
+from tests.lab.analyses.part import ECHOES
+from tests.lab.fixtures import empty_database
+from tests.lab.omero.images import import_image
+from tests.lab.person import logged_in
+from tests.system.deployment import Deployment
+from tests.system.direct import DirectScript
+from worker.cluster.layout import RunLayout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from tests.lab.cluster import Cluster
+    from tests.lab.description import Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]
+
+USER = "alice"
+NASTY = 'it\'s "quoted"  $(touch /tmp/pwned) `id` ${HOME} ; & | > * ? ~ \\n \\\ntwo\nlines\n\tZoë µm 細胞 🔬 a=b # --c '
+FILLED: Mapping[str, Mapping[str, object]] = {
+    "biaflows": {"note": NASTY, "other": "--leading dashes", "method": "$(that)"},
+    "numbers": {"whole": 3, "fraction": 0.1, "switch": False},
+    "bilayers": {"note": NASTY, "use_gpu": True, "normalise": False, "channel": "1"},
+    "generated": {"note": "-x 'y'", "threshold": -0.5},
+    "biomero": {"note": "--" + NASTY, "radius": 2.0},
+    "plain": {"note": " a  b ", "method": "good"},
+}
+TYPED: Mapping[str, Mapping[str, Mapping[str, object]]] = {"typed": FILLED, "untouched": {}}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the containers of a run say that they were given, by the name of the descriptor."""
+
+    layout: RunLayout
+    records: Mapping[str, Mapping[str, Any]]
+
+    def arguments(self, name: str) -> list[str]:
+        """The arguments of a container, with the run's own folders as ``IN``, ``OUT`` and ``GT``."""
+        output = f"{self.layout.output}/{ECHOES.index(name)}"
+        places = {output: "OUT", str(self.layout.input): "IN", str(self.layout.ground_truth): "GT"}
+        words: list[str] = self.records[name]["arguments"]
+        for path, place in places.items():
+            words = [word.replace(path, place) for word in words]
+        return words
+
+
+@pytest.fixture(scope="module")
+def runs(lab: Lab, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Heard]]:
+    """Run every descriptor twice, at the same time: with what a person typed, and with nothing typed at all."""
+    with logged_in(lab, USER) as gateway:
+        image_id = import_image(gateway, samples.nuclei_image()[:32, :32], "echo.tif")
+    directory = tmp_path_factory.mktemp("descriptors")
+    with empty_database(lab) as database_url:
+        deployment = Deployment.create(lab, directory, database_url)
+        scripts = [start(deployment, directory / name, image_id, TYPED[name]) for name in TYPED]
+        ended = [script.wait() for script in scripts]
+        assert [end.exit_status for end in ended] == [0, 0], ended
+        yield {name: heard(deployment, cluster, name) for name in TYPED}
+
+
+def heard(deployment: Deployment, cluster: Cluster, name: str) -> Heard:
+    """Read what the containers of a run have written; the run is told by the dataset of its results."""
+    with deployment.record() as record:
+        for row in record.reader.list_runs():
+            request = record.tracker.run(row.run_id).request or {}
+            if name in str(request["output"]):
+                layout = RunLayout(str(deployment.lab.data_path), str(row.run_id))
+                files = [layout.output / str(index) / "echo.json" for index in range(len(ECHOES))]
+                names = [choice["name"].removeprefix("echo_") for choice in request["workflows"]]
+                assert names == list(ECHOES)
+                return Heard(
+                    layout, {name: json.loads(cluster.read(file)) for name, file in zip(ECHOES, files, strict=True)}
+                )
+    raise AssertionError(f"no run was {name}")
+
+
+def start(
+    deployment: Deployment, directory: Path, image_id: int, typed: Mapping[str, Mapping[str, object]]
+) -> DirectScript:
+    directory.mkdir()
+    inputs: dict[str, object] = {
+        "Data_Type": "Image",
+        "IDs": [image_id],
+        "E-mail": False,
+        "Select how to import your results (one or more)": True,
+        "1) Zip attachment to parent": False,
+        "3a) Import into NEW Dataset": f"echoes {directory.name}",
+        "4) Upload result CSVs as OMERO tables": False,
+        "Cleanup?": False,
+    }
+    for name in ECHOES:
+        inputs |= {f"echo_{name}": True, f"echo_{name}_Version": deployment.lab.nuclei_version}
+        inputs |= {f"echo_{name}_|_{key}": value for key, value in typed.get(name, {}).items()}
+    return DirectScript(deployment.lab, USER, inputs, deployment.environ, directory)
+
+
+FOLDERS = ["--infolder", "IN", "--gtfolder", "GT", "--outfolder", "OUT"]
+END = ["--local", "-nmc"]
+ARRIVES: Mapping[str, list[str]] = {
+    "biaflows": [*FOLDERS, f"--note={NASTY}", "--other=--leading dashes", "--method=$(that)", *END],
+    "numbers": [*FOLDERS, "--whole=3", "--fraction=0.1", "--switch=False", "--threads=2", *END],
+    "bilayers": [
+        "--dir=IN", "--chan=1", "--save_png", f"--note={NASTY}", "--use_gpu", "--savedir=OUT", "--style=it's $(hidden)",
+    ],
+    "generated": ["-o", "OUT", "-t-0.5", "-m-x 'y'", "IN"],
+    "biomero": ["--images=IN", f"--note=--{NASTY}", "--radius=2.0", "--output", "OUT"],
+    "plain": [*FOLDERS, "--note= a  b ", "--method=good", *END],
+}  # fmt: skip
+UNTOUCHED: Mapping[str, list[str]] = {
+    "biaflows": [*FOLDERS, "--note=", '--method=it\'s "this"', *END],
+    "numbers": [*FOLDERS, "--whole=1", "--fraction=1.0", "--switch=True", "--threads=2", *END],
+    "bilayers": ["--dir=IN", "--chan=0", "--save_png", "--normalise", "--savedir=OUT", "--style=it's $(hidden)"],
+    "generated": ["-o", "OUT", "-t", "0.4", "IN"],
+    "biomero": ["--images=IN", "--note", "", "--radius=5.0", "--output", "OUT"],
+    "plain": [*FOLDERS, "--method=fast", *END],
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_what_a_person_types_reaches_the_container_exactly_as_typed(runs: Mapping[str, Heard], name: str) -> None:
+    assert runs["typed"].arguments(name) == ARRIVES[name]
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_what_nobody_touches_is_as_the_descriptor_says(runs: Mapping[str, Heard], name: str) -> None:
+    assert runs["untouched"].arguments(name) == UNTOUCHED[name]
+
+
+def test_every_container_sees_the_images(runs: Mapping[str, Heard]) -> None:
+    heard = runs["typed"]
+    seen = {name: record["files"][str(heard.layout.input)] for name, record in heard.records.items()}
+    assert all(any(file.endswith(".tif") for file in files) for files in seen.values()), seen
