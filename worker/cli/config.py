@@ -6,26 +6,32 @@ import json
 import os
 from dataclasses import asdict
 from itertools import groupby
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from worker.analyses.address import parse_address
 from worker.cli import config_editing
-from worker.errors import SettingsError
+from worker.cluster.images import repository_name
+from worker.errors import DescriptorError, SettingsError
 from worker.settings import locations
 from worker.settings.comparison import compare
 from worker.settings.desired import known_section
 from worker.settings.environment import read_environment
 from worker.settings.inspection import Finding, Inspection, Severity, inspect
+from worker.settings.layers import WORKFLOWS
 from worker.settings.loader import load_layers, load_settings
-from worker.settings.misgivings import stray_variables
+from worker.settings.misgivings import place, stray_variables
 from worker.settings.models import Settings
 from worker.settings.origins import Origin, origins
+from worker.settings.sbatch_options import Doubt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from worker.settings.layers import Layers
 
 app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -131,7 +137,28 @@ def diff(
 
 def _of_files(files: list[Path], *, merge: bool) -> list[Inspection]:
     groups = [files] if merge else [[file] for file in files]
-    return [inspect(group, {}, required=group) for group in groups]
+    return [inspect(group, {}, required=group, further=_addresses) for group in groups]
+
+
+def _addresses(settings: Settings, layers: Layers) -> Iterator[Doubt]:
+    """Look at the addresses of repositories and images, without asking anybody."""
+    entries = layers.sections.get(WORKFLOWS, {})
+    for name, workflow in settings.workflows.items():
+        if workflow.repo is not None:
+            at = place(entries[f"{name}_repo"])
+            try:
+                address = parse_address(workflow.repo)
+            except DescriptorError as error:
+                yield Doubt(f"{at}: {error.message}", error.remedy, fatal=True)
+            else:
+                if isinstance(address, Path) and not address.exists():
+                    yield Doubt(f"{at}: there is no {address} on this machine.", "Check the path.", fatal=False)
+    entries = layers.sections.get("CONVERTERS", {})
+    for conversion, image in settings.converters.items():
+        try:
+            repository_name(image)
+        except SettingsError as error:
+            yield Doubt(f"{place(entries[conversion])}: {error.message}", error.remedy, fatal=True)
 
 
 def _of_this_worker() -> Inspection:
@@ -139,7 +166,7 @@ def _of_this_worker() -> Inspection:
     environ = dict(os.environ)
     explicit = locations.config_file(environ)
     paths = locations.config_files(environ)
-    found = inspect(paths, environ, required=[explicit] if explicit else [])
+    found = inspect(paths, environ, required=[explicit] if explicit else [], further=_addresses)
     further = [Finding(Severity.WARNING, warning) for warning in stray_variables(environ)]
     try:
         warnings = read_environment(environ).warnings

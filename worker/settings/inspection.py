@@ -21,10 +21,14 @@ from worker.settings.misgivings import misgivings
 from worker.settings.secrecy import is_secret, mask_credentials, masked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from worker.settings.ini import Entry
+    from worker.settings.layers import Layers
+    from worker.settings.sbatch_options import Doubt
+
+    Further = Callable[[models.Settings, Layers], Iterable[Doubt]]
 
 _ERRORS_MAX = 50
 """A file with more errors than that is no slurm-config.ini."""
@@ -95,7 +99,13 @@ class Inspection:
         return sum(finding.severity is Severity.ERROR for finding in self.findings)
 
 
-def inspect(paths: Sequence[Path], environ: Mapping[str, str], *, required: Iterable[Path] = ()) -> Inspection:
+def inspect(
+    paths: Sequence[Path],
+    environ: Mapping[str, str],
+    *,
+    required: Iterable[Path] = (),
+    further: Further | None = None,
+) -> Inspection:
     """Look over files that are merged, a later one winning key by key.
 
     Parameters
@@ -106,13 +116,15 @@ def inspect(paths: Sequence[Path], environ: Mapping[str, str], *, required: Iter
         The environment that wins over them.
     required : Iterable[Path]
         Those that must be there; others are left out where they are not.
+    further : Callable[[Settings, Layers], Iterable[Doubt]], optional
+        Looks over what could be loaded, for what only other rooms know.
 
     Returns
     -------
     Inspection
         Everything that is wrong.
     """
-    return _Inspector(environ).run(paths, frozenset(required))
+    return _Inspector(environ).run(paths, frozenset(required), further)
 
 
 class _Inspector:
@@ -123,7 +135,7 @@ class _Inspector:
         self.files: list[IniFile] = []
         self.findings: list[Finding] = []
 
-    def run(self, paths: Sequence[Path], required: frozenset[Path]) -> Inspection:
+    def run(self, paths: Sequence[Path], required: frozenset[Path], further: Further | None) -> Inspection:
         read = [path for path in dict.fromkeys(paths) if self._read(path, required=path in required)]
         whole = tuple(self.files)
         settings = self._load()
@@ -131,7 +143,7 @@ class _Inspector:
             self._add(Severity.WARNING, warning)
         if settings is not None:
             layers = merge(self.files)
-            for doubt in misgivings(settings, layers):
+            for doubt in (*misgivings(settings, layers), *(further(settings, layers) if further else ())):
                 severity = Severity.ERROR if doubt.fatal else Severity.WARNING
                 self._add(severity, doubt.message, doubt.remedy)
         rank: dict[Path | None, int] = {path: number for number, path in enumerate(read)}

@@ -45,7 +45,7 @@ def misgivings(settings: models.Settings, layers: Layers) -> Iterator[Doubt]:
     for name, workflow in settings.workflows.items():
         if workflow.repo is None:
             yield Doubt(
-                f"{_at(entries[name])} has no repository, so that nobody can run it.",
+                f"{place(entries[name])} has no repository, so that nobody can run it.",
                 f"Add {name}_repo = <address of its descriptor>.",
                 fatal=False,
             )
@@ -54,7 +54,7 @@ def misgivings(settings: models.Settings, layers: Layers) -> Iterator[Doubt]:
         asks = slurm.gpu_gres or slurm.gpu_gpus or slurm.gpu_partition or _GPU_OPTIONS & workflow.job_flags.keys()
         if workflow.use_gpu and not asks:
             yield Doubt(
-                f"{_at(entries[f'{name}_use_gpu'])}: its jobs do not ask for a GPU, as nothing says how.",
+                f"{place(entries[f'{name}_use_gpu'])}: its jobs do not ask for a GPU, as nothing says how.",
                 f"Set gpu_gres or gpu_gpus, and gpu_partition, in [{section_of('SLURM', workflow.cluster)}].",
                 fatal=False,
             )
@@ -85,12 +85,12 @@ def _of_options(entries: Mapping[str, Entry], prefix: str, flags: Mapping[str, s
     for flag, value in flags.items():
         found = sbatch_options.doubt(flag, value)
         if found is not None:
-            yield Doubt(f"{_at(entries[prefix + flag])}: {found.message}.", found.remedy, found.fatal)
+            yield Doubt(f"{place(entries[prefix + flag])}: {found.message}.", found.remedy, found.fatal)
     for group in sbatch_options.contradictions(flags):
-        places = [entries[prefix + flag] for flag in group]
+        all_of_them = [entries[prefix + flag] for flag in group]
         yield Doubt(
-            f"{_at(places[0])}: a job can have only one of {', '.join(f'--{flag}' for flag in group)} "
-            f"({', '.join(entry.where for entry in places[1:])}).",
+            f"{place(all_of_them[0])}: a job can have only one of {', '.join(f'--{flag}' for flag in group)} "
+            f"({', '.join(entry.where for entry in all_of_them[1:])}).",
             "Keep the one that your cluster uses.",
             fatal=True,
         )
@@ -100,8 +100,20 @@ def _of_template(settings: models.Settings, cluster: str, layers: Layers) -> Ite
     path = settings.clusters[cluster].slurm.job_template
     entry = layers.sections.get(section_of("SLURM", cluster), {}).get("slurm_job_template")
     if path is not None and entry is not None and not path.is_file():
-        yield Doubt(f"{_at(entry)}: there is no such file on this machine.", "Check the path.", fatal=False)
+        yield Doubt(f"{place(entry)}: there is no such file on this machine.", "Check the path.", fatal=False)
 
 
-def _at(entry: Entry) -> str:
+def place(entry: Entry) -> str:
+    """Say where an entry stands, as messages begin.
+
+    Parameters
+    ----------
+    entry : Entry
+        The entry.
+
+    Returns
+    -------
+    str
+        File, line, section and key.
+    """
     return f"{entry.where}: [{entry.section}] {entry.spelling}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from worker.cli.main import app
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-BASE = "[SSH]\nhost = a\n\n[SLURM]\nslurm_data_path = /base\n[MODELS]\ncellpose = cp\ncellpose_repo = r\n"
+BASE = "[SSH]\nhost = a\n\n[SLURM]\nslurm_data_path = /base\n[MODELS]\ncellpose = cp\ncellpose_repo = https://example.org/r\n"
 OVERRIDE = "[SLURM]\nslurm_data_path = /override\nsbatch_exclusive\n"
 
 
@@ -77,6 +79,39 @@ def test_check_of_a_file_that_is_not_there_fails(lone: Path) -> None:
     assert command("check", str(lone / "none.ini")).exit_code == 1
 
 
+def test_check_looks_at_addresses(lone: Path) -> None:
+    base, _ = write(
+        lone,
+        base="[MODELS]\na = a\na_repo = example.org/a\nb = b\nb_repo = https://example.org/b\nc = c\nc_repo = /none\n"
+        "d = d\nd_repo = https://u:geheim@example.org/d\n[CONVERTERS]\nzarr_to_tiff = UPPER Case\n",
+        override="",
+    )
+    result = command("check", str(base), "--json")
+    findings = json.loads(result.output)["findings"]
+    assert [(finding["line"], finding["severity"]) for finding in findings] == [
+        (3, "error"),
+        (7, "warning"),
+        (9, "warning"),
+        (9, "error"),
+        (11, "error"),
+    ]
+    assert "geheim" not in result.output
+
+
+@given(st.binary(max_size=100), st.lists(st.tuples(st.integers(0, len(BASE)), st.binary(max_size=6)), max_size=4))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_check_never_crashes(lone: Path, noise: bytes, damages: list[tuple[int, bytes]]) -> None:
+    damaged = BASE.encode()
+    for at, other in damages:
+        damaged = damaged[:at] + other + damaged[at + len(other) :]
+    (lone / "base.ini").write_bytes(noise)
+    (lone / "override.ini").write_bytes(damaged)
+    for arguments in ([], ["--json"], [str(lone / "base.ini")]):
+        result = command("check", *arguments)
+        assert isinstance(result.exception, SystemExit | None)
+        assert result.exit_code in {0, 1}
+
+
 def test_check_looks_at_the_environment(lone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(lone)
     monkeypatch.setenv("OMERO_PORT", "many")
@@ -123,7 +158,7 @@ def test_show_is_json(lone: Path) -> None:
     base, override = write(lone)
     said = json.loads(command("show", "--json").output)
     assert said["SLURM"]["slurm_data_path"] == "/override"
-    assert said["WORKFLOWS"] == {"cellpose": "cp", "cellpose_repo": "r"}
+    assert said["WORKFLOWS"] == {"cellpose": "cp", "cellpose_repo": "https://example.org/r"}
     said = json.loads(command("show", "--json", "--origin").output)
     assert said["SLURM"]["slurm_data_path"] == {
         "value": "/override",

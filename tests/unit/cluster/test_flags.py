@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from worker.cluster import flags
 from worker.cluster.flags import DEFAULT_FLAGS, sbatch_flags
 from worker.errors import SettingsError
+from worker.settings import sbatch_options
 from worker.settings.models import SlurmSettings, WorkflowSettings
 
 LINE = st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=1)
@@ -128,7 +129,7 @@ class TestWhichLevelWins:
             assert {name: value for name, value in found.items() if name in group} == {higher: "2"}
 
     @pytest.mark.parametrize("level", ["global", "script", "workflow", "chosen", "resources"])
-    @pytest.mark.parametrize("flag", sorted(flags.RESERVED_FLAGS))
+    @pytest.mark.parametrize("flag", sorted(sbatch_options.RESERVED))
     def test_what_would_make_a_job_unfindable_is_left_out_and_told(self, level: str, flag: str) -> None:
         said: dict[str, str | None] = {flag: "x"}
         slurm = SlurmSettings(sbatch_flags=said if level == "global" else {})

@@ -6,8 +6,10 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +19,6 @@ from worker.settings.file_replacement import locked, read_settled, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 
@@ -93,6 +94,31 @@ def test_a_file_that_is_mounted_by_itself_is_written_in_place(mounted: Path, dat
     assert mounted.read_bytes() == data
     assert mounted.with_name("source.ini").read_bytes() == data
     assert others(mounted.parent) == ["source.ini"]
+
+
+NOBODY = """
+import pathlib, sys
+from worker.settings.file_replacement import locked, replace
+path = pathlib.Path(sys.argv[1])
+with locked(path):
+    print(replace(path, b"new", b"old"))
+"""
+
+
+@needs_root
+@pytest.mark.parametrize(("mode", "said"), [(0o666, "in place"), (0o644, "cannot be written: Permission denied")])
+def test_in_a_folder_of_somebody_else_only_the_file_itself_can_be_written(mode: int, said: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        file = Path(folder, "slurm-config.ini")
+        file.write_bytes(b"old")
+        file.chmod(mode)
+        done = subprocess.run(
+            [sys.executable, "-c", NOBODY, file], capture_output=True, text=True, check=False, user=65534, group=65534
+        )
+        assert said in done.stdout + done.stderr
+        assert file.read_bytes() == (b"new" if mode == 0o666 else b"old")
+        assert file.stat().st_uid == 0
 
 
 @pytest.fixture
