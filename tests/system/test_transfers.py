@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from omero.rtypes import rlist, rlong, rstring
 
+from tests.lab.analyses import sif
 from tests.lab.omero.images import import_image
 from tests.lab.person import logged_in, start_script
 
@@ -106,3 +107,42 @@ def test_images_and_a_file_arrive_in_one_folder_as_they_were_asked_for(
         theirs = start_script(bob, inputs, name=FILE).wait(60)
     assert theirs.exit_status == 1
     assert f"You have no folder '{folder}'" in theirs.message
+
+
+@pytest.fixture
+def converter(lab: Lab, cluster: Cluster) -> Iterator[None]:
+    """A converter where 'cluster init' would put it."""
+    assert lab.cluster_home is not None
+    path = lab.cluster_home / "my-scratch/singularity_images/converters/convert_zarr_to_tiff_latest.sif"
+    cluster.write(path, sif.ensure("zarr_to_tiff").read_bytes())
+    yield
+    cluster.run("rm", "-f", str(path))
+
+
+@pytest.mark.usefixtures("converter")
+def test_what_was_transferred_is_converted_on_the_cluster(
+    alice: BlitzGateway, cluster: Cluster, data_path: PurePosixPath, folder: str
+) -> None:
+    arrays = {"first": stack("uint16", 4), "it's second": stack("uint8", 5)}
+    ids = [import_image(alice, array, name) for name, array in arrays.items()]
+    transferred = transfer(alice, ids, folder, **{"OME-Zarr_version": "0.5"})
+    assert transferred.exit_status == 0, transferred.message
+    inputs = {
+        # OMERO takes only what the dialog has offered: alice's own folders.
+        "Input data": folder,
+        "Source format": "zarr",
+        "Target format": "tiff",
+        "Cleanup?": True,
+        "Log_Fallback_Target": f"Image:{ids[0]}",
+    }
+    ended = start_script(alice, inputs, name=CONVERSION).wait(150)
+    assert ended.exit_status == 0, ended.message
+    assert f"2 inputs in {folder} are now tiff" in ended.message
+    where = data_path / folder / "data" / "in"
+    assert set(cluster.run("ls", str(where)).splitlines()) == {f"{name}.0.tif" for name in arrays}
+    for name, array in arrays.items():
+        assert np.array_equal(read_tiff(cluster, where / f"{name}.0.tif"), array)
+    (log,) = alice.getObject("Image", ids[0]).listAnnotations()
+    assert b"Converting it's second.zarr" in b"".join(log.getFile().getFileInChunks())
+    assert ended.outputs["Conversion_Log"].getId().getValue() == log.getId()
+    assert ended.outputs["URL"] == {"type": "URL", "href": f"/webclient/get_original_file/{log.getFile().getId()}/"}
