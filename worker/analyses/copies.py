@@ -83,6 +83,20 @@ class Silence:
     remedy: str = ""
 
 
+def make_private(cache_dir: Path) -> None:
+    """Make the folder of the copies, for us alone: repositories may be private.
+
+    Parameters
+    ----------
+    cache_dir : Path
+        Where copies are kept.
+    """
+    with contextlib.suppress(OSError):
+        # On a volume of somebody else's we may be able to write all the same; if not, that is told where it matters.
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        cache_dir.chmod(0o700)
+
+
 def copy_path(cache_dir: Path, *address: str) -> Path:
     """Say where the copy of a descriptor is.
 

@@ -243,7 +243,7 @@ class _Copy:
 def _locked(path: Path, deadline: Deadline) -> Iterator[None]:
     """Keep other processes out of a repository, as several workers may share a cache."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("w")
     except OSError as error:
         raise RepositoryUnreachable(f"The cache {path.parent} cannot be written: {error.strerror or error}.") from error

@@ -256,6 +256,7 @@ class _Origin:
 
     def _newest(self, fetch: Callable[[Copy | None], Copy | None], url: str, *rest: str) -> SourcedAnalysis:
         """Ask whether there is a newer one than the copy, and fall back on that where nobody answers."""
+        copies.make_private(self._cache_dir)
         path = copies.copy_path(self._cache_dir, url, *rest)
         kept = copies.load_copy(path)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,7 @@ def test_an_unchanged_repository_costs_two_questions_and_no_download(
     repository: Repository, web_server: WebServer, page: str, cache: Path
 ) -> None:
     first = fetch_analysis(page, cache_dir=cache)
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     web_server.requests.clear()
     assert fetch_analysis(page, cache_dir=cache) == first
     asked = [request.path.rpartition("/")[2] for request in web_server.requests]
