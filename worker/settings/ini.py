@@ -105,7 +105,7 @@ def decode(data: bytes, path: Path) -> str:
     SettingsError
         It is not UTF-8, or holds NUL.
     """
-    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+    if data[:2] in {b"\xff\xfe", b"\xfe\xff"} or _is_utf_16(data):
         raise SettingsError(f"{path} is written in UTF-16.", remedy="Save it as UTF-8.")
     try:
         text = data.decode("utf-8-sig")
@@ -116,6 +116,12 @@ def decode(data: bytes, path: Path) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise SettingsError(f"{path}:{line}: this line holds a NUL character: the file is damaged.")
     return text
+
+
+def _is_utf_16(data: bytes) -> bool:
+    """Whether every other byte is a zero, as in Latin text that an editor of Windows saved as "Unicode"."""
+    start = data[:64]
+    return len(start) >= 4 and any(not any(start[first::2]) and all(start[1 - first :: 2]) for first in (0, 1))
 
 
 def parse(text: str, path: Path, report: Report | None = None) -> IniFile:

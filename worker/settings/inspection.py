@@ -250,7 +250,10 @@ class _Inspector:
 
     def _add(self, severity: Severity, message: str, remedy: str = "", *, file: Path | None = None) -> None:
         place = self._place(message)
-        self.findings.append(replace(place, severity=severity, message=message, remedy=remedy, file=place.file or file))
+        if place.file is None and file is not None:
+            line = _named(file).search(message)
+            place = replace(place, file=file, line=int(line[1]) if line else None)
+        self.findings.append(replace(place, severity=severity, message=message, remedy=remedy))
 
     def _place(self, message: str) -> Finding:
         """Find the first line that a message names."""
