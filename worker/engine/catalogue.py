@@ -221,11 +221,11 @@ class _Refresh:
                     commit=one.commit,
                     fetched_at=one.fetched_at,
                 )
-                if one.note:
-                    log.warning("descriptor_from_copy", workflow=name, problem=one.note)
             else:
                 entry = replace(entry, problem=str(one))
-                log.warning("descriptor_unreadable", workflow=name, problem=entry.problem)
+            if entry.problem and entry.problem != self._entries[name].problem:
+                # Once, not at each look.
+                log.warning("descriptor_not_up_to_date", workflow=name, problem=entry.problem)
             self._entries[name] = self._with_choices(entry)
 
     def publish(self) -> None:
