@@ -44,7 +44,12 @@ def dialog(gateway: BlitzGateway) -> dict[str, Any]:
     """What OMERO says of the dialog, to this person: the values of its fields."""
     service = gateway.c.sf.getScriptService()
     script_id = next(script.id.val for script in service.getScripts() if script.name.val == SCRIPT)
-    return {name: unwrap(field.values) for name, field in service.getParams(script_id).inputs.items()}
+    for _ in range(5):
+        params = service.getParams(script_id)
+        # On a machine that is busy, what takes too long is left out.
+        if "did not answer in time" not in params.description:
+            break
+    return {name: unwrap(field.values) for name, field in params.inputs.items()}
 
 
 def make_project(gateway: BlitzGateway, name: str) -> int:
@@ -92,11 +97,9 @@ def test_a_person_sees_how_far_a_job_is_and_keeps_its_log_and_nobody_else_does(l
         assert "Its log ends with:" in seen.message
 
         assert number not in (dialog(bob)["SLURM Job Id"] or [])
-        for asked in ({"SLURM Job Id": number}, {"Running Job": False, "Completed Job": True, OLD: number}):
-            refused = start_script(bob, {**asked, "Project": project}, name=SCRIPT)
-            outcome = refused.wait()
-            assert (outcome.exit_status, outcome.job_status) == (1, "Error")
-            assert f"There is no Slurm job {number} among your runs." in outcome.message
+        refused = start_script(bob, {"SLURM Job Id": number, "Project": project}, name=SCRIPT).wait()
+        assert (refused.exit_status, refused.job_status) == (1, "Error")
+        assert f"There is no Slurm job {number} among your runs." in refused.message
 
         early = {"Running Job": False, "Completed Job": True, "Project": project}
         assert run.wait().exit_status == 0
