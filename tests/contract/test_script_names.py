@@ -297,3 +297,37 @@ def test_omero_takes_what_the_plugin_sends(params: Any) -> None:
     }
     inputs = {name: field.prototype for name, field in params.inputs.items() if not field.optional and field.useDefault}
     assert validate_inputs(params, {**inputs, **sent}) == ""
+
+
+# Sections 1.8 and 1.9 of the reference.
+OTHERS: dict[str, tuple[str, list[tuple[str, type, str, bool, object]]]] = {
+    "SLURM_Get_Update.py": (
+        "Slurm Get Update",
+        [
+            ("Running Job", RBoolI, "01", True, True),
+            ("SLURM Job Id", RStringI, "01.1", True, None),
+            ("Completed Job", RBoolI, "02", True, False),
+            ("SLURM Job Id (old)", RStringI, "02.1", True, None),
+            # Demanded only of those who have projects.
+            ("Project", RListI, "02.5", True, None),
+        ],
+    ),
+    "Tail_logs.py": (
+        "Tail Biomero Log (Admin Only)",
+        [("Log_Path", RStringI, "01", True, None), ("Tail_Lines", RLongI, "02", True, 5000)],
+    ),
+}
+
+
+@pytest.mark.parametrize("script", OTHERS)
+def test_another_dialog_is_as_it_ever_was(parsed: dict[str, Any], script: str) -> None:
+    title, rows = OTHERS[script]
+    assert parsed[script].name == title
+    assert set(parsed[script].inputs) == {row[0] for row in rows}
+    for name, kind, grouping, optional, default in rows:
+        check_fixed(parsed[script].inputs[name], kind, grouping, optional, default, None)
+
+
+def test_no_script_runs_what_somebody_types() -> None:
+    """The reference had one; deployments delete it."""
+    assert not list(SCRIPTS.glob("*/Example_Minimal_Slurm_Script.py"))

@@ -18,6 +18,7 @@ from worker.history.jobs import JobRow, jobs_of
 if TYPE_CHECKING:
     from omero.gateway import BlitzGateway
 
+    from tests.lab.cluster import Cluster
     from tests.lab.description import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -62,7 +63,7 @@ def logs_of(gateway: BlitzGateway, project_id: int) -> list[Any]:
     return list(gateway.getObject("Project", project_id).listAnnotations(ns=NAMESPACE))
 
 
-def test_a_person_sees_how_far_a_job_is_and_keeps_its_log_and_nobody_else_does(lab: Lab) -> None:
+def test_a_person_sees_how_far_a_job_is_and_keeps_its_log_and_nobody_else_does(lab: Lab, cluster: Cluster) -> None:
     with logged_in(lab, "alice") as alice, logged_in(lab, "bob") as bob:
         image_id = import_image(alice, samples.nuclei_image()[:64, :64], "corner.tif")
         project_id = make_project(alice, "logs: of jobs")
@@ -78,7 +79,7 @@ def test_a_person_sees_how_far_a_job_is_and_keeps_its_log_and_nobody_else_does(l
                 "4) Upload result CSVs as OMERO tables": True,
                 "nuclei": True,
                 "nuclei_Version": lab.nuclei_version,
-                "nuclei_|_debug_sleep": 6.0,
+                "nuclei_|_debug_sleep": 100.0,
             },
         )
         job = wait_for_job(lab, alice.getUserId(), active=True, status="RUNNING")
@@ -102,8 +103,9 @@ def test_a_person_sees_how_far_a_job_is_and_keeps_its_log_and_nobody_else_does(l
         assert f"There is no Slurm job {number} among your runs." in refused.message
 
         early = {"Running Job": False, "Completed Job": True, "Project": project}
-        assert run.wait().exit_status == 0
-        wait_for_job(lab, alice.getUserId(), active=False, status="COMPLETED")
+        cluster.ssh("scancel", number).check_returncode()
+        assert run.wait().exit_status == 1
+        wait_for_job(lab, alice.getUserId(), active=False, status="CANCELLED")
         assert number in dialog(alice)[OLD]
         for _ in range(2):  # once only, however often it is asked for
             kept = start_script(alice, {**early, OLD: number}, name=SCRIPT).wait()

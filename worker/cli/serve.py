@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
+from worker.cli.logfile import log_path, log_to_file
 from worker.engine.assembly import open_record, open_resources
 from worker.engine.catalogue import refresh_catalogue
 from worker.engine.omero import ServiceAccess
@@ -36,6 +37,7 @@ def serve(
     ] = 20.0,
 ) -> None:
     """Drive all runs to their end, until this process is told to stop (SIGTERM or Ctrl-C)."""
+    log_to_file(log_path())
     with open_record() as record:
         for warning in (*record.settings.warnings, *record.environment.warnings):
             log.warning("settings", problem=warning)

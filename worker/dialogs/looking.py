@@ -1,8 +1,7 @@
 """Looking up what is a person's own while a dialog of theirs opens: in OMERO, and in the record of runs.
 
-That takes a connection to each, which may be slow or fail; a dialog must neither wait nor fail. So it is done beside
-the building of the dialog, for a short while, and only where a dialog is opened: not where the script runs, and not
-where its parameters are merely read.
+That takes a connection to each, which may be slow or fail; a dialog must neither wait long nor fail. So each is given a
+short while, and only where a dialog is opened: not where the script runs, and not where its parameters are merely read.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE_S = 3.0
-"""How long the opening of a dialog waits."""
+"""How long the opening of a dialog waits for each of the two."""
 
 OMERO, RECORD = "OMERO", "the record of runs"
 
@@ -68,7 +67,7 @@ def look_up(ask_record: Callable[[Database, int], list[T]], *, patience_s: float
     ask_record : callable
         Asks the record of runs for what belongs to the person with that OMERO id.
     patience_s : float
-        How long to wait, in seconds.
+        How long to wait for OMERO, and then for the record, in seconds.
 
     Returns
     -------
@@ -78,29 +77,39 @@ def look_up(ask_record: Callable[[Database, int], list[T]], *, patience_s: float
     if Ice.createProperties([]).getProperty("omero.scripts.parse") in ("", "only"):
         return Found()
     found: Found[T] = Found(missing=[OMERO, RECORD])
+    try:
+        # Not beside this thread: Ice ends the whole process if that ends while Ice waits. It keeps time by itself.
+        user = _ask_omero(found, patience_s)
+        found.missing.remove(OMERO)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the dialog opens
+        _say(error)
+        return found
     # It cannot be interrupted while it waits for a name server or a silent network; so it is left behind.
-    thread = threading.Thread(target=_look_up, args=(ask_record, found, patience_s), name="look-up", daemon=True)
+    thread = threading.Thread(target=_look_up, args=(ask_record, user, found), name="look-up", daemon=True)
     thread.start()
     thread.join(patience_s)
     return Found(found.rows, found.projects, list(found.missing))
 
 
-def _look_up(ask_record: Callable[[Database, int], list[T]], found: Found[T], patience_s: float) -> None:
-    """Ask one after the other; whoever does not answer stays missing."""
+def _look_up(ask_record: Callable[[Database, int], list[T]], user: int, found: Found[T]) -> None:
+    """Ask the record, which stays missing if it does not answer."""
     try:
-        user = _ask_omero(found, patience_s)
-        found.missing.remove(OMERO)
         found.rows = _with_record(lambda database: ask_record(database, user))
         found.missing.remove(RECORD)
     except Exception as error:  # noqa: BLE001 - whatever it is, the dialog opens
-        # The texts of foreign exceptions may hold session keys.
-        known = isinstance(error, WorkerError)
-        print(f"What is yours cannot be looked up: {error if known else type(error).__name__}", flush=True)
+        _say(error)
+
+
+def _say(error: Exception) -> None:
+    """Say what went wrong to whoever reads the output; the texts of foreign exceptions may hold session keys."""
+    known = isinstance(error, WorkerError)
+    print(f"What is yours cannot be looked up: {error if known else type(error).__name__}", flush=True)
 
 
 def _ask_omero(found: Found[Any], patience_s: float) -> int:
     """Find the person, and their projects in all of their groups."""
-    timeout_ms = int(patience_s * 1000)
+    # omero-py tries three times to connect.
+    timeout_ms = int(patience_s * 1000 / 3)
     client = omero.client(
         [f"--Ice.Override.ConnectTimeout={timeout_ms}", f"--Ice.Default.InvocationTimeout={timeout_ms}"]
     )

@@ -39,6 +39,7 @@ FORWARDED_NAMES: tuple[str, ...] = (
     "OMERO_PORT",
     "OMERO_WORKER_NAME",
     "OMERO_WORKER_STATE_DIR",
+    "OMERO_WORKER_LOG_DIR",
     "OMERO_WORKER_CONFIG_FILE",
     *models.variables(),
 )

@@ -92,3 +92,21 @@ def state_dir(environ: Mapping[str, str] | None = None) -> Path:
     """
     environ = os.environ if environ is None else environ
     return expand(environ.get("OMERO_WORKER_STATE_DIR", "").strip() or "~/.local/state/omero-worker", environ)
+
+
+def log_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """Say where the engine service keeps its log files, and where admins may read them in a dialog.
+
+    Parameters
+    ----------
+    environ : Mapping[str, str] | None
+        The environment; None is that of this process.
+
+    Returns
+    -------
+    Path
+        ``OMERO_WORKER_LOG_DIR``, or ``logs`` in `state_dir`. It need not exist.
+    """
+    environ = os.environ if environ is None else environ
+    given = environ.get("OMERO_WORKER_LOG_DIR", "").strip()
+    return expand(given, environ) if given else state_dir(environ) / "logs"
