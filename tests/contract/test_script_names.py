@@ -116,6 +116,19 @@ TRANSFERS: dict[str, tuple[str, str, list[tuple[str, type, str, bool, object, li
             ("Log_Fallback_Target", RStringI, "05", True, None, None),
         ],
     ),
+    # Section 1.9 gives no groupings.
+    "SLURM_Init_environment.py": (
+        "admin",
+        "Slurm Init (Admin Only)",
+        [
+            ("Init Slurm", RBoolI, "01", True, True, None),
+            ("Extra Config file (optional!)", RStringI, "01.1", True, None, None),
+            ("Rebuild Analytics Views (skip if only adding new workflows!)", RBoolI, "02", True, True, None),
+            ("Rebuild From Days Ago", RIntI, "02.1", True, None, None),
+            ("Rebuild From Date", RStringI, "02.2", True, None, None),
+        ],
+    ),
+    "SLURM_check_setup.py": ("admin", "Slurm Check Setup (Admin Only)", []),
 }
 
 CELLPOSE = Analysis(

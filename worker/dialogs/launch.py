@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from omero.gateway import BlitzGateway
 from omero.model import DatasetI, ImageI
-from omero.rtypes import robject, rstring
+from omero.rtypes import robject, rstring, wrap
 
 from worker.dialogs import fields
 from worker.dialogs.reading import cancels_with_script, read_request
@@ -338,6 +338,30 @@ def give_annotation(teller: Teller, gateway: BlitzGateway, name: str, annotation
     if annotation is not None:
         teller.give(name, robject(annotation._obj))  # noqa: SLF001 - the wrapped object
     return annotation
+
+
+def give_address(teller: Teller, gateway: BlitzGateway, annotation: Any) -> None:
+    """Give OMERO.web the address of a file, as the output ``URL``.
+
+    Parameters
+    ----------
+    teller : Teller
+        The way to the person.
+    gateway : omero.gateway.BlitzGateway
+        The script's own connection.
+    annotation : omero.gateway.FileAnnotationWrapper
+        The file.
+
+    Raises
+    ------
+    OmeroError
+        OMERO does not answer, or refuses.
+    """
+    with session.translated("look up the address of OMERO.web"):
+        # If the server does not know it, the path alone is good within OMERO.web.
+        host = gateway.c.sf.getConfigService().getConfigValue("omero.client.web.host")
+    href = f"{(host or '').rstrip('/')}/webclient/get_original_file/{annotation.getFile().getId()}/"
+    teller.give("URL", wrap({"type": "URL", "href": href}))
 
 
 def _first_of_each_kind(objects: Iterable[Created]) -> dict[str, int]:

@@ -6,14 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from omero.rtypes import rstring, wrap
+from omero.rtypes import rstring
 
 from worker.cluster.layout import RunLayout
 from worker.dialogs import transfer
-from worker.dialogs.launch import follow_request, give_annotation
+from worker.dialogs.launch import follow_request, give_address, give_annotation
 from worker.dialogs.reading import read_choice, read_ids, read_switch
 from worker.errors import OmeroError, RequestError, SettingsError
-from worker.pixels import session
 from worker.pixels.choice import PixelChoice
 
 if TYPE_CHECKING:
@@ -287,13 +286,6 @@ def _give_path(teller: Teller, _gateway: BlitzGateway, outcome: RunOutcome, reco
         teller.give("Slurm_Path", rstring(str(sent[0]["path"])))
 
 
-def _web_host(gateway: BlitzGateway) -> str:
-    """Address of OMERO.web, if the server knows it; without, the path alone is good within OMERO.web."""
-    with session.translated("look up the address of OMERO.web"):
-        address = gateway.c.sf.getConfigService().getConfigValue("omero.client.web.host")
-    return (address or "").rstrip("/")
-
-
 def _give_log(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome, _record: Record) -> None:
     """Give the log of a conversion, as a file and as an address."""
     logs = [object_id for kind, object_id, _ in outcome.objects if kind == "FileAnnotation"]
@@ -302,8 +294,7 @@ def _give_log(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome, _recor
     try:
         annotation = give_annotation(teller, gateway, "Conversion_Log", logs[0])
         if annotation is not None:
-            href = f"{_web_host(gateway)}/webclient/get_original_file/{annotation.getFile().getId()}/"
-            teller.give("URL", wrap({"type": "URL", "href": href}))
+            give_address(teller, gateway, annotation)
     except OmeroError as error:
         # The run is over; only the short cut to its log is missing.
         print(error, flush=True)

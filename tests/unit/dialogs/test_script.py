@@ -21,6 +21,8 @@ OFFERED = {
     "_data/SLURM_Remote_Conversion.py": ("SLURM Remote Conversion", 6),
     "_data/_SLURM_File_Transfer.py": ("_SLURM_File_Transfer", 5),
     "_data/_SLURM_Image_Transfer.py": ("_SLURM_Image_Transfer", 20),
+    "admin/SLURM_Init_environment.py": ("Slurm Init (Admin Only)", 5),
+    "admin/SLURM_check_setup.py": ("Slurm Check Setup (Admin Only)", 0),
 }
 """Titles of the dialogs and number of their fields where there is no catalogue."""
 
@@ -30,6 +32,7 @@ ENTERED = {
     "worker.analyses.model",
     "worker.analyses.record",
     "worker.dialogs",
+    "worker.dialogs.administration",
     "worker.dialogs.fields",
     "worker.dialogs.limits",
     "worker.dialogs.looking",

@@ -86,8 +86,8 @@ printf '%s\n' "$folders" | while IFS= read -r folder; do
         case $near in */*) near=${near%/*} ;; *) near=. ;; esac
         near=${near:-/}
     done
-    kib=$(df -P -k -- "$near" 2>/dev/null | awk 'END { print $(NF - 2) }')
-    inodes=$(df -P -i -- "$near" 2>/dev/null | awk 'END { print $(NF - 2) }')
+    kib=$(free_of -k "$near")
+    inodes=$(free_of -i "$near")
     probe=$near/.omero-worker-probe.$$
     writable=yes
     printf x 2>/dev/null >"$probe" || writable=no

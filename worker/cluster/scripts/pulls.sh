@@ -27,13 +27,15 @@ is_alive() { # $1: the claim
     [ "$queue" = unknown ] || printf '%s\n' "$queue" | grep -qxF -e "$(cat -- "$1/job")"
 }
 
+free_of() { # $1: "-k" for kilobytes, "-i" for files; $2: a path on the disk. Nothing where nobody counts them.
+    # Before the column with the percentage, as there may be blanks in names of disks and folders.
+    df -P "$1" -- "$2" 2>/dev/null | awk 'END { for (i = 5; i <= NF; i++) if ($i ~ /^[0-9]+%$/) { print $(i - 1); exit } }'
+}
+
 no_room() { # $1: a folder; says so if nothing can be written there. Shells do not say why they cannot write.
     for kind in -k -i; do
-        free=$(df -P "$kind" -- "$1" 2>/dev/null | awk 'END { if ($(NF - 4) > 0) print $(NF - 2) }')
-        case $free in
-            '' | *[!0-9]*) ;; # a file system that does not count them
-            *) [ "$free" -ge 64 ] || { echo "No space left on device" && return; } ;;
-        esac
+        free=$(free_of "$kind" "$1")
+        [ "${free:-64}" -ge 64 ] || { echo "No space left on device" && return; }
     done
 }
 
