@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from configupdater import ConfigUpdater
@@ -14,6 +16,9 @@ from worker.errors import SettingsError
 from worker.settings.desired import Absent, AbsentWorkflow, Value, Wish, grant, read_desired
 from worker.settings.editing import Draft
 from worker.settings.ini import IniFile, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PATH = Path("slurm-config.ini")
 SAMPLE = Path(__file__).parents[3] / "config" / "slurm-config.ini"
@@ -154,6 +159,48 @@ def test_any_file_takes_a_value_or_stays_as_it_is(text: str, section: str, key: 
     rest = {name: kept for name, kept in content(after).items() if name != (entry.section, entry.key)}
     assert rest == {name: kept for name, kept in content(before).items() if name != (entry.section, entry.key)}
     assert comments(draft.data) == comments(text.encode())
+
+
+def mutations() -> st.SearchStrategy[str]:
+    """Give real files that somebody has been at: lines indented, gone, uncommented, or with another end."""
+    changes: list[Callable[[str], str]] = [
+        lambda line: f"  {line}",
+        lambda line: line[:0],
+        str.lstrip,
+        lambda line: line.lstrip("#"),
+        lambda line: line.replace("\n", "\r\n"),
+        lambda line: f"    # indented\n{line}",
+    ]
+
+    def mutate(text: str, at: list[tuple[int, int]]) -> str:
+        lines = text.splitlines(keepends=True)
+        for place, change in at:
+            lines[place % len(lines)] = changes[change](lines[place % len(lines)])
+        return "".join(lines)
+
+    at = st.lists(st.tuples(st.integers(0, 500), st.integers(0, len(changes) - 1)), max_size=5)
+    return st.builds(mutate, st.sampled_from([PLUGIN, SAMPLE.read_text(encoding="utf-8")]), at)
+
+
+def read_by_the_web_plugin(text: str) -> bool:
+    try:
+        for section in updater(text).section_blocks():
+            for option in section.option_blocks():
+                option.value  # noqa: B018 - it is joined when it is asked for, and that may fail
+    except (configparser.Error, TypeError):
+        return False
+    return True
+
+
+@given(mutations(), wishes(4))
+def test_a_real_file_keeps_what_it_is_whoever_has_been_at_it(text: str, wanted: list[Wish]) -> None:
+    try:
+        once = granted(text.encode(), wanted)
+    except SettingsError:
+        return
+    assert granted(once, wanted) == once
+    assert comments(once) == comments(text.encode())
+    assert read_by_the_web_plugin(once.decode()) or not read_by_the_web_plugin(text)
 
 
 @pytest.mark.parametrize("value", [" a", "a ", "a\nb", "a\r", "a\0b", "\u2028a", "\ud800"])
