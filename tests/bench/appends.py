@@ -146,7 +146,7 @@ def _ours(url: str) -> Iterator[None]:
         for event in _events():
             with database.session() as session:
                 lock_log(session)
-                EventRecorder(lambda session=session: nullcontext(session)).insert_events([event])  # type: ignore[misc]
+                EventRecorder(lambda session=session: nullcontext(session)).insert_events([event])  # type: ignore[misc]  # the lambda's default
                 session.commit()
             yield
 

@@ -138,8 +138,8 @@ class Stop:
                 stop.at("after", OMERO + context.step, session=str(gateway.getSession().getUuid().getValue()))
                 yield gateway
 
-        EventLog._transact_once = transact_once  # type: ignore[assignment]
-        StepContext.omero = omero  # type: ignore[method-assign,assignment]
+        EventLog._transact_once = transact_once  # type: ignore[assignment]  # a function for a method, which mypy keeps apart
+        StepContext.omero = omero  # type: ignore[method-assign,assignment]  # likewise
 
 
 class StoppingTransport(FaultyTransport):

@@ -32,7 +32,7 @@ def install() -> None:
     for name, module in list(sys.modules.items()):
         ours = name.partition(".")[0] in ("worker", "eventsourcing")
         if ours and getattr(module, "datetime", None) is datetime:
-            module.datetime = JumpingDatetime  # type: ignore[attr-defined]
+            module.datetime = JumpingDatetime  # type: ignore[attr-defined]  # a module of any name
 
 
 def jump(seconds: float) -> None:

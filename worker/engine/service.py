@@ -199,8 +199,11 @@ class Service:
         for name, lane in self._lanes.items():
             while (run_id := lane.next()) is not None:
                 future = self._pools[name].submit(drive, self._resources, run_id, go_on=self._goes_on, lane=name)
-                rested = Rested(run_id, name, future)
-                future.add_done_callback(lambda _, rested=rested: self._events.put(rested))  # type: ignore[misc]
+                future.add_done_callback(partial(self._came_to_rest, Rested(run_id, name, future)))
+
+    def _came_to_rest(self, rested: Rested, _future: Future[Later]) -> None:
+        """Tell the loop; called by the thread that has driven the run."""
+        self._events.put(rested)
 
     def _goes_on(self) -> bool:
         """Whether a run may take another step in this process."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from worker.cluster import answers, slurm
+from worker.cluster import slurm
 from worker.cluster.states import JobState
 from worker.engine.jobs import job_of
 from worker.engine.retry import Growth, grow
@@ -142,16 +142,11 @@ def never_began(context: StepContext, task: Task, job_id: int) -> str | None:
     transport, layout = context.transport, context.layout
     key = task.submission_key or task.next_key
     answer = slurm.query(transport, [job_id], {job_id: layout.exit_file(job_id)}, keys={job_id: key})
-    if answer.problems or answer[job_id].state is not JobState.UNKNOWN:
+    report = answer[job_id]
+    if answer.problems or report.state is not JobState.UNKNOWN:
         return None
-    # query() takes a cluster without accounting for one that has answered; here, nobody has denied the job then.
-    accounting = transport.run(["sacct", "-n", "-P", "-X", "-D", "-j", str(job_id), "-o", "State,JobName"])
-    if accounting.exit_status != 0:
-        return f"Accounting cannot say what became of it ({accounting.error_text or 'no message'})."
-    # A job that the controller has lost while it waited stands in accounting as waiting for ever.
-    known = {line.partition("|")[0] for line in accounting.text.splitlines() if answers.is_of(key, line)} - {"PENDING"}
-    if known:
-        return f"Accounting says that it is {', '.join(sorted(known))}."
+    if not report.lost:
+        return f"It may have begun: {report.reason}."
     seen = transport.run(["ls", "-d", "--", str(layout.root), str(layout.log(job_id))]).text.splitlines()
     if str(layout.root) not in seen:
         return f"The run's directory {layout.root} cannot be seen on the cluster."
