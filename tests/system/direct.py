@@ -173,6 +173,6 @@ class DirectScript:
 
 
 def _wrap(name: str, value: object) -> Any:
-    if name == "IDs" and isinstance(value, list):
+    if isinstance(value, list):  # of ids
         return omero.rtypes.rlist([omero.rtypes.rlong(item) for item in value])
     return omero.rtypes.wrap(value)
