@@ -80,7 +80,7 @@ def run_git(
     # The shell's ulimit counts blocks of 512 bytes (POSIX), and holds for all that git starts.
     argv = ["sh", "-c", 'ulimit -f "$0"; exec "$@"', str(LIMIT_BYTES // 512), *git]
     # Files instead of pipes: the limit holds for them too, and no grandchild can keep us waiting for their end.
-    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+    with _unnamed_file() as stdout, _unnamed_file() as stderr:
         try:
             process = subprocess.Popen(
                 argv,
@@ -108,6 +108,16 @@ def run_git(
                 f"git {arguments[0]} failed: {_without(token, _last_words(message))}.", remedy=_remedy(message)
             )
         return _read(stdout)
+
+
+def _unnamed_file() -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise RepositoryUnreachable(
+            f"There is no room for what git says: {error.strerror or error}.",
+            remedy=f"Make room in {tempfile.gettempdir()}, or let TMPDIR name another folder.",
+        ) from error
 
 
 def _read(stream: IO[bytes]) -> bytes:

@@ -295,6 +295,14 @@ def test_without_git_the_reason_is_named(
         read_analysis(repository.url, cache_dir=cache)
 
 
+def test_without_room_for_what_git_says_the_folder_is_named(
+    repository: Repository, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "full"))
+    with pytest.raises(DescriptorError, match=r"There is no room .*Make room in .*/full"):
+        read_analysis(repository.url, cache_dir=cache)
+
+
 def test_a_local_folder_is_read_as_it_is_now(tmp_path: Path, cache: Path) -> None:
     folder = tmp_path / "it's a folder"
     folder.mkdir()
