@@ -135,6 +135,14 @@ def diff(
         raise typer.Exit(2)
 
 
+@app.command("sample")
+def sample() -> None:
+    """Print an annotated slurm-config.ini to start from: every key with its default, commented out."""
+    from worker.settings.sample import sample as text
+
+    typer.echo(text(), nl=False)
+
+
 def _of_files(files: list[Path], *, merge: bool) -> list[Inspection]:
     groups = [files] if merge else [[file] for file in files]
     return [inspect(group, {}, required=group, further=_addresses) for group in groups]
@@ -179,7 +187,7 @@ def _of_this_worker() -> Inspection:
             Finding(
                 Severity.WARNING,
                 f"There is no slurm-config.ini: none of {places}.",
-                "Copy the annotated sample to one of these places, and edit it.",
+                "Write what 'omero-worker config sample' prints to one of these places, and edit it.",
             )
         )
     known = {finding.message for finding in found.findings}

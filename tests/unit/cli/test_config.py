@@ -211,6 +211,13 @@ def test_diff_of_a_file_is_against_what_is_in_use_or_against_the_defaults(lone: 
     assert "[SSH] host: 'slurm' -> 'a'" in command("diff", str(new), "--defaults").output
 
 
+def test_the_sample_is_without_fault_and_changes_nothing(lone: Path) -> None:
+    path = lone / "base.ini"
+    path.write_text(command("sample").output, encoding="utf-8")
+    assert command("check").output == f"{path}: 0 errors, 0 warnings.\n"
+    assert command("diff").output == "No difference.\n"
+
+
 def test_diff_never_shows_a_secret(lone: Path) -> None:
     one, other = write(
         lone,
