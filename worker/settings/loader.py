@@ -1,12 +1,15 @@
 """Finding and reading slurm-config.ini: `load_settings` once, `SettingsSource` for processes that go on.
 
 The web plugin rewrites a file in place, with nothing that would mark the end: whoever reads meanwhile sees an empty
-file or the first part of it. So a file that has just changed is read until it stays the same.
+file or the first part of it. So who has settings already keeps them until nobody has written for a moment, and who has
+none reads a file that has just changed until it stays the same.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -17,6 +20,8 @@ from worker.settings import locations
 from worker.settings.build import build, unknown_sections
 from worker.settings.ini import decode, parse
 from worker.settings.layers import merge
+from worker.settings.models import TOKEN_VARIABLES
+from worker.settings.secret_files import secret_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,10 +30,13 @@ if TYPE_CHECKING:
     from worker.settings.layers import Layers
     from worker.settings.models import Settings
 
+_SECRETS = ("SQLALCHEMY_URL", *TOKEN_VARIABLES.values())
 DEFAULT_PATHS = locations.DEFAULT_PATHS
 _ROUNDS = 3
 _ATTEMPTS = 4
 _PAUSE_S = 0.05
+_QUIET_S = 0.5
+"""So long nobody must have written before a change counts: a writer does not rest so long half-way."""
 _SETTLED_S = 2.0
 """A file whose time stamp is older than this is not being written; time stamps may be coarse and clocks differ."""
 
@@ -48,6 +56,7 @@ class _Found:
 
     contents: tuple[_Content, ...]
     warnings: tuple[str, ...]
+    secrets: tuple[object, ...]
 
     @property
     def fresh(self) -> bool:
@@ -58,7 +67,7 @@ class _Found:
         return {content.path: content.data for content in self.contents}
 
     def same_as(self, other: _Found) -> bool:
-        return self.data == other.data and self.warnings == other.warnings
+        return (self.data, self.warnings, self.secrets) == (other.data, other.warnings, other.secrets)
 
 
 def load_settings(
@@ -122,10 +131,11 @@ def load_layers(
 
 
 class SettingsSource:
-    """The settings of a process that goes on: read again whenever a file has changed.
+    """The settings of a process that goes on: read again whenever a file, or a secret file, has changed.
 
     Once they could be read, `current` never raises: as long as the files are damaged, half-written or emptied, the
-    last good settings stay, with a warning. Threads may share it.
+    last good settings stay, with a warning. Threads may share it, and may ask as often as they like: while nothing
+    changes, an answer costs a look at the time stamps, and is the same object as before.
 
     Parameters
     ----------
@@ -137,6 +147,8 @@ class SettingsSource:
         Files that are read where they exist; a later one wins key by key.
     pause_s : float
         The first pause before a file is read again, in seconds; each next one is twice as long.
+    quiet_s : float
+        So long nobody must have written before a change counts, in seconds.
     """
 
     def __init__(
@@ -146,11 +158,14 @@ class SettingsSource:
         environ: Mapping[str, str] | None = None,
         default_paths: Sequence[Path] = DEFAULT_PATHS,
         pause_s: float = _PAUSE_S,
+        quiet_s: float = _QUIET_S,
     ) -> None:
         self._environ = dict(os.environ if environ is None else environ)
         self._paths = tuple(locations.expand(path, self._environ) for path in default_paths)
         self._explicit = None if explicit is None else locations.expand(explicit, self._environ)
+        self._secret_paths = tuple(secret_paths(_SECRETS, self._environ))
         self._pause_s = pause_s
+        self._quiet_s = quiet_s
         self._lock = threading.Lock()
         self._good: tuple[_Found, Settings] | None = None
         self._layers = merge(())
@@ -171,8 +186,8 @@ class SettingsSource:
             They cannot be read, and never could.
         """
         with self._lock:
-            seen = tuple(_signature(path) for path in self._all_paths())
-            if self._current is None or seen != self._seen:
+            seen = tuple(_signature(path) for path in (*self._all_paths(), *self._secret_paths))
+            if self._current is None or (seen != self._seen and not self._is_being_written()):
                 self._current, fresh = self._read()
                 # A file that is still warm may change again within one tick of its time stamp.
                 self._seen = None if fresh else seen
@@ -198,6 +213,10 @@ class SettingsSource:
     def _all_paths(self) -> tuple[Path, ...]:
         return self._paths if self._explicit is None else (*self._paths, self._explicit)
 
+    def _is_being_written(self) -> bool:
+        """Whether somebody may not have come to the end yet; no matter as long as there is nothing to fall back on."""
+        return self._good is not None and any(_age_s(path) < self._quiet_s for path in self._all_paths())
+
     def _read(self) -> tuple[Settings, bool]:
         """Read, more than once while a file is being written; else fall back on the last good settings.
 
@@ -209,6 +228,8 @@ class SettingsSource:
             try:
                 found = self._settle(pause_s)
                 fresh = found.fresh
+                if self._current is not None and self._is_being_written():
+                    return self._current, True
                 self._refuse_torn(found)
                 return self._build(found), fresh
             except SettingsError as error:
@@ -223,11 +244,14 @@ class SettingsSource:
         return settings.model_copy(update={"warnings": (*settings.warnings, warning)}), fresh
 
     def _settle(self, pause_s: float) -> _Found:
-        """Read all files until they stay the same, unless none has been written to or taken away just now."""
+        """Read all files until they stay the same, unless none has been written to or taken away just now.
+
+        Who has settings to fall back on looks at the time stamps instead, before and after.
+        """
         known = {} if self._good is None else self._good[0].data
         found = self._find()
         for _ in range(_ATTEMPTS):
-            if not found.fresh and known.keys() <= found.data.keys():
+            if (self._good is not None or not found.fresh) and known.keys() <= found.data.keys():
                 return found
             time.sleep(pause_s)
             again = self._find()
@@ -249,6 +273,8 @@ class SettingsSource:
             # Once the file has settled, this is what somebody wanted: the end was deleted.
             if content.fresh and len(content.data) < len(old) and old.startswith(content.data):
                 raise SettingsError(f"{content.path} holds only the first part of what it held before.")
+            if content.fresh and _last_header(old) not in content.data:
+                raise SettingsError(f"{content.path} has lost its end: {_last_header(old).decode(errors='replace')}.")
 
     def _build(self, found: _Found) -> Settings:
         if self._good is not None and self._good[0].same_as(found):
@@ -280,7 +306,7 @@ class SettingsSource:
                 raise SettingsError(f"{path} cannot be read: {error.strerror or error}.") from error
             else:
                 contents.append(content)
-        return _Found(tuple(contents), tuple(warnings))
+        return _Found(tuple(contents), tuple(warnings), tuple(map(_signature, self._secret_paths)))
 
 
 def _read_file(path: Path) -> _Content:
@@ -288,6 +314,19 @@ def _read_file(path: Path) -> _Content:
         data = stream.read()
         changed = os.fstat(stream.fileno()).st_mtime
     return _Content(path, data, fresh=abs(time.time() - changed) < _SETTLED_S)
+
+
+def _last_header(data: bytes) -> bytes:
+    """Find the last section of a file; who rewrites it keeps its sections."""
+    headers = re.findall(rb"^\[[^\]\n]+\]", data, re.MULTILINE)
+    return headers[-1] if headers else b""
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return abs(time.time() - path.stat().st_mtime)
+    except OSError:
+        return math.inf
 
 
 def _signature(path: Path) -> object:

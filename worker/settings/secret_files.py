@@ -11,9 +11,29 @@ from worker.errors import SettingsError
 from worker.settings import locations
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 _LIMIT_BYTES = 64 * 1024
+
+
+def secret_paths(names: Iterable[str], environ: Mapping[str, str]) -> list[Path]:
+    """List the files that hold secrets.
+
+    Parameters
+    ----------
+    names : Iterable[str]
+        The variables that hold, or whose ``<name>_FILE`` names a file that holds, a secret.
+    environ : Mapping[str, str]
+        The environment.
+
+    Returns
+    -------
+    list[Path]
+        The files that are named, be they there or not.
+    """
+    files = [environ.get(f"{name}_FILE", "").strip() for name in names]
+    return [locations.expand(file, environ) for file in files if file]
 
 
 def read_secret(name: str, environ: Mapping[str, str], warnings: list[str]) -> SecretStr | None:

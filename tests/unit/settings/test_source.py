@@ -49,13 +49,74 @@ def test_the_same_object_is_given_until_a_file_changes(path: Path, source: Setti
     assert source.current().ssh.host == "another"
 
 
+def let_rest(path: Path, seconds: float = 1.0) -> None:
+    """Let a file look as if it had been written a moment ago."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
 def test_a_change_within_one_tick_of_the_time_stamp_is_seen(path: Path, source: SettingsSource) -> None:
-    path.write_text(WHOLE)
+    let_rest(path)
     status = path.stat()
     assert source.current().ssh.host == "cluster"
     path.write_text(WHOLE.replace("cluster", "another"))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert source.current().ssh.host == "another"
+
+
+def test_a_change_counts_once_nobody_has_written_for_a_moment(path: Path, source: SettingsSource) -> None:
+    before = source.current()
+    path.write_text(WHOLE.replace("cluster", "another"))
+    assert source.current() is before
+    let_rest(path)
+    assert source.current().ssh.host == "another"
+
+
+def test_a_change_of_a_secret_file_counts_though_the_digest_is_the_same(tmp_path: Path, path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("first")
+    secret.chmod(0o400)
+    source = SettingsSource(path, environ={"GITHUB_TOKEN_FILE": str(secret)}, default_paths=())
+    before = source.current()
+    assert source.current() is before
+    secret.chmod(0o600)
+    secret.write_text("second")
+    after = source.current()
+    assert after.analyses.github_token is not None
+    assert after.analyses.github_token.get_secret_value() == "second"
+    assert after.digest() == before.digest()
+    secret.unlink()
+    assert source.current().analyses.github_token == after.analyses.github_token
+    assert "cannot be read" in source.current().warnings[-1]
+
+
+def test_a_file_that_has_lost_its_end_is_believed_only_when_nobody_writes_any_more(
+    path: Path, source: SettingsSource
+) -> None:
+    rewrite(path, WHOLE + "[changelog]\n")
+    source.current()
+    path.write_text(WHOLE.replace("cluster", "another"))
+    let_rest(path)
+    assert source.current().ssh.host == "cluster"
+    assert "has lost its end: [changelog]" in source.current().warnings[-1]
+    settle(path)
+    assert source.current().ssh.host == "another"
+
+
+def test_the_layers_are_those_of_the_settings_that_count(path: Path, source: SettingsSource) -> None:
+    assert source.layers().sections["SSH"]["host"].value == "cluster"
+    rewrite(path, "[SSH\nhost")
+    assert source.layers().sections["SSH"]["host"].value == "cluster"
+    rewrite(path, WHOLE.replace("cluster", "another"))
+    assert source.layers().sections["SSH"]["host"].value == "another"
+
+
+def test_a_look_at_what_has_not_changed_costs_next_to_nothing(source: SettingsSource) -> None:
+    source.current()
+    begin = time.process_time()
+    for _ in range(1000):
+        source.current()
+    assert time.process_time() - begin < 0.5
 
 
 def test_a_file_that_appears_later_counts(tmp_path: Path, path: Path) -> None:
@@ -115,6 +176,7 @@ def test_the_first_part_of_a_file_is_believed_only_when_nobody_writes_any_more(
     source.current()
     first_part = WHOLE[: WHOLE.index("wf7 ")]
     path.write_text(first_part)
+    let_rest(path)
     assert len(source.current().workflows) == 40
     assert "only the first part" in source.current().warnings[-1]
     settle(path)
@@ -141,29 +203,59 @@ def test_a_first_reader_waits_for_a_writer_that_is_half_way(tmp_path: Path) -> N
     assert len(settings.workflows) == 40
 
 
-def test_no_reader_ever_sees_half_a_file_while_it_is_rewritten_all_the_time(path: Path, source: SettingsSource) -> None:
+def versioned(number: int) -> str:
+    """Write a file whose first and last value say which version it is, of a length of its own."""
+    workflows = "".join(f"wf{count} = folder\nwf{count}_repo = r\n" for count in range(number % 7 * 20))
+    return f"[SSH]\nhost = v{number}\n[MODELS]\n{workflows}zz = v{number}\nzz_repo = r\n[changelog]\n# {number}\n"
+
+
+@pytest.mark.parametrize(("rest_s", "duration_s"), [(0.0, 0.8), (0.3, 2.0)])
+def test_no_reader_ever_sees_half_a_file_while_it_is_rewritten_all_the_time(
+    path: Path, rest_s: float, duration_s: float
+) -> None:
     stop = threading.Event()
+    written = [0]
 
     def write() -> None:
         # With a pause while the file is cut off, and one half-way, far longer than a real writer's.
         while not stop.is_set():
+            text = versioned(written[-1] + 1)
             with path.open("w") as stream:
-                time.sleep(0.002)
-                stream.write(WHOLE[: len(WHOLE) // 2])
+                time.sleep(0.004)
+                stream.write(text[: len(text) // 2])
                 stream.flush()
-                time.sleep(0.002)
-                stream.write(WHOLE[len(WHOLE) // 2 :])
-            time.sleep(0.03)
+                time.sleep(0.02)
+                stream.write(text[len(text) // 2 :])
+            written.append(written[-1] + 1)
+            stop.wait(rest_s)
 
-    source.current()
+    rewrite(path, versioned(0))
+    source = SettingsSource(path, environ={}, default_paths=(), pause_s=0.01, quiet_s=0.15)
+    seen: list[str] = []
     writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        seen = {len(source.current().workflows) for _ in range(30)}
-    finally:
-        stop.set()
-        writer.join()
-    assert seen == {40}
+    readers = [threading.Thread(target=read_for, args=(source, duration_s, seen)) for _ in range(2)]
+    source.current()
+    for thread in (writer, *readers):
+        thread.start()
+    for reader in readers:
+        reader.join()
+    stop.set()
+    writer.join()
+    if rest_s:
+        assert len(set(seen)) > 2
+    settle(path)
+    assert source.current().ssh.host == f"v{written[-1]}"
+
+
+def read_for(source: SettingsSource, duration_s: float, seen: list[str]) -> None:
+    """Read again and again, and note the version; a torn file would be of two versions, or of none."""
+    end = time.monotonic() + duration_s
+    while time.monotonic() < end:
+        settings = source.current()
+        assert settings.workflow("zz").image_folder == settings.ssh.host
+        assert len(settings.workflows) == int(settings.ssh.host[1:]) % 7 * 20 + 1
+        seen.append(settings.ssh.host)
+        time.sleep(0.002)
 
 
 def test_threads_may_share_a_source(source: SettingsSource) -> None:
