@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from worker.cluster.transport import Transport
 
 _SUFFIXES = (".sif", ".simg")
+_ADDRESS = re.compile(r"[a-z]+://[\w.-]+(?::\d+)?(?:/[\w.-]+)*(?::[\w.+-]+)?(?:@\w+:\w+)?", re.ASCII)
+"""A scheme, a host with or without a port, a path, a tag, a digest."""
 
 
 def sif_name(image: str, version: str) -> str:
@@ -162,7 +164,7 @@ def pull_address(source: str, image: str, version: str) -> str:
     else:
         address = name if ":" in name.rpartition("/")[2] else f"{name}:{version}"
     address = address if "://" in image else f"{source}{address}"
-    if not re.fullmatch(r"[a-z]+://[A-Za-z0-9_.:/@%+~-]+", address):
+    if not _ADDRESS.fullmatch(address):
         raise SettingsError(
             f"{address!r} is not the address of a container image.", remedy="Write images like org/name:v1.0."
         )

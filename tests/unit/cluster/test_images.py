@@ -112,7 +112,9 @@ class TestPullAddress:
     def test_it_names_one_version(self, source: str, image: str, address: str) -> None:
         assert images.pull_address(source, image, "v1.0") == address
 
-    @pytest.mark.parametrize("image", ["org/na me", "org/name;reboot", "org/$(x)", "org/name\ttag"])
+    @pytest.mark.parametrize(
+        "image", ["org/na me", "org/name;reboot", "org/$(x)", "org/name\ttag", "org/", "/name", ""]
+    )
     def test_what_cannot_be_an_address_is_refused(self, image: str) -> None:
         with pytest.raises(SettingsError, match="not the address"):
             images.pull_address("docker://", image, "v1.0")
