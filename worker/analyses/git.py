@@ -127,7 +127,7 @@ def _read(stream: IO[bytes]) -> bytes:
 
 def _environment(token: Token | None) -> dict[str, str]:
     environ = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    environ.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+    environ.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=30")
     # One variable for all of our programs: curl, of which git is made, knows neither of the others.
     authorities = environ.get("REQUESTS_CA_BUNDLE") or environ.get("SSL_CERT_FILE")
     if authorities:
