@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -17,9 +18,10 @@ import pytest
 from tests.unit.cluster.nodes import Node
 from tests.unit.cluster.transport_contract import AWKWARD
 from worker.cluster import jobscript
-from worker.cluster.jobscript import JobRequest, render, sbatch_arguments
+from worker.cluster.jobscript import ArrayChoice, Conversion, JobRequest, render, sbatch_arguments
 from worker.cluster.layout import RunLayout
 from worker.cluster.scripts import script
+from worker.cluster.sitescript import SiteScript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,15 +224,42 @@ class TestTheOptionsOfSbatch:
 
 
 class TestShellcheck:
-    def test_job_scripts_are_clean(self, job: JobRequest, tmp_path: Path) -> None:
-        for name, one in {
-            "plain": job,
-            "all": replace(job, nv=True, bind_path="/a b", arguments=tuple(AWKWARD), flags={"constraint": 'a "b"'}),
-        }.items():
-            (tmp_path / name).write_text(render(one), "utf-8", "surrogateescape")
-            found = subprocess.run(["shellcheck", tmp_path / name], capture_output=True, text=True, check=False)
-            # SC2016: arguments with $ in single quotes are meant as they are.
-            assert [line for line in found.stdout.splitlines() if "SC" in line and "SC2016" not in line] == []
+    def test_every_kind_of_job_script_is_clean(self, job: JobRequest, tmp_path: Path) -> None:
+        site = SiteScript(PurePosixPath("scripts/x.sh"), "#!/usr/bin/env -S bash -l\n")
+        conversion = Conversion(tuple(AWKWARD[1:]), "zarr", "tiff", ("-type", "d", "-iname", "*.zarr"))
+        kinds: list[dict[str, Any]] = [
+            {},
+            {"template": "true\n"},
+            {"site_script": site},
+            {"conversion": conversion, "arguments": (), "array": ArrayChoice(3)},
+            {"conversion": conversion, "arguments": ()},
+        ]
+        options: list[dict[str, Any]] = [
+            {"nv": True},
+            {"bind_path": "/a b:/c"},
+            {"modules": ("a/1", "it's $(b)")},
+            {"env_file": True},
+            {"environment": {f"V{number}": text for number, text in enumerate(AWKWARD)}},
+            {"output": job.layout.output / "1", "mounts": ((job.layout.input, "/in put"),)},
+            {"arguments": tuple(AWKWARD), "flags": {"constraint": 'a "b"', "exclusive": None}},
+        ]
+        # None, all, and each alone: so each pair of options in each of its four states.
+        chosen = [{}, {name: value for option in options for name, value in option.items()}, *options]
+        jobs = [replace(job, **{**some, **kind}) for kind, some in itertools.product(kinds, chosen)]
+        texts = list(dict.fromkeys(render(one) for one in jobs))
+        assert len(texts) > 35  # not all options change all kinds
+        paths = [tmp_path / f"{number}.sh" for number in range(len(texts))]
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(text, "utf-8", "surrogateescape")
+        # Arguments with $ in single quotes are meant as they are (SC2016).
+        found = subprocess.run(
+            ["shellcheck", "--format=gcc", "--exclude=SC2016", *paths], capture_output=True, text=True, check=False
+        )
+        assert (found.stdout, found.returncode) == ("", 0)
+
+    def test_shellcheck_sees_what_is_wrong(self, job: JobRequest, tmp_path: Path) -> None:
+        (tmp_path / "x.sh").write_text(render(job).replace('"$run/$output"', "$run/$output"))
+        assert subprocess.run(["shellcheck", tmp_path / "x.sh"], capture_output=True, check=False).returncode == 1
 
     def test_remote_scripts_are_clean(self) -> None:
         for path in Path(jobscript.__file__).parent.joinpath("scripts").glob("*.sh"):
