@@ -119,6 +119,13 @@ def converter(lab: Lab, cluster: Cluster) -> Iterator[None]:
     cluster.run("rm", "-f", str(path))
 
 
+def log_of(gateway: BlitzGateway, image_id: int) -> tuple[int, int, bytes]:
+    """The one file that is attached to an image: ids of the annotation and of the file, and its content."""
+    (annotation,) = gateway.getObject("Image", image_id).listAnnotations()
+    file = annotation.getFile()
+    return annotation.getId(), file.getId(), b"".join(file.getFileInChunks())
+
+
 @pytest.mark.usefixtures("converter")
 def test_what_was_transferred_is_converted_on_the_cluster(
     alice: BlitzGateway, cluster: Cluster, data_path: PurePosixPath, folder: str
@@ -135,14 +142,21 @@ def test_what_was_transferred_is_converted_on_the_cluster(
         "Cleanup?": True,
         "Log_Fallback_Target": f"Image:{ids[0]}",
     }
+    where = data_path / folder / "data" / "in"
+    cluster.run("mv", str(where / "first.zarr" / "0"), str(where / "first.zarr" / "elsewhere"))
+    failed = start_script(alice, inputs | {"Log_Fallback_Target": f"Image:{ids[1]}"}, name=CONVERSION).wait(150)
+    assert failed.exit_status == 1
+    assert "What was to be converted is still there" in failed.message
+    assert log_of(alice, ids[1])[0] == failed.outputs["Conversion_Log"].getId().getValue()
+    cluster.run("mv", str(where / "first.zarr" / "elsewhere"), str(where / "first.zarr" / "0"))
+
     ended = start_script(alice, inputs, name=CONVERSION).wait(150)
     assert ended.exit_status == 0, ended.message
     assert f"2 inputs in {folder} are now tiff" in ended.message
-    where = data_path / folder / "data" / "in"
     assert set(cluster.run("ls", str(where)).splitlines()) == {f"{name}.0.tif" for name in arrays}
     for name, array in arrays.items():
         assert np.array_equal(read_tiff(cluster, where / f"{name}.0.tif"), array)
-    (log,) = alice.getObject("Image", ids[0]).listAnnotations()
-    assert b"Converting it's second.zarr" in b"".join(log.getFile().getFileInChunks())
-    assert ended.outputs["Conversion_Log"].getId().getValue() == log.getId()
-    assert ended.outputs["URL"] == {"type": "URL", "href": f"/webclient/get_original_file/{log.getFile().getId()}/"}
+    annotation_id, file_id, log = log_of(alice, ids[0])
+    assert b"Converting it's second.zarr" in log
+    assert ended.outputs["Conversion_Log"].getId().getValue() == annotation_id
+    assert ended.outputs["URL"] == {"type": "URL", "href": f"/webclient/get_original_file/{file_id}/"}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from worker.pixels.choice import Sections
     from worker.pixels.session import Identity
 
-_TARGET = re.compile(r"\s*(Project|Dataset|Image|Screen|Plate|Well)\s*:\s*(\d{1,18})\s*")
+_TARGET = re.compile(r"\s*(Project|Dataset|Image|Screen|Plate)\s*:\s*(\d{1,18})\s*")
 
 
 def transfer_images(client: Any) -> int:

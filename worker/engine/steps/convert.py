@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from worker.cluster import conversion
 from worker.engine.context import Done, Outcome
 from worker.engine.conversions import formats_of
-from worker.errors import RequestError
+from worker.errors import NotPermitted, RequestError
 from worker.pixels.session import translated
 from worker.results.attachments import Attachment, attach
 from worker.results.ledger import Key, Ledger
@@ -17,9 +17,13 @@ from worker.results.surroundings import read_place
 
 if TYPE_CHECKING:
     from worker.engine.context import StepContext
+    from worker.results.surroundings import Place
 
 LOG_TARGET = "log_target"
 """In the output of a request: the object that the log is attached to, such as ``Image:12``."""
+
+LOG_KINDS = ("Project", "Dataset", "Image", "Screen", "Plate")
+"""What a log can be attached to."""
 
 
 def prepare(context: StepContext) -> Outcome:
@@ -38,12 +42,16 @@ def prepare(context: StepContext) -> Outcome:
     Raises
     ------
     RequestError
-        If there is nothing to convert.
+        If there is nothing to convert, or nothing that the log can be attached to.
     SettingsError
         If there is no converter for it.
     """
     formats = formats_of(context)
     context.tracker.start_task(context.run.tasks[0])
+    if context.request.output.get(LOG_TARGET):
+        # Whoever cannot be given the log is told before the cluster has worked for it.
+        with context.omero() as gateway:
+            _log_place(context, gateway)
     conversion.converter_image(
         context.cluster.settings.slurm, context.settings.converters, formats.source, formats.target
     )
@@ -73,7 +81,7 @@ def settle(context: StepContext) -> Outcome:
     branch = context.view.branches[0]
     job_id = int(context.view.step(branch.step("watch")).data["job_id"])
     inputs = context.view.step("prepare").data["inputs"]
-    attached = _attach_log(context, job_id)
+    attached = attach_log(context, job_id)
     context.guard()
     if context.request.cleanup:
         context.report("Removing what was converted from the cluster.")
@@ -83,19 +91,54 @@ def settle(context: StepContext) -> Outcome:
     return Done({"objects": [item.to_json() for item in attached], "notes": [note], "converted": len(inputs)})
 
 
-def _attach_log(context: StepContext, job_id: int) -> list[CreatedObject]:
-    """Attach the logs of all tasks as one file, if the person has said to what."""
+def attach_log(context: StepContext, job_id: int) -> list[CreatedObject]:
+    """Attach the logs of all tasks as one file, if the person has said to what.
+
+    Parameters
+    ----------
+    context : StepContext
+        A step of a conversion.
+    job_id : int
+        Its job, which has ended.
+
+    Returns
+    -------
+    list of CreatedObject
+        The file; none where it is not wanted.
+
+    Raises
+    ------
+    RequestError
+        If there is no such object, or the person may not attach anything to it.
+    OmeroError
+        If OMERO does not answer, or refuses.
+    """
     target: Any = context.request.output.get(LOG_TARGET)
     if not target:
         return []
-    kind, _, object_id = str(target).partition(":")
     log = conversion.read_logs(context.transport, context.layout, job_id)
     name = f"omero-{job_id}.log"
     attachment = Attachment(name, lambda: [log], f"Log of conversion {job_id}")
     key = Key(str(context.run.tasks[0]), str(target), f"log:{job_id}", hashlib.sha256(log).hexdigest())
     with context.omero() as gateway:
         context.guard()
+        place = _log_place(context, gateway)
         with translated(f"attach the log to {target}"):
-            place = read_place(gateway, kind, int(object_id))
             annotation_id = attach(Ledger.open(gateway, str(context.run_id)), key, attachment, [place])
     return [CreatedObject("FileAnnotation", annotation_id, name)]
+
+
+def _log_place(context: StepContext, gateway: Any) -> Place:
+    """Look up what the log is to be attached to."""
+    target = str(context.request.output[LOG_TARGET])
+    kind, _, number = target.partition(":")
+    if kind not in LOG_KINDS or not number.isdecimal():
+        raise RequestError(
+            f"The log cannot be attached to {target!r}.",
+            remedy=f"Give a kind and an id, such as Dataset:42; kinds are {', '.join(LOG_KINDS)}.",
+        )
+    with translated(f"look up {target}"):
+        place = read_place(gateway, kind, int(number))
+    if not place.may_annotate:
+        raise NotPermitted(f"You may not attach the log to {place}.", remedy="Choose something of your own.")
+    return place

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from worker.cluster import conversion, slurm
 from worker.cluster.states import JobState
 from worker.engine.context import Done, NotYet, Outcome, Pause
+from worker.engine.steps.convert import attach_log
 from worker.engine.steps.resubmit import another_attempt, begin_again, never_began, what_was_tried
 from worker.errors import CommandFailed
 
@@ -36,7 +37,8 @@ def watch(context: StepContext) -> Outcome:
     Returns
     -------
     Done
-        When the job has ended, well or not: ``ok``, ``state``, ``exit_code``, ``elapsed_s``, ``message``.
+        When the job has ended, well or not: ``ok``, ``state``, ``exit_code``, ``elapsed_s``, ``message``; and
+        ``objects`` in OMERO, which is the log of a conversion that has failed.
     NotYet
         While it has not, and when another one is going to be submitted in its place.
     Pause
@@ -66,7 +68,7 @@ def watch(context: StepContext) -> Outcome:
     ok = report.state is JobState.COMPLETED and not report.exit_code
     if not ok and another_attempt(context, task, report):
         return NotYet()
-    message = ""
+    message, objects = "", []
     if ok:
         # The job ended between two looks at its log; it has done all of its work.
         context.tracker.update_task_progress(branch.task_id, "100%")
@@ -74,6 +76,9 @@ def watch(context: StepContext) -> Outcome:
     else:
         message = _why(context, task.task_name, report, tried=what_was_tried(context, task, report))
         context.tracker.fail_task(branch.task_id, message)
+        if context.request.conversion is not None:
+            # No other step comes after it; and never is the log wanted more.
+            objects = [item.to_json() for item in attach_log(context, job_id)]
     return Done(
         {
             "ok": ok,
@@ -82,6 +87,7 @@ def watch(context: StepContext) -> Outcome:
             "exit_code": report.exit_code,
             "elapsed_s": report.elapsed_s,
             "message": message,
+            **({"objects": objects} if objects else {}),
         }
     )
 
