@@ -1,0 +1,1 @@
+"""Programs that convert images on the cluster, each with the definition of its container image."""
