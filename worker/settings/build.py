@@ -10,6 +10,7 @@ from worker.errors import SettingsError
 from worker.settings import locations, models, reading
 from worker.settings.clusters import KINDS, cluster_names, is_of_a_cluster, meant, section_of
 from worker.settings.layers import WORKFLOWS
+from worker.settings.secrecy import mask_credentials
 from worker.settings.secret_files import read_secret
 from worker.settings.workflows import read_flags, read_workflows, warn_of_comment
 
@@ -210,7 +211,7 @@ def _read_entry(entry: Entry, reader: reading.Reader, environ: Mapping[str, str]
         value = reader(text)
     except ValueError as error:
         raise SettingsError(
-            f"{entry.where}: [{entry.section}] {entry.spelling} = {text!r} is not allowed.",
+            f"{entry.where}: [{entry.section}] {entry.spelling} = {mask_credentials(text)!r} is not allowed.",
             remedy=f"It must be {reader.allowed}.",
         ) from error
     if not reader.may_be_followed:

@@ -142,7 +142,7 @@ class _Inspector:
         for warning in (*unknown_sections(whole), *(settings.warnings if settings else ())):
             self._add(Severity.WARNING, warning)
         if settings is not None:
-            layers = merge(self.files)
+            layers = merge(whole)
             for doubt in (*misgivings(settings, layers), *(further(settings, layers) if further else ())):
                 severity = Severity.ERROR if doubt.fatal else Severity.WARNING
                 self._add(severity, doubt.message, doubt.remedy)

@@ -28,7 +28,7 @@ def misgivings(settings: models.Settings, layers: Layers) -> Iterator[Doubt]:
     settings : Settings
         The settings.
     layers : Layers
-        The keys from which they were loaded.
+        The keys from which they were loaded, those included that could not be.
 
     Yields
     ------
@@ -43,7 +43,8 @@ def misgivings(settings: models.Settings, layers: Layers) -> Iterator[Doubt]:
         yield from _of_template(settings, name, layers)
     entries = layers.sections.get(WORKFLOWS, {})
     for name, workflow in settings.workflows.items():
-        if workflow.repo is None:
+        repo = entries.get(f"{name}_repo")
+        if workflow.repo is None and (repo is None or repo.blank):
             yield Doubt(
                 f"{place(entries[name])} has no repository, so that nobody can run it.",
                 f"Add {name}_repo = <address of its descriptor>.",
@@ -84,7 +85,8 @@ def stray_variables(environ: Mapping[str, str]) -> Iterator[str]:
 def _of_options(entries: Mapping[str, Entry], prefix: str, flags: Mapping[str, str | None]) -> Iterator[Doubt]:
     for flag, value in flags.items():
         found = sbatch_options.doubt(flag, value)
-        if found is not None:
+        # That options are written with "-" has been said already.
+        if found is not None and "_" not in flag:
             yield Doubt(f"{place(entries[prefix + flag])}: {found.message}.", found.remedy, found.fatal)
     for group in sbatch_options.contradictions(flags):
         all_of_them = [entries[prefix + flag] for flag in group]

@@ -114,6 +114,17 @@ def test_a_password_is_told_of_and_never_shown(path: Path) -> None:
     assert "p@ss" not in str(finding)
 
 
+def test_a_password_in_an_address_that_is_refused_is_not_shown(path: Path) -> None:
+    findings = look(path, "[MODELS]\na = a\na_repo = https://u:geheim@example.org/r x\n").findings
+    assert [finding.severity for finding in findings] == [Severity.WARNING, Severity.ERROR]
+    assert "geheim" not in str(findings)
+
+
+def test_an_option_written_with_underscores_is_told_of_once(path: Path) -> None:
+    (finding,) = look(path, "[SLURM]\nsbatch_cpus_per_task = 4\n").findings
+    assert "Did you mean cpus-per-task?" in finding.message
+
+
 def test_an_address_without_password_is_no_secret(path: Path) -> None:
     assert look(path, "[ANALYTICS]\nsqlalchemy_url = sqlite:////tmp/x.db\n").findings == ()
 
