@@ -137,12 +137,11 @@ class _Inspector:
 
     def run(self, paths: Sequence[Path], required: frozenset[Path], further: Further | None) -> Inspection:
         read = [path for path in dict.fromkeys(paths) if self._read(path, required=path in required)]
-        whole = tuple(self.files)
         settings = self._load()
-        for warning in (*unknown_sections(whole), *(settings.warnings if settings else ())):
+        for warning in (*unknown_sections(self.files), *(settings.warnings if settings else ())):
             self._add(Severity.WARNING, warning)
         if settings is not None:
-            layers = merge(whole)
+            layers = merge(self.files)
             for doubt in (*misgivings(settings, layers), *(further(settings, layers) if further else ())):
                 severity = Severity.ERROR if doubt.fatal else Severity.WARNING
                 self._add(severity, doubt.message, doubt.remedy)
@@ -216,44 +215,26 @@ class _Inspector:
 
     def _load(self) -> models.Settings | None:
         """Load, leaving out what an error names, until there is none."""
-        files = list(self.files)
+        files, environ = tuple(self.files), self.environ
         while True:
             try:
-                return build(merge(files), self.environ)
+                return build(merge(files), environ)
             except SettingsError as error:
                 self._add(Severity.ERROR, error.message, error.remedy)
-                files, left_out = self._without(files, error.message)
-                if not left_out:
+                before = (files, environ)
+                files = tuple(_without_lines(file, error.message) for file in files)
+                if files == before[0]:
+                    environ = _without_variables(environ, error.message)
+                if (files, environ) == before:
                     return None
-            finally:
-                self.files = files
-
-    def _without(self, files: list[IniFile], message: str) -> tuple[list[IniFile], bool]:
-        """Leave out the lines that a message names, or else the variables."""
-        left_out = False
-        remaining = []
-        for file in files:
-            lines = {int(number) for number in _named(file.path).findall(message)}
-            entries = tuple(entry for entry in file.entries if entry.line not in lines)
-            dropped = {name for name, line in file.sections if line in lines}
-            if dropped or len(entries) < len(file.entries):
-                left_out = True
-                sections = tuple((name, line) for name, line in file.sections if name not in dropped)
-                entries = tuple(entry for entry in entries if entry.section not in dropped)
-                file = replace(file, sections=sections, entries=entries)  # noqa: PLW2901 - the file without them
-            remaining.append(file)
-        if not left_out:
-            for name in [name for name in self.environ if re.search(rf"\b{re.escape(name)}\b", message)]:
-                del self.environ[name]
-                left_out = True
-        return remaining, left_out
 
     def _add(self, severity: Severity, message: str, remedy: str = "", *, file: Path | None = None) -> None:
         place = self._place(message)
         if place.file is None and file is not None:
             line = _named(file).search(message)
             place = replace(place, file=file, line=int(line[1]) if line else None)
-        self.findings.append(replace(place, severity=severity, message=message, remedy=remedy))
+        shown = mask_credentials(message)
+        self.findings.append(replace(place, severity=severity, message=shown, remedy=remedy))
 
     def _place(self, message: str) -> Finding:
         """Find the first line that a message names."""
@@ -280,3 +261,17 @@ class _Inspector:
 def _named(path: Path) -> re.Pattern[str]:
     """Match a line of a file where a message names one."""
     return re.compile(rf"(?<![\w./-]){re.escape(str(path))}:(\d+)")
+
+
+def _without_lines(file: IniFile, message: str) -> IniFile:
+    """Leave out of a file the keys, and the sections, that a message names by their lines."""
+    lines = {int(number) for number in _named(file.path).findall(message)}
+    sections = tuple((name, line) for name, line in file.sections if line not in lines)
+    left = {name for name, _ in sections}
+    entries = tuple(entry for entry in file.entries if entry.line not in lines and entry.section in left)
+    return replace(file, sections=sections, entries=entries)
+
+
+def _without_variables(environ: Mapping[str, str], message: str) -> dict[str, str]:
+    """Leave out the variables that a message names."""
+    return {name: value for name, value in environ.items() if not re.search(rf"\b{re.escape(name)}\b", message)}
