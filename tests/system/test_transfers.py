@@ -153,9 +153,9 @@ def test_what_was_transferred_is_converted_on_the_cluster(
     ended = start_script(alice, inputs, name=CONVERSION).wait(150)
     assert ended.exit_status == 0, ended.message
     assert f"2 inputs in {folder} are now tiff" in ended.message
-    assert set(cluster.run("ls", str(where)).splitlines()) == {f"{name}.0.tif" for name in arrays}
+    assert set(cluster.run("ls", str(where)).splitlines()) == {f"{name}.tif" for name in arrays}
     for name, array in arrays.items():
-        assert np.array_equal(read_tiff(cluster, where / f"{name}.0.tif"), array)
+        assert np.array_equal(read_tiff(cluster, where / f"{name}.tif"), array)
     annotation_id, file_id, log = log_of(alice, ids[0])
     assert b"Converting it's second.zarr" in log
     assert ended.outputs["Conversion_Log"].getId().getValue() == annotation_id

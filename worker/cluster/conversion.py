@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import PurePosixPath
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from worker.cluster import images, jobscript, variables
@@ -23,6 +23,7 @@ from worker.settings.amounts import duration_s, write_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import PurePosixPath
     from uuid import UUID
 
     from worker.cluster.layout import RunLayout
@@ -109,9 +110,21 @@ def converter_image(
             f"There is no converter from {source_format} to {target_format}; there are: {registered}.",
             remedy=f"Add a line {wanted} = <container image> to [CONVERTERS], and run 'omero-worker cluster init'.",
         )
-    version = BUILT_IN_VERSION if image is None else _version(image)
-    folder = PurePosixPath(settings.slurm_converters_path.removeprefix("~/"))
-    return folder / images.sif_name(f"convert_{wanted}", version), version
+    # Without a name it is the one that ships with us; see `definition`.
+    file = images.converter_file(settings.slurm_converters_path, wanted, image or f"{wanted}:{BUILT_IN_VERSION}")
+    return file, BUILT_IN_VERSION if image is None else images.image_tag(image)
+
+
+def definition() -> dict[str, bytes]:
+    """Give what the container image of the built-in converter is built from, with ``apptainer build``.
+
+    Returns
+    -------
+    dict[str, bytes]
+        Files by name, to be put into one folder: the definition (``zarr_to_tiff.def``), and what it copies.
+    """
+    folder = resources.files("worker.cluster.converters")
+    return {name: folder.joinpath(name).read_bytes() for name in (f"{BUILT_IN}.def", f"{BUILT_IN}.py")}
 
 
 def conversion_flags(settings: SlurmSettings, *, inputs_per_task: int = 1) -> dict[str, str | None]:
@@ -359,9 +372,3 @@ def _test(source_format: str) -> tuple[str, ...]:
         return ("-type", "d", "-iname", f"*.{name}")
     names = [word for extension in _EXTENSIONS.get(name, (name,)) for word in ("-o", "-iname", f"*.{extension}")]
     return ("-type", "f", "(", *names[1:], ")")
-
-
-def _version(image: str) -> str:
-    """Read the tag of an image."""
-    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
-    return tag or "latest"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from tests.lab.parts import PartFailed, run
 from tests.lab.samples import cache_directory
+from worker.cluster import converters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +50,8 @@ def ensure(name: str = "nuclei", *, report: Callable[[str], None] = lambda _: No
     Parameters
     ----------
     name : str
-        Folder of the analysis beside this module; its program is ``<name>.py``.
+        Folder of the analysis beside this module, or a converter that ships with the worker; its program is
+        ``<name>.py``.
     report : callable
         Called with a line of text before something that takes long.
 
@@ -59,6 +61,8 @@ def ensure(name: str = "nuclei", *, report: Callable[[str], None] = lambda _: No
         The image (SIF) in the cache.
     """
     source = Path(__file__).parent / name
+    if not source.exists():
+        source = Path(converters.__file__).parent
     files = sorted(path for path in source.iterdir() if path.is_file())
     base_key = _base_key()
     contents = [part for path in files for part in (path.name.encode(), path.read_bytes())]
