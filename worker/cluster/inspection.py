@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from worker.cluster.report import Item
 from worker.cluster.scripts import script
+from worker.settings.amounts import duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -97,7 +98,7 @@ def inspect_cluster(transport: Transport, questions: Questions) -> list[Item]:
         *_login(found, questions.host, before, time.time()),
         *_programs(found),
         *_configuration(found),
-        *_submissions(found),
+        *_submissions(found, groups),
         *_partitions(found, groups),
         *_runtime(found),
         *_folders(found, paths),
@@ -192,20 +193,35 @@ def _configuration(found: dict[str, list[list[str]]]) -> Iterator[Item]:
         )
 
 
-def _submissions(found: dict[str, list[list[str]]]) -> Iterator[Item]:
+def _submissions(found: dict[str, list[list[str]]], groups: list[list[str]]) -> Iterator[Item]:
     """Whether sbatch would take the jobs."""
-    for what, status, said in found["submissions"]:
+    for (what, status, said), arguments in zip(found["submissions"], groups, strict=True):
         name = f"jobs of {what}"
         words = re.sub(r"^sbatch: (?:error: )?", "", said)
         if status == "0":
             # It says when the job would start, on which nodes, and last in which partition.
             match = re.search(r"in partition (\S+)", said)
-            yield Item(name, "ok", f"sbatch would take them{f' in partition {match[1]}' if match else ''}")
+            where = f" in partition {match[1]}" if match else ""
+            if match and (limit := _shorter_limit(found, match[1], arguments)):
+                detail = f"sbatch would take them{where}, but they would wait for ever: it gives {limit} at most"
+                yield Item(name, "warning", detail, "Ask for less time (<workflow>_job_time, sbatch_time).")
+            else:
+                yield Item(name, "ok", f"sbatch would take them{where}")
         elif int(status) == SILENT:
             yield Item(name, "failed", "sbatch had no answer within 20 s", _REMEDIES[SILENT])
         else:
             words = words.replace("sbatch: error: ", "").replace("allocation failure: ", "")
             yield Item(name, "failed", f"sbatch would refuse them: {words}", _submission_remedy(words, found))
+
+
+def _shorter_limit(found: dict[str, list[list[str]]], partition: str, arguments: list[str]) -> str:
+    """The time limit of a partition, if jobs ask for more: Slurm takes them all the same, unless it enforces limits."""
+    asked = next((word.removeprefix("--time=") for word in arguments if word.startswith("--time=")), "")
+    limit = next((row[5] for row in _rows_of_sinfo(found) if row[0] == partition), "")
+    try:
+        return limit if duration_s(asked) > duration_s(limit) else ""
+    except ValueError:
+        return ""  # "infinite", or sbatch knows better
 
 
 def _submission_remedy(words: str, found: dict[str, list[list[str]]]) -> str:
@@ -234,7 +250,7 @@ def _submission_remedy(words: str, found: dict[str, list[list[str]]]) -> str:
 def _rows_of_sinfo(found: dict[str, list[list[str]]]) -> list[list[str]]:
     lines, status = _asked(found["sinfo"])
     rows = [line.split("|") for line in lines] if status == 0 else []
-    return [[row[0].rstrip("*"), *row[1:]] for row in rows if len(row) == 5]
+    return [[row[0].rstrip("*"), *row[1:]] for row in rows if len(row) == 6]
 
 
 def _partitions(found: dict[str, list[list[str]]], groups: list[list[str]]) -> Iterator[Item]:

@@ -212,7 +212,10 @@ def _fetch(
 
 
 def submissions_of(
-    settings: Settings, cluster: ClusterSettings, analyses: Mapping[str, Analysis]
+    settings: Settings,
+    cluster: ClusterSettings,
+    analyses: Mapping[str, Analysis],
+    scripts: Mapping[str, Mapping[str, str | None]],
 ) -> tuple[dict[str, tuple[str, ...]], list[Item]]:
     """Say what sbatch would get for each kind of job of a cluster.
 
@@ -224,6 +227,8 @@ def submissions_of(
         The cluster.
     analyses : Mapping[str, Analysis]
         What the descriptors of its workflows say, as far as that is known.
+    scripts : Mapping[str, Mapping[str, str or None]]
+        Options in job scripts of the site, by workflow.
 
     Returns
     -------
@@ -235,7 +240,7 @@ def submissions_of(
     own = {name: each for name, each in settings.workflows.items() if each.cluster == cluster.name}
     for name, workflow in own.items():
         try:
-            submissions[name] = _arguments(_options(cluster, workflow, analyses.get(name)))
+            submissions[name] = _arguments(_options(cluster, workflow, analyses.get(name), scripts.get(name, {})))
         except SettingsError as error:
             refused.append(Item(f"jobs of {name}", "failed", error.message, error.remedy))
     for partition in dict.fromkeys(part for each in own.values() for part in each.user_partitions):
@@ -248,10 +253,13 @@ def submissions_of(
 
 
 def _options(
-    cluster: ClusterSettings, workflow: WorkflowSettings, analysis: Analysis | None
+    cluster: ClusterSettings,
+    workflow: WorkflowSettings,
+    analysis: Analysis | None,
+    script: Mapping[str, str | None],
 ) -> Mapping[str, str | None]:
     if analysis is None:
-        return flags.sbatch_flags(cluster.slurm, workflow)
+        return flags.sbatch_flags(cluster.slurm, workflow, script=script)
     needs = analysis.resources
     resources = flags.resource_flags(cores=needs.cores, memory_mib=needs.memory_mib)
-    return flags.sbatch_flags(cluster.slurm, workflow, described_gpu=needs.gpu, resources=resources)
+    return flags.sbatch_flags(cluster.slurm, workflow, described_gpu=needs.gpu, resources=resources, script=script)

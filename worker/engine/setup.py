@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from worker.cluster import images
+from worker.cluster import flags, images, jobtemplate, sitescript
 from worker.cluster.inspection import Questions, inspect_cluster
 from worker.cluster.preparation import clone_scripts, make_folders
 from worker.cluster.pulling import pull_images
@@ -17,10 +17,10 @@ from worker.cluster.pulls import Pull, as_it_is, look
 from worker.cluster.report import Item, SetupReport
 from worker.engine.catalogue import refresh_catalogue
 from worker.engine.provisions import Wanted, find_images, folders_of, pull_options, submissions_of
-from worker.errors import WorkerError
+from worker.errors import RequestError, SettingsError, WorkerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from worker.cluster.transport import Transport
@@ -74,6 +74,10 @@ def set_up(
         If the catalogue cannot be written.
     """
     only = settings.workflow(workflow).name if workflow is not None else None
+    if only is not None and (home := settings.workflow(only).cluster) not in {cluster.name for cluster in clusters}:
+        raise RequestError(
+            f"Workflow {only} runs on cluster {home}, not here.", remedy=f"Name cluster {home}, or none."
+        )
     reports: dict[str, SetupReport] = {}
     for cluster in clusters:
         reports[cluster.name] = initialise(
@@ -136,6 +140,8 @@ def initialise(
             items += make_folders(transport, folders_of(cluster), dry_run=dry_run)
             if repository := cluster.slurm.slurm_script_repo:
                 items.append(clone_scripts(transport, repository, cluster.slurm.slurm_script_path, dry_run=dry_run))
+            if not dry_run:
+                items += read_scripts(transport, settings, cluster)[1]
         wanted = find_images(settings, cluster, state_dir=state_dir, workflow=workflow)
         items += wanted.problems
         options = pull_options(cluster)
@@ -177,13 +183,14 @@ def inspect(
     try:
         report(f"{cluster.name}: login, Slurm and folders")
         wanted = find_images(settings, cluster, state_dir=state_dir)
-        submissions, refused = submissions_of(settings, cluster, wanted.analyses)
+        scripts, told = read_scripts(transport, settings, cluster)
+        submissions, refused = submissions_of(settings, cluster, wanted.analyses, scripts)
         questions = Questions(cluster.ssh.host, folders_of(cluster), submissions, cluster.slurm.modules)
         items += inspect_cluster(transport, questions)
         items += refused
-        items += _templates(cluster)
         if repository := cluster.slurm.slurm_script_repo:
             items.append(clone_scripts(transport, repository, cluster.slurm.slurm_script_path, dry_run=True))
+        items += told
         report(f"{cluster.name}: images")
         items += wanted.problems
         items += _images(transport, settings, cluster, wanted)
@@ -196,19 +203,46 @@ def _unreachable(cluster: ClusterSettings, error: WorkerError) -> Item:
     return Item("ssh", "failed", f"{cluster.ssh.host}: {error.message}", error.remedy)
 
 
-def _templates(cluster: ClusterSettings) -> Iterator[Item]:
-    """Whether the admin's template of job scripts can be read."""
-    path = cluster.slurm.job_template
-    if path is None:
-        return
-    try:
-        path.read_bytes()
-    except OSError as error:
-        yield Item(
-            "job template", "failed", f"{path} cannot be read: {error.strerror or error}", "Correct slurm_job_template."
-        )
-    else:
-        yield Item("job template", "ok", str(path))
+def read_scripts(
+    transport: Transport, settings: Settings, cluster: ClusterSettings
+) -> tuple[dict[str, Mapping[str, str | None]], list[Item]]:
+    """Read the job scripts, or the template, that a site has written itself.
+
+    Parameters
+    ----------
+    transport : Transport
+        The way to the cluster.
+    settings : Settings
+        Name the workflows.
+    cluster : ClusterSettings
+        The cluster.
+
+    Returns
+    -------
+    tuple of dict and list of Item
+        The options of sbatch in them, by workflow; and a line for each.
+    """
+    slurm = cluster.slurm
+    own = {name: each for name, each in settings.workflows.items() if each.cluster == cluster.name}
+    options: dict[str, Mapping[str, str | None]] = {}
+    items: list[Item] = []
+    if slurm.job_template is not None:
+        try:
+            text = jobtemplate.read_template(slurm.job_template)
+            options = dict.fromkeys(own, flags.directives_in(text))
+            items.append(Item("job template", "ok", str(slurm.job_template)))
+        except SettingsError as error:
+            items.append(Item("job template", "failed", error.message, error.remedy))
+    for name, workflow in own.items():
+        if slurm.slurm_script_repo is None or workflow.job is None:
+            continue
+        try:
+            read = sitescript.read_site_script(transport, slurm.slurm_script_path, workflow.job, workflow=name)
+            options[name] = read.flags
+            items.append(Item(f"job script of {name}", "ok", workflow.job))
+        except SettingsError as error:
+            items.append(Item(f"job script of {name}", "failed", error.message, error.remedy))
+    return options, items
 
 
 def _images(transport: Transport, settings: Settings, cluster: ClusterSettings, wanted: Wanted) -> Iterator[Item]:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from worker.cluster.report import Item
 
 PARTITIONS = """\
-cpu*|up|3|idle|(null)
-gpu|up|2|mixed|gpu:a100:2
-old|down|1|idle|(null)
-night|up|2|drained|(null)
+cpu*|up|3|idle|(null)|2-00:00:00
+gpu|up|2|mixed|gpu:a100:2|infinite
+old|down|1|idle|(null)|5:00
+night|up|2|drained|(null)|5:00
 """
 VERSION = "slurm 24.11.5\n"
 CONFIG = "MaxArraySize            = 1001\nAccountingStorageType   = accounting_storage/slurmdbd\nClusterName = big\n"
@@ -126,6 +126,22 @@ def test_sbatch_gets_what_a_job_would_give_it(here: LocalTransport, cluster: Clu
     items = found(here, {"nuclei": arguments, "cells": arguments}, data="a folder")
     assert cluster.arguments("sbatch") == ["--test-only", *arguments, "--wrap=true"]
     assert items["jobs of nuclei, cells"].state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("partition", "time_limit", "state"),
+    [("cpu", "47:59:59", "ok"), ("cpu", "2-00:00:01", "warning"), ("gpu", "99-00", "ok"), ("cpu", "UNLIMITED", "ok")],
+)
+def test_jobs_that_would_wait_for_ever_are_told(
+    here: LocalTransport, cluster: Cluster, partition: str, time_limit: str, state: str
+) -> None:
+    cluster.says(
+        "sbatch", error=f"sbatch: Job 7 to start at 2026-01-02T03:04:05 on nodes n1 in partition {partition}\n"
+    )
+    item = found(here, {"nuclei": (f"--time={time_limit}",)})["jobs of nuclei"]
+    assert item.state == state
+    if state == "warning":
+        assert "2-00:00:00 at most" in item.detail
 
 
 def test_partitions_that_jobs_name_must_have_a_node_that_works(here: LocalTransport, cluster: Cluster) -> None:

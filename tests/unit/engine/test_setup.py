@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from worker.analyses.model import Resources
 from worker.cluster.local import LocalTransport
 from worker.cluster.transport import ProgramTransport
 from worker.engine.provisions import find_images, folders_of, pull_options, submissions_of
-from worker.engine.setup import initialise, inspect
-from worker.errors import HostKeyRejected
+from worker.engine.setup import initialise, inspect, read_scripts, set_up
+from worker.errors import HostKeyRejected, RequestError
 from worker.settings.models import ClusterSettings, Settings, SlurmSettings, SshSettings, WorkflowSettings
 
 if TYPE_CHECKING:
@@ -126,15 +129,16 @@ class TestSubmissions:
             slurm_conversion_partition="short",
             slurm_image_pull_via_sbatch=True,
         )
-        submissions, refused = submissions_of(settings, cluster, {})
+        submissions, refused = submissions_of(settings, cluster, {}, {})
         assert list(submissions) == ["cells", "people who choose gpu", "conversions", "image pulls"]
         assert refused == []
 
-    def test_what_the_descriptor_needs_counts(self, tmp_path: Path) -> None:
+    def test_what_the_descriptor_needs_and_the_sites_own_script_says_counts(self, tmp_path: Path) -> None:
         settings, cluster = site([workflow(tmp_path, "cells", "org/w:1")])
         analysis = find_images(settings, cluster, state_dir=tmp_path).analyses["cells"]
-        plain, _ = submissions_of(settings, cluster, {})
-        assert submissions_of(settings, cluster, {"cells": analysis})[0] == plain
+        needy = replace(analysis, resources=Resources(gpu=False, cores=16, memory_mib=64 * 1024))
+        submissions, _ = submissions_of(settings, cluster, {"cells": needy}, {"cells": {"qos": "long"}})
+        assert {"--cpus-per-task=16", "--qos=long"} <= set(submissions["cells"])
 
 
 def test_a_repository_of_job_scripts_makes_its_own_folder() -> None:
@@ -180,6 +184,32 @@ def test_a_template_of_job_scripts_that_is_not_there_is_told(tmp_path: Path) -> 
     (item,) = [item for item in report.items if item.what == "job template"]
     assert item.state == "failed"
     assert "slurm_job_template" in item.remedy
+
+
+def test_the_sites_own_job_scripts_come_from_its_repository(tmp_path: Path) -> None:
+    repository = tmp_path / "origin"
+    repository.mkdir()
+    (repository / "cells.sh").write_text("#!/bin/bash\n#SBATCH --qos=long\ntrue\n")
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "one"]):
+        subprocess.run([*git, *command], check=True)
+    each = [
+        workflow(tmp_path, "cells", "org/w:1", repo=None, job="cells.sh"),
+        workflow(tmp_path, "spots", "org/w:1", repo=None, job="spots.sh"),
+    ]
+    settings, cluster = site(each, slurm_script_repo=str(repository), slurm_script_path="scripts")
+    report = initialise(settings, cluster, LocalTransport(tmp_path), state_dir=tmp_path / "state")
+    found = {item.what: item for item in report.items}
+    assert found["job scripts"].state == "changed"
+    assert (found["job script of cells"].state, found["job script of spots"].state) == ("ok", "failed")
+    assert "spots.sh" in found["job script of spots"].detail
+    assert read_scripts(LocalTransport(tmp_path), settings, cluster)[0]["cells"] == {"qos": "long"}
+
+
+def test_a_workflow_of_another_cluster_is_not_looked_for_here(tmp_path: Path) -> None:
+    settings, cluster = site([workflow(tmp_path, "far", "org/w:1", cluster="gpu")])
+    with pytest.raises(RequestError, match="runs on cluster gpu"):
+        set_up(settings, [cluster], state_dir=tmp_path, transports=lambda _: Locked(), report=print, workflow="far")
 
 
 def test_a_cluster_is_reached_by_its_own_settings(tmp_path: Path) -> None:

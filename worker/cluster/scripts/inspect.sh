@@ -31,7 +31,7 @@ for program in sbatch squeue scancel sinfo scontrol sacct; do
 done
 ask squeue squeue -h -o %i -u "$user"
 ask sacct sacct -n -X -o JobID -S now -u "$user"
-ask sinfo sinfo -h -o '%P|%a|%D|%T|%G'
+ask sinfo sinfo -h -o '%P|%a|%D|%T|%G|%l'
 ask config scontrol show config
 ask accounts sacctmgr -n -P show assoc "user=$user" format=account
 
