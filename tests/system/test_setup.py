@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -13,6 +17,7 @@ import pytest
 
 from tests.faults.disks import full, small_disk
 from tests.lab import registry as registries
+from tests.lab.description import CHECKOUT
 from tests.lab.person import logged_in, start_script
 from tests.system.deployment import Deployment
 from worker.analyses import catalogue
@@ -108,6 +113,20 @@ class Site:
         report: dict[str, Any] = json.loads(ended.stdout)
         return {item["what"]: item for item in report["clusters"]["default"]["items"]}
 
+    @contextmanager
+    def killed(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run ``omero-worker cluster …`` until the end of the block, but no longer."""
+        command = [sys.executable, "-m", "worker.cli", "cluster", *arguments]
+        environ = {"PATH": os.environ["PATH"], **self.deployment.environ}
+        process = subprocess.Popen(
+            command, cwd=CHECKOUT, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
 
 @pytest.fixture
 def site(lab: Lab, registry: Registry, tmp_path: Path, database_url: str) -> Iterator[Site]:
@@ -120,12 +139,22 @@ def states(report: dict[str, dict[str, str]]) -> dict[str, str]:
     return {what: item["state"] for what, item in report.items()}
 
 
-def test_a_cluster_is_set_up_and_a_second_time_nothing_is_changed(site: Site) -> None:
+def test_a_cluster_is_set_up_and_a_second_time_nothing_is_changed(site: Site, registry: Registry) -> None:
     site.configure(images={"small": f"{ONE}:v1.0"}, converters="zarr_to_tiff = lab/converter:1.14.0")
     foreseen = site.run("init", "--dry-run")
-    assert not site.home.exists()
-    assert states(foreseen) == states(site.run("init"))
     assert set(states(foreseen).values()) == {"changed"}
+    assert not site.home.exists()
+    # Killed while images are pulled: they go on, and are not pulled twice.
+    sent = registry.blobs_sent
+    registry.pause_s = 3.0
+    with site.killed("init") as process:
+        while registry.blobs_sent < sent + 2:
+            assert process.poll() is None
+            time.sleep(0.05)
+    registry.pause_s = 0.0
+    report = site.run("init")
+    assert (report["small v1.0"]["state"], report["converter zarr_to_tiff"]["state"]) == ("changed", "changed")
+    assert (report["data folder"]["state"], registry.blobs_sent) == ("ok", sent + 2)
     assert (site.home / "images/small/w_small_v1.0.sif").stat().st_size > 0
     assert (site.home / "converters/convert_zarr_to_tiff_1.14.0.sif").stat().st_size > 0
     # The dialogs know at once.
