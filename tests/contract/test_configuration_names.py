@@ -71,7 +71,7 @@ VARIABLES: list[tuple[str, str, str, str, object]] = [
     ("BIOMERO_APPTAINER_TMPDIR", "SLURM", "apptainer_tmpdir", "/t", "/t"),
     ("BIOMERO_APPTAINER_CACHEDIR", "SLURM", "apptainer_cachedir", "/c", "/c"),
     ("BIOMERO_SLURM_ZIP_CMD", "SLURM", "slurm_zip_cmd", "7zz", "7zz"),
-    ("BIOMERO_ANALYTICS_REBUILD_START_TIME", "ANALYTICS", "analytics_rebuild_start_time", "2024", "2024"),
+    ("BIOMERO_ANALYTICS_REBUILD_START_TIME", "ANALYTICS", "analytics_rebuild_start_time", "2024-06-01", "2024-06-01"),
     ("BIOMERO_ANALYTICS_REBUILD_DAYS_AGO", "ANALYTICS", "analytics_rebuild_days_ago", "3", 3),
 ]
 

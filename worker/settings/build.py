@@ -216,7 +216,7 @@ def _read_entry(entry: Entry, reader: reading.Reader, environ: Mapping[str, str]
         ) from error
     if not reader.may_be_followed:
         warn_of_comment(entry, warnings)
-    return locations.expand(text, environ) if reader is reading.LOCAL_PATH else value
+    return entry.path.parent / locations.expand(text, environ) if reader is reading.LOCAL_PATH else value
 
 
 def _read_variable(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,12 @@ def _boolean(text: str) -> bool:
 
 def _one_word(text: str) -> str:
     if not text or any(character.isspace() for character in text):
+        raise ValueError(text)
+    return text
+
+
+def _date(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is not None:
         raise ValueError(text)
     return text
 
@@ -252,7 +259,7 @@ FOLDER = Reader("a folder", str, may_be_followed=True)
 SCRIPT = Reader("a path below slurm_script_path", str, may_be_followed=True)
 IMAGE = Reader("the name of a container image, such as org/name:1.0", _one_word, may_be_followed=True)
 DATABASE_URL = Reader("an address as SQLAlchemy takes it", str)
-DATE = Reader("a day, such as 2024-01-31", str, may_be_followed=True)
+DATE = Reader("a day, such as 2024-01-31", _date, may_be_followed=True)
 SACCT_TIME = Reader("a time as sacct takes it, such as 2024-01-31", _one_word, may_be_followed=True)
 PARTITION = Reader("the name of a partition, or several separated by commas", _partition, may_be_followed=True)
 SSH_HOST = Reader("an alias of the ssh configuration, one word", _ssh_host, may_be_followed=True)
@@ -266,4 +273,4 @@ CLUSTER = Reader("the name of a cluster, a word in lower case", _cluster, may_be
 HOST = Reader("the name of a server, such as gitlab.com or git.example.org:8443", _host, may_be_followed=True)
 IMAGE_SOURCE = Reader("the start of an address, such as docker:// or oras://host/", _image_source, may_be_followed=True)
 BOOLEAN = Reader("one of " + ", ".join(TRUE_WORDS + FALSE_WORDS), _boolean, may_be_followed=True)
-LOCAL_PATH = Reader("a path on this machine", Path)
+LOCAL_PATH = Reader("a path on this machine; a relative one starts at the folder of this file", Path)

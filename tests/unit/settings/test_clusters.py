@@ -11,6 +11,8 @@ from worker.errors import SettingsError
 from worker.settings.models import ClusterSettings, Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.settings.conftest import Load
 
 TWO = """
@@ -191,6 +193,12 @@ def test_a_key_of_a_limit_may_be_a_workflow_of_its_own(load: Load) -> None:
     settings = load("[MODELS]\nspots=s\nspots_cluster=c\nspots_cluster_repo=r\nspots_cluster_job=j\n")
     assert list(settings.workflows) == ["spots", "spots_cluster"]
     assert settings.warnings == ()
+
+
+def test_a_relative_path_of_this_machine_starts_at_the_folder_of_its_file(load: Load, tmp_path: Path) -> None:
+    settings = load("[SLURM]\nslurm_job_template=job.sh.j2\n[SLURM:b]\nslurm_job_template=/etc/b.j2\n")
+    assert settings.slurm.job_template == tmp_path / "job.sh.j2"
+    assert str(settings.cluster("b").slurm.job_template) == "/etc/b.j2"
 
 
 def test_jobs_get_modules_template_and_source_of_images(load: Load) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +14,11 @@ from worker.settings.environment import WorkerEnvironment, read_environment
 from worker.settings.sample import main, manual, sample, sections, workflow_keys
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pydantic import BaseModel
 
     from tests.unit.settings.conftest import Load
+
+WORKER = Path(environment.__file__).parents[1]
 
 
 def test_the_files_in_the_tree_are_what_the_models_say() -> None:
@@ -66,6 +70,26 @@ def test_the_manual_names_every_key_variable_and_section() -> None:
         assert f"| `{own.name}` |" in text
     for variable in (*models.variables(), *environment.FORWARDED_NAMES):
         assert f"`{variable}`" in text
+
+
+def attributes_used() -> set[str]:
+    """List every attribute that is read somewhere outside the settings."""
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8")) for path in WORKER.rglob("*.py") if path.parts[-2] != "settings"
+    ]
+    return {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+def test_every_key_either_counts_or_says_that_it_has_no_effect() -> None:
+    used = attributes_used()
+    tables: list[type[BaseModel]] = [*models.SECTIONS.values(), models.WorkflowSettings, models.RetrySettings]
+    wrong = [
+        (model.__name__, field)
+        for model in tables
+        for field, info in model.model_fields.items()
+        if (field in used) == (info.description or "").startswith("Has no effect")
+    ]
+    assert wrong == []
 
 
 def test_every_table_of_the_manual_has_rows_as_wide_as_its_head() -> None:

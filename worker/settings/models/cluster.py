@@ -215,24 +215,25 @@ class SlurmSettings(Frozen):
         ),
     ] = Field(default=None, description="The cache folder of pulls.")
     sacct_start_time: Annotated[
-        str, Written(reading.SACCT_TIME, variables=("BIOMERO_SACCT_START_TIME",), group="Listing jobs and archives")
+        str, Written(reading.SACCT_TIME, variables=("BIOMERO_SACCT_START_TIME",), group="What other workers needed")
     ] = Field(
         default="2023-01-01",
-        description="Lists of jobs begin on this day. Runs do not depend on it: their jobs are asked for by number.",
+        description="Has no effect, and is accepted as files have it: nothing here lists old jobs, and those of "
+        "runs are asked for by number.",
     )
     sacct_days_ago: Annotated[
         int | None,
         Written(
             reading.integer(0),
             variables=("BIOMERO_SACCT_START_DAYS_AGO",),
-            unset="sacct_start_time counts",
+            unset="as sacct_start_time says",
             example="30",
         ),
-    ] = Field(default=None, description="Lists of jobs go back so many days. It wins over sacct_start_time.")
+    ] = Field(default=None, description="Has no effect, like sacct_start_time, but in days.")
     slurm_zip_cmd: Annotated[str, Written(reading.COMMAND, variables=("BIOMERO_SLURM_ZIP_CMD",))] = Field(
         default="$(command -v 7z || command -v 7za)",
-        description="The 7-Zip command of the cluster, for scripts that pack archives there. Runs need none: "
-        "their data travel as streams.",
+        description="Has no effect, and is accepted as files have it: data travel as streams, and nothing is packed "
+        "on the cluster.",
     )
 
 
