@@ -11,6 +11,7 @@ from omero import scripts
 from omero.constants.namespaces import NSDYNAMIC
 
 from worker.dialogs.own_runs import own_runs
+from worker.dialogs.parameters import read_catalogue
 from worker.dialogs.transfer import CONVERSION, conversion_parameters, folders_of
 
 
@@ -22,11 +23,11 @@ def run_script() -> int:
     int
         The exit status: 0 only if all images are converted.
     """
-    found = own_runs()
+    found, converters = own_runs(), read_catalogue().converters
     client = scripts.client(
         CONVERSION.title,
         f"{CONVERSION.purpose} {found.problem}".strip(),
-        *conversion_parameters(folders_of(found.rows)),
+        *conversion_parameters(folders_of(found.rows), converters),
         # Asked anew each time, as folders come and go.
         namespaces=[NSDYNAMIC],
     )
@@ -34,7 +35,7 @@ def run_script() -> int:
         # Only now: the engine is large, and a dialog has no use for it.
         from worker.dialogs.transferring import convert
 
-        return convert(client)
+        return convert(client, converters)
     finally:
         client.closeSession()
 

@@ -146,11 +146,14 @@ class Catalogue:
         When this was true: ISO 8601 in UTC; empty if never.
     note : str
         What a person should know about the whole, such as that the cluster does not answer.
+    converters : tuple[str, ...]
+        The registered conversions, as ``<source>_to_<target>``.
     """
 
     entries: tuple[CatalogueEntry, ...] = ()
     refreshed_at: str = ""
     note: str = ""
+    converters: tuple[str, ...] = ()
 
     def entry(self, name: str) -> CatalogueEntry | None:
         """Find a workflow by its name, in whatever case.
@@ -230,6 +233,7 @@ def save(path: Path, catalogue: Catalogue) -> None:
         "format": FORMAT,
         "refreshed_at": catalogue.refreshed_at,
         "note": catalogue.note,
+        "converters": list(catalogue.converters),
         "entries": [
             {
                 "name": entry.name,
@@ -304,6 +308,8 @@ def _read_catalogue(record: dict[str, object]) -> Catalogue:
         entries=tuple(_read_entry(item) for item in read_list(record, "entries")),
         refreshed_at=read_text(record, "refreshed_at"),
         note=read_text(record, "note"),
+        # Not in the files of releases that did not offer them.
+        converters=read_texts(record, "converters") if "converters" in record else (),
     )
 
 

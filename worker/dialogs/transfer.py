@@ -226,21 +226,45 @@ def file_parameters() -> list[Any]:
     return [field_parameter(field) for field in FILE.fixed]
 
 
-def conversion_parameters(folders: tuple[str, ...]) -> list[Any]:
+def format_fields(converters: Iterable[str]) -> tuple[Field, Field]:
+    """Give the fields that choose formats: those that have ever been, and those of registered converters.
+
+    Parameters
+    ----------
+    converters : iterable of str
+        The conversions, as ``<source>_to_<target>``.
+
+    Returns
+    -------
+    tuple of Field
+        The source and the target.
+    """
+    pairs = [converter.split("_to_", 1) for converter in converters if "_to_" in converter]
+    sources, targets = (tuple(pair[end] for pair in pairs) for end in (0, 1))
+    return (
+        replace(SOURCE_FORMAT, values=tuple(dict.fromkeys(SOURCE_FORMAT.values + sources))),
+        replace(TARGET_FORMAT, values=tuple(dict.fromkeys(TARGET_FORMAT.values + targets))),
+    )
+
+
+def conversion_parameters(folders: tuple[str, ...], converters: Iterable[str] = ()) -> list[Any]:
     """Build the parameters of ``SLURM_Remote_Conversion.py``.
 
     Parameters
     ----------
     folders : tuple of str
         What there is to choose from; none makes it a text to type.
+    converters : iterable of str
+        The registered conversions.
 
     Returns
     -------
     list of omero.scripts.Type
         One for each field.
     """
-    offered = replace(INPUT_DATA, values=folders)
-    return [field_parameter(offered if field is INPUT_DATA else field) for field in CONVERSION.fixed]
+    source, target = format_fields(converters)
+    offered = {field.name: field for field in (replace(INPUT_DATA, values=folders), source, target)}
+    return [field_parameter(offered.get(field.name, field)) for field in CONVERSION.fixed]
 
 
 def folders_of(runs: Iterable[RequestRow]) -> tuple[str, ...]:

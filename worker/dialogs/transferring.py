@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -62,20 +63,22 @@ def transfer_file(client: Any) -> int:
     return follow_request(client, read_file_transfer, _give_path)
 
 
-def convert(client: Any) -> int:
+def convert(client: Any, converters: tuple[str, ...] = ()) -> int:
     """Do what was filled in: convert images on the cluster; ``Conversion_Log`` and ``URL`` give the log.
 
     Parameters
     ----------
     client : omero.client
         The script's client, with its session and its inputs. It stays open.
+    converters : tuple of str
+        The registered conversions, as the dialog showed them.
 
     Returns
     -------
     int
         Exit status of the script: 0 only if all are converted.
     """
-    return follow_request(client, read_conversion, _give_log)
+    return follow_request(client, partial(read_conversion, converters=converters), _give_log)
 
 
 def read_image_transfer(inputs: Mapping[str, Any], person: Identity) -> dict[str, Any]:
@@ -164,7 +167,9 @@ def read_file_transfer(inputs: Mapping[str, Any], person: Identity) -> dict[str,
     }
 
 
-def read_conversion(inputs: Mapping[str, Any], person: Identity) -> dict[str, Any] | str:
+def read_conversion(
+    inputs: Mapping[str, Any], person: Identity, *, converters: tuple[str, ...] = ()
+) -> dict[str, Any] | str:
     """Make a request of the dialog "SLURM Remote Conversion".
 
     Parameters
@@ -173,6 +178,8 @@ def read_conversion(inputs: Mapping[str, Any], person: Identity) -> dict[str, An
         The inputs of the script by name.
     person : Identity
         Who pressed Run, and in which group.
+    converters : tuple of str
+        The registered conversions, as the dialog showed them.
 
     Returns
     -------
@@ -185,7 +192,7 @@ def read_conversion(inputs: Mapping[str, Any], person: Identity) -> dict[str, An
         It cannot be done as asked; the message names the field as the dialog shows it.
     """
     folder = _folder(inputs, transfer.INPUT_DATA)
-    source, target = read_choice(inputs, transfer.SOURCE_FORMAT), read_choice(inputs, transfer.TARGET_FORMAT)
+    source, target = (read_choice(inputs, field) for field in transfer.format_fields(converters))
     if source == target:
         return f"No conversion is needed: the images in {folder} are to stay {target}."
     wanted = str(inputs.get(transfer.LOG_TARGET.name) or "")

@@ -230,12 +230,15 @@ class _Refresh:
 
     def publish(self) -> None:
         """Write what is known so far, if it is news; when all was true is not said before all has been asked."""
-        self._write(Catalogue(tuple(self._entries.values()), self._known.refreshed_at, self._known.note))
+        self._write(self._catalogue(self._known.refreshed_at, self._known.note))
 
     def end(self) -> Catalogue:
         """Write what was found, and when."""
         now, notes = datetime.now(UTC), "\n".join(self._notes[name] for name in sorted(self._notes))
-        return self._write(Catalogue(tuple(self._entries.values()), now.isoformat(timespec="seconds"), notes))
+        return self._write(self._catalogue(now.isoformat(timespec="seconds"), notes))
+
+    def _catalogue(self, refreshed_at: str, note: str) -> Catalogue:
+        return Catalogue(tuple(self._entries.values()), refreshed_at, note, tuple(self._settings.converters))
 
     def _write(self, catalogue: Catalogue) -> Catalogue:
         with _turn:

@@ -236,3 +236,13 @@ def test_without_folders_their_field_is_a_text() -> None:
     assert {field.name(): field for field in conversion_parameters(())}["Input data"].values is None
     offered = {field.name(): field for field in conversion_parameters(("a", "b"))}["Input data"].values
     assert [value.val for value in offered.val] == ["a", "b"]
+
+
+def test_registered_converters_are_offered_and_taken(alice: Any) -> None:
+    registered = ("czi_to_zarr", "zarr_to_png")
+    offered = {field.name(): field for field in conversion_parameters((), registered)}
+    assert [value.val for value in offered["Source format"].values.val] == ["zarr", "czi"]
+    assert [value.val for value in offered["Target format"].values.val] == ["tiff", "zarr", "png"]
+    asked = read_conversion({**CONVERSION, "Target format": "png"}, alice, converters=registered)
+    assert isinstance(asked, dict)
+    assert asked["conversion"] == {"source": "zarr", "target": "png"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -243,6 +244,26 @@ def test_a_projection_over_time_and_depth_holds_two_planes_at_a_time() -> None:
     assert len(held) == len(set(held)) == 240
     assert view.held_bytes == 2 * image.plane_bytes
     assert view.read_bytes == 240 * image.plane_bytes
+
+
+def test_memory_does_not_grow_with_the_depth_of_a_projection() -> None:
+    server = PixelServer()
+    deep = np.broadcast_to(np.arange(300, dtype="uint16").reshape(1, 1, 300, 1, 1), (1, 1, 300, 512, 512))
+    image = server.add(deep)
+    tracemalloc.start()
+    try:
+        export(
+            server.gateway,
+            Selection((image,)),
+            format="zarr-0.5",
+            sink=CountingSink(),
+            progress=silently,
+            choice=PixelChoice(z="max"),
+        )
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 12 * image.plane_bytes
 
 
 def test_a_section_that_is_not_a_number_does_not_spoil_a_projection() -> None:
