@@ -188,10 +188,10 @@ def test_loading_needs_nothing_but_the_standard_library() -> None:
 
 def test_registered_converters_are_kept_and_may_be_missing(tmp_path: Path) -> None:
     path = tmp_path / "catalogue.json"
-    catalogue = Catalogue(converters=("zarr_to_tiff", "czi_to_zarr"))
-    save(path, catalogue)
-    assert load(path) == catalogue
+    converting = Catalogue(converters=("zarr_to_tiff", "czi_to_zarr"))
+    catalogue.save(path, converting)
+    assert catalogue.load(path) == converting
     record = json.loads(path.read_bytes())
     del record["converters"]
     path.write_text(json.dumps(record), encoding="utf-8")
-    assert load(path) == Catalogue()
+    assert catalogue.load(path) == Catalogue()
