@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from worker.cli.main import app
 from worker.errors import RequestError, SettingsError
+from worker.settings.loader import SettingsSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,6 +163,16 @@ def test_secrets_are_never_printed(file: Path) -> None:
         assert "sqlalchemy_url = ******** (another one)" in output
         assert "geheim" not in output
         assert "streng" not in output
+
+
+def test_a_process_that_goes_on_follows(file: Path) -> None:
+    source = SettingsSource(default_paths=[file], environ={})
+    assert source.current().ssh.host == "a"
+    for arguments in (["set", "SSH", "host", "b"], ["absent", "--workflow", "cellpose"]):
+        command(*arguments)
+        then = time.time() - 60  # Nobody is writing to it any more.
+        os.utime(file, (then, then))
+    assert (source.current().ssh.host, source.current().workflows, source.current().warnings) == ("b", {}, ())
 
 
 def test_a_section_that_is_not_known_is_refused_with_the_nearest(file: Path) -> None:
