@@ -27,8 +27,8 @@ _PAUSE_S = 0.05
 _SETTLED_S = 2.0
 """A file whose time stamp is older than this is not being written."""
 
-_QUIET_S = 0.1
-"""... nor one that has stayed the same for so long."""
+_QUIET_S = 0.25
+"""... nor, most probably, one that has stayed the same for so long and is not empty, as it is when a writer begins."""
 
 _NOT_HERE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV, errno.ENOTSUP}
 """Why a file may have to be written in place."""
@@ -96,7 +96,7 @@ def read_settled(path: Path) -> bytes:
         while abs(time.time() - path.stat().st_mtime) < _SETTLED_S:
             time.sleep(_QUIET_S)
             again = path.read_bytes()
-            if again == data:
+            if again == data and data.strip():
                 break
             data = again
             if time.monotonic() > deadline:

@@ -159,12 +159,14 @@ def test_what_somebody_else_has_written_meanwhile_stays(file: Path) -> None:
     assert file.read_bytes() == b"theirs"
 
 
-def test_a_file_that_is_being_written_is_read_when_it_is_whole(file: Path) -> None:
+@pytest.mark.parametrize("hesitation_s", [0, 0.6])
+def test_a_file_that_is_being_written_is_read_when_it_is_whole(file: Path, hesitation_s: float) -> None:
     started = threading.Event()
 
     def write_slowly() -> None:
         with file.open("wb", buffering=0) as stream:
             started.set()
+            time.sleep(hesitation_s)
             for _ in range(10):
                 stream.write(b"part ")
                 time.sleep(0.02)
