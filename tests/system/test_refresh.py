@@ -41,6 +41,12 @@ def test_a_repository_that_hangs_keeps_no_other_workflow_from_the_dialog_nor_the
         assert not server.released.is_set()
         assert offered["added_Version"] == offered["hanging_Version"] == offered["nuclei_Version"]
         assert lab.nuclei_version in offered["added_Version"]
+        # An admin who sees that mends something else meanwhile.
+        deployment.configure(
+            "WORKFLOWS", later="nuclei", later_repo=f"file://{lab.nuclei_repo}/tree/{lab.nuclei_version}"
+        )
+        until_offered(deployment, "later_|_label_suffix", "hanging_Version")
+        assert not server.released.is_set()
         shown = json.loads(deployment.command("analyses", "show", "hanging", "--json").stdout)
         assert (shown["source"], shown["problem"]) == ("", "Its descriptor has not been read yet.")
         engine.terminate()

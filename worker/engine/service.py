@@ -277,7 +277,8 @@ class Service:
             log.warning("settings", problem=warning)
         if settings.digest() != self._settings.digest():
             log.info("settings_changed")
-            self._refresh()
+            # A repository that hangs must not keep us from the next change.
+            threading.Thread(target=_attempt, args=(self._refresh,), daemon=True).start()
         self._settings = settings
 
     def _finish(self) -> int:
@@ -309,11 +310,7 @@ class Service:
 
         def every(interval_s: float, work: Callable[[], object]) -> None:
             while True:
-                try:
-                    work()
-                except Exception:
-                    # It is tried again at the next interval.
-                    log.exception("background_work_failed", work=getattr(work, "__name__", str(work)))
+                _attempt(work)
                 if ended.wait(interval_s):
                     return
 
@@ -344,3 +341,11 @@ class Service:
             ended.set()
             for thread in tuple(threads):
                 thread.join(timeout=2.0)
+
+
+def _attempt(work: Callable[[], object]) -> None:
+    """Do something that is tried again at its next time, should it fail."""
+    try:
+        work()
+    except Exception:
+        log.exception("background_work_failed", work=getattr(work, "__name__", str(work)))
