@@ -15,7 +15,7 @@ from worker.dialogs.launch import give_address, give_annotation
 from worker.engine import setup
 from worker.engine.assembly import open_record, open_settings, open_transports
 from worker.engine.catalogue import refresh_catalogue
-from worker.errors import LocalDiskError, RequestError
+from worker.errors import LocalDiskError, RequestError, WorkerError
 from worker.pixels import session
 from worker.settings.loader import DEFAULT_PATHS, load_settings
 
@@ -55,8 +55,8 @@ def init_environment(teller: Teller, gateway: BlitzGateway) -> None:
     require_admin(gateway)
     inputs = _inputs(gateway)
     said: list[str] = []
-    reports: dict[str, SetupReport] = {}
-    wants_init, wants_rebuild = bool(inputs.get(administration.INIT, True)), bool(inputs.get(administration.REBUILD))
+    failed = False
+    wants_init, wants_rebuild = (bool(inputs.get(name, True)) for name in (administration.INIT, administration.REBUILD))
     if not wants_init and not wants_rebuild:
         raise RequestError(
             "Nothing is chosen.", remedy=f"Tick '{administration.INIT}' or '{administration.REBUILD}', or both."
@@ -65,12 +65,20 @@ def init_environment(teller: Teller, gateway: BlitzGateway) -> None:
     if wants_init:
         reports = _set_up(teller, inputs)
         said += [line for name, report in reports.items() for line in _told(name, report)]
+        if not any(report.changed for report in reports.values()):
+            said.append("Nothing was changed.")
+        failed = any(report.failed for report in reports.values())
+        print(*(line for name, report in reports.items() for line in _lines(name, report)), sep="\n", flush=True)
     if wants_rebuild:
         teller.say("Computing the tables of the dashboards anew.")
-        said.append(_rebuild(moment))
-    print(*(line for name, report in reports.items() for line in _lines(name, report)), sep="\n", flush=True)
-    if any(report.failed for report in reports.values()):
-        raise RequestError("\n".join(["Not everything could be set up.", *said]))
+        try:
+            said.append(_rebuild(moment))
+        except WorkerError as error:
+            # What has become of the clusters is to be told all the same.
+            said.append(f"The tables of the dashboards are as they were: {error}")
+            failed = True
+    if failed:
+        raise RequestError("\n".join(["not everything could be done.", *said]))
     teller.say("\n".join(said))
 
 
@@ -106,7 +114,7 @@ def check_setup(teller: Teller, gateway: BlitzGateway) -> None:
     text = "\n".join(lines) + "\n"
     print(text, flush=True)
     _give_file(teller, gateway, text)
-    teller.say("\n".join(said))
+    teller.say("\n".join([*said, "The whole report is attached to this activity."]))
 
 
 def _inputs(gateway: BlitzGateway) -> Mapping[str, Any]:
@@ -170,8 +178,7 @@ def _rebuild(moment: datetime | None) -> str:
 
 def _told(name: str, report: SetupReport) -> list[str]:
     """What the message says of a cluster: what was changed, and what is to be mended."""
-    head = report.summary() if report.changed or report.failed else f"{report.summary()}; nothing was changed"
-    return [f"Cluster {name}: {head}.", *(_line(item) for item in report.items if item.state != "ok")]
+    return [f"Cluster {name}: {report.summary()}.", *(_line(item) for item in report.items if item.state != "ok")]
 
 
 def _lines(name: str, report: SetupReport) -> list[str]:

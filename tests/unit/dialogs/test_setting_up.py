@@ -60,6 +60,6 @@ class TestExtraFile:
 
 def test_the_message_tells_what_is_to_be_mended_and_the_report_everything() -> None:
     good, bad = Item("sbatch", "ok", "slurm 24.11"), Item("data folder", "failed", "no space left", "Make room.")
-    assert _told("default", SetupReport((good,))) == ["Cluster default: 1 ok; nothing was changed."]
+    assert _told("default", SetupReport((good,))) == ["Cluster default: 1 ok."]
     assert _told("default", SetupReport((good, bad))) == ["Cluster default: 1 ok, 1 failed.", _line(bad)]
     assert _line(bad) == "[failed] data folder: no space left -> Make room."
