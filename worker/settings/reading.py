@@ -26,6 +26,7 @@ _WORD_OF_LIST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+/-]*")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
 _PARTITIONS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:,[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 _IMAGE_SOURCE = re.compile(r"[a-z][a-z0-9+-]*://[A-Za-z0-9._:/@+-]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _COMMENT = re.compile(r"\s[#;]")
 
 
@@ -107,6 +108,13 @@ def as_text(value: object) -> str | None:
         home = Path.home()
         return f"~/{value.relative_to(home)}" if value.is_relative_to(home) else str(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _plain(text: str) -> str:
+    """Refuse line breaks, which a variable may hold, and what only a damaged file has."""
+    if _CONTROL.search(text):
+        raise ValueError(text)
+    return text
 
 
 def _boolean(text: str) -> bool:
@@ -250,13 +258,13 @@ def one_of(*choices: str) -> Reader:
     return Reader("one of " + ", ".join(choices), read, may_be_followed=True)
 
 
-TEXT = Reader("any text", str)
-CLUSTER_PATH = Reader("a path on the cluster", str)
-BIND_PATH = Reader("paths on the cluster, separated by commas", str)
-COMMAND = Reader("a command of the cluster's shell", str)
+TEXT = Reader("any text", _plain)
+CLUSTER_PATH = Reader("a path on the cluster", _plain)
+BIND_PATH = Reader("paths on the cluster, separated by commas", _plain)
+COMMAND = Reader("a command of the cluster's shell", _plain)
 ADDRESS = Reader("an address that git takes, or a folder", _one_word, may_be_followed=True)
-FOLDER = Reader("a folder", str, may_be_followed=True)
-SCRIPT = Reader("a path below slurm_script_path", str, may_be_followed=True)
+FOLDER = Reader("a folder", _plain, may_be_followed=True)
+SCRIPT = Reader("a path below slurm_script_path", _plain, may_be_followed=True)
 IMAGE = Reader("the name of a container image, such as org/name:1.0", _one_word, may_be_followed=True)
 DATABASE_URL = Reader("an address as SQLAlchemy takes it", str)
 DATE = Reader("a day, such as 2024-01-31", _date, may_be_followed=True)

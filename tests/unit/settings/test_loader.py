@@ -208,3 +208,9 @@ def test_the_digest_changes_with_content_but_not_with_secrets_order_or_warnings(
 def test_settings_can_be_handed_to_another_process(load: Load) -> None:
     settings = load("[MODELS]\nspots=s\nspots_job_mem=1G\n[ANALYTICS]\nsqlalchemy_url=a\n")
     assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 - our own bytes
+
+
+def test_a_line_break_in_a_variable_gets_nowhere(load: Load) -> None:
+    settings = load("[SLURM]\napptainer_tmpdir=/scratch\n", environ={"BIOMERO_APPTAINER_TMPDIR": "/tmp\nreboot"})
+    assert settings.slurm.apptainer_tmpdir == "/scratch"
+    assert "BIOMERO_APPTAINER_TMPDIR is '/tmp\\nreboot', but must be a path on the cluster" in settings.warnings[0]
