@@ -21,28 +21,27 @@ from tests.system.direct import DirectScript
 from worker.cluster.layout import RunLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from tests.lab.cluster import Cluster
     from tests.lab.description import Lab
+    from tests.system.direct import Ended
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]
 
 USER = "alice"
 NASTY = 'it\'s "quoted"  $(touch /tmp/pwned) `id` ${HOME} ; & | > * ? ~ \\n \\\ntwo\nlines\n\tZoë µm 細胞 🔬 a=b # --c '
+FILES = ("table 1.csv", "weights.npy")
 FILLED: Mapping[str, Mapping[str, object]] = {
     "biaflows": {"note": NASTY, "other": "--leading dashes", "method": "$(that)"},
     "numbers": {"whole": 3, "fraction": 0.1, "switch": False},
-    "bilayers": {"note": NASTY, "use_gpu": True, "normalise": False, "channel": "1"},
+    "bilayers": {"note": NASTY, "use_gpu": True, "normalise": False, "channel": "1", "FILE_measurements": FILES[0]},
     "generated": {"note": "-x 'y'", "threshold": -0.5},
-    "biomero": {"note": "--" + NASTY, "radius": 2.0},
+    "biomero": {"note": "--" + NASTY, "radius": 2.0, "FILE_weights": FILES[1]},
     "plain": {"note": " a  b ", "method": "good"},
 }
 SLOTS = {"bilayers": "p1", "biomero": "p2"}
 """The folders of the files of these descriptors, below that of the images."""
-FILES = ("table 1.csv", "weights.npy")
-TYPED: Mapping[str, Mapping[str, Mapping[str, object]]] = {"typed": FILLED, "untouched": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +61,63 @@ class Heard:
         return words
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A deployment, an image, and the ids of the files that are attached to it."""
+
+    deployment: Deployment
+    image_id: int
+    files: Mapping[str, int]
+
+    def start(self, title: str, filled: Mapping[str, Mapping[str, object]]) -> DirectScript:
+        """Fill in the dialog: the fields of some descriptors; a file is given by its name. Then press Run."""
+        directory = self.deployment.directory / title
+        directory.mkdir()
+        inputs: dict[str, object] = {
+            "Data_Type": "Image",
+            "IDs": [self.image_id],
+            "E-mail": False,
+            "Select how to import your results (one or more)": True,
+            "1) Zip attachment to parent": False,
+            "3a) Import into NEW Dataset": f"echoes {title}",
+            "4) Upload result CSVs as OMERO tables": False,
+            "Cleanup?": False,
+        }
+        for name, fields in filled.items():
+            inputs |= {f"echo_{name}": True, f"echo_{name}_Version": self.deployment.lab.nuclei_version}
+            for field, value in fields.items():
+                given = [self.files[str(value)]] if field.startswith("FILE_") else value
+                inputs[f"echo_{name}_|_{field}"] = given
+        return DirectScript(self.deployment.lab, USER, inputs, self.deployment.environ, directory)
+
+
 @pytest.fixture(scope="module")
-def runs(lab: Lab, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Heard]]:
-    """Run every descriptor with what a person typed, and at the same time one of each schema with nothing typed."""
+def stage(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     directory = tmp_path_factory.mktemp("descriptors")
+    files: dict[str, int] = {}
     with logged_in(lab, USER) as gateway:
         image_id = import_image(gateway, samples.nuclei_image()[:32, :32], "echo.tif")
         for name in FILES:
             (directory / name).write_text(name, encoding="utf-8")
-        files = [gateway.createFileAnnfromLocalFile(str(directory / name), ns="test").getId() for name in FILES]
+            files[name] = gateway.createFileAnnfromLocalFile(str(directory / name), ns="test").getId()
     with empty_database(lab) as database_url:
-        deployment = Deployment.create(lab, directory, database_url)
-        scripts = [start(deployment, directory / name, image_id, TYPED[name], files) for name in TYPED]
-        ended = [script.wait() for script in scripts]
-        assert [end.exit_status for end in ended] == [0, 0], ended
-        yield {name: heard(deployment, cluster, name) for name in TYPED}
+        yield Stage(Deployment.create(lab, directory, database_url), image_id, files)
+
+
+@pytest.fixture(scope="module")
+def ended(stage: Stage) -> Mapping[str, Ended]:
+    """Press Run at the same time with what a person typed, with nothing typed, and with a file of a wrong format."""
+    untouched: dict[str, Mapping[str, object]] = {name: {} for name in UNTOUCHED}
+    dialogs = {"typed": FILLED, "untouched": untouched, "refused": {"biomero": {"FILE_weights": FILES[0]}}}
+    scripts = {title: stage.start(title, filled) for title, filled in dialogs.items()}
+    return {title: script.wait() for title, script in scripts.items()}
+
+
+@pytest.fixture(scope="module")
+def runs(stage: Stage, ended: Mapping[str, Ended], cluster: Cluster) -> Mapping[str, Heard]:
+    titles = ("typed", "untouched")
+    assert [ended[title].exit_status for title in titles] == [0, 0], ended
+    return {title: heard(stage.deployment, cluster, title) for title in titles}
 
 
 def heard(deployment: Deployment, cluster: Cluster, name: str) -> Heard:
@@ -92,32 +133,6 @@ def heard(deployment: Deployment, cluster: Cluster, name: str) -> Heard:
                     layout, {name: json.loads(cluster.read(file)) for name, file in zip(names, files, strict=True)}
                 )
     raise AssertionError(f"no run was {name}")
-
-
-def start(
-    deployment: Deployment,
-    directory: Path,
-    image_id: int,
-    typed: Mapping[str, Mapping[str, object]],
-    files: Sequence[int],
-) -> DirectScript:
-    directory.mkdir()
-    inputs: dict[str, object] = {
-        "Data_Type": "Image",
-        "IDs": [image_id],
-        "E-mail": False,
-        "Select how to import your results (one or more)": True,
-        "1) Zip attachment to parent": False,
-        "3a) Import into NEW Dataset": f"echoes {directory.name}",
-        "4) Upload result CSVs as OMERO tables": False,
-        "Cleanup?": False,
-    }
-    for name in typed or UNTOUCHED:
-        inputs |= {f"echo_{name}": True, f"echo_{name}_Version": deployment.lab.nuclei_version}
-        inputs |= {f"echo_{name}_|_{key}": value for key, value in typed.get(name, {}).items()}
-    if typed:
-        inputs |= {"echo_bilayers_|_FILE_measurements": [files[0]], "echo_biomero_|_FILE_weights": [files[1]]}
-    return DirectScript(deployment.lab, USER, inputs, deployment.environ, directory)
 
 
 FOLDERS = ["--infolder", "IN", "--gtfolder", "GT", "--outfolder", "OUT"]
@@ -168,3 +183,10 @@ def test_a_container_finds_its_folders_where_its_descriptor_wants_them(runs: Map
     assert seen["/inputs"] == seen[str(heard.layout.input)]
     assert seen["/outputs"] == seen[f"{heard.layout.output}/{ECHOES.index('biomero')}"]
     assert "/inputs" not in heard.records["plain"]["files"]
+
+
+def test_a_file_of_another_format_than_the_descriptor_allows_is_refused(ended: Mapping[str, Ended]) -> None:
+    refused = ended["refused"]
+    assert refused.exit_status != 0
+    assert "'table 1.csv' is not allowed here" in refused.message
+    assert "Choose a file that ends with .npy" in refused.message

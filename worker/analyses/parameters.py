@@ -92,7 +92,7 @@ def check_files(analysis: Analysis, files: Mapping[str, Sequence[str]]) -> None:
     _check_given(analysis, files)
     for parameter in analysis.files:
         names = files.get(parameter.id, ())
-        formats = _extensions(parameter)
+        formats = extensions(parameter)
         if len(names) > 1 and parameter.file_count == "single":
             raise RequestError(
                 f"{len(names)} files were given for {parameter.id} of {analysis.name}, which takes one.",
@@ -187,13 +187,25 @@ def _check_given(analysis: Analysis, files: Mapping[str, Sequence[str]]) -> None
             raise RequestError(f"{analysis.name} needs a file for {parameter.id}.", remedy=remedy)
 
 
-def _extensions(parameter: Parameter) -> list[str]:
-    return [known for text in parameter.formats for known in _ALIASES.get(text, (text,))]
+def extensions(parameter: Parameter) -> tuple[str, ...]:
+    """List the extensions that the files of a parameter may have, ``tiff`` with ``tif`` and the like.
+
+    Parameters
+    ----------
+    parameter : Parameter
+        The parameter.
+
+    Returns
+    -------
+    tuple[str, ...]
+        The extensions, in lower case and without dot; empty if any.
+    """
+    return tuple(dict.fromkeys(known for text in parameter.formats for known in _ALIASES.get(text, (text,))))
 
 
 def _format_of(parameter: Parameter) -> str:
-    extensions = _extensions(parameter)
-    return f"with the extension {' or '.join(extensions)}" if extensions else "of any format"
+    known = extensions(parameter)
+    return f"with the extension {' or '.join(known)}" if known else "of any format"
 
 
 def _in_order(analysis: Analysis, value_of: Callable[[Parameter], Value | None]) -> list[str]:

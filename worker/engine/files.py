@@ -60,6 +60,25 @@ def folders_of(request: RunRequest, index: int, layout: RunLayout) -> Mapping[st
     }
 
 
+def parameters_of(request: RunRequest) -> Mapping[str, tuple[str, str]]:
+    """Say whose files the folders of a run hold.
+
+    Parameters
+    ----------
+    request : RunRequest
+        What was asked for.
+
+    Returns
+    -------
+    mapping of str to tuple of str
+        The workflow and the id of its parameter, by the name of the folder.
+    """
+    return {
+        slot: (request.workflows[workflow].name, parameter_id)
+        for slot, (workflow, parameter_id, _) in zip(_slots(), _parameters(request), strict=False)
+    }
+
+
 def slot_folder(layout: RunLayout, slot: str) -> PurePosixPath:
     """Locate the folder of some files.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from worker.analyses.parameters import extensions
 from worker.cluster.fence import Fence
 from worker.cluster.streams import TarUpload
 from worker.engine.context import Done, Outcome
-from worker.engine.files import files_of, slot_folder
+from worker.engine.files import files_of, parameters_of, slot_folder
+from worker.engine.jobs import analysis_of
 from worker.errors import RequestError
 from worker.pixels.attachments import read_attachment, require_format
 
@@ -51,6 +53,7 @@ def transfer_files(context: StepContext) -> Outcome:
 def _transfer(context: StepContext, slot: str, chosen: list[tuple[UUID, FileChoice]]) -> list[dict[str, object]]:
     """Transfer the files of one folder."""
     folder = slot_folder(context.layout, slot)
+    formats = _formats(context, slot)
     fence = Fence(context.layout.fence, context.resources.leases.number(context.run_id))
     sent: dict[str, dict[str, object]] = {}
     context.guard()
@@ -59,7 +62,7 @@ def _transfer(context: StepContext, slot: str, chosen: list[tuple[UUID, FileChoi
             context.guard()
             context.tracker.start_task(task_id)
             attachment = read_attachment(gateway, file.annotation_id)
-            require_format(attachment.name, file.formats)
+            require_format(attachment.name, file.formats or formats)
             if attachment.name in sent:
                 raise RequestError(
                     f"Two of the chosen files are called {attachment.name!r}.", remedy="Rename one of them in OMERO."
@@ -76,3 +79,13 @@ def _transfer(context: StepContext, slot: str, chosen: list[tuple[UUID, FileChoi
     for task_id, file in chosen:
         context.tracker.complete_task(task_id, f"File {file.annotation_id} is on the cluster.")
     return list(sent.values())
+
+
+def _formats(context: StepContext, slot: str) -> tuple[str, ...]:
+    """Look up which formats the descriptor of an analysis allows in one of its folders."""
+    owner = parameters_of(context.request).get(slot)
+    if owner is None:
+        return ()
+    workflow, parameter_id = owner
+    analysis = analysis_of(context.settings, workflow, context.resources.state_dir)
+    return next((extensions(parameter) for parameter in analysis.files if parameter.id == parameter_id), ())
