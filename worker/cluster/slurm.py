@@ -387,6 +387,8 @@ def free_bytes(transport: Transport, path: PurePosixPath) -> int:
     CommandFailed
         If there is nothing of that name.
     """
-    # POSIX: a line of titles, then device, size, used, available (in KiB), ...
-    fields = transport.run(["df", "-P", "-k", "--", str(path)]).check().text.splitlines()[-1].split()
-    return int(fields[-3]) * 1024
+    # POSIX: a line of titles, then device, size, used, available (in KiB), used in per cent, and where it is mounted.
+    # There may be blanks in the first and in the last. On a disk that has no size the percentage is "-".
+    line = transport.run(["df", "-P", "-k", "--", str(path)]).check().text.splitlines()[-1]
+    match = re.search(r"\s\d+\s+\d+\s+(\d+)\s+(?:\d+%|-)\s", line)
+    return int(match[1]) * 1024 if match else 0

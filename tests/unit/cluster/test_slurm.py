@@ -361,6 +361,20 @@ def test_room_on_a_disk_is_what_the_system_says(here: LocalTransport, tmp_path: 
     assert 0 < free <= shutil.disk_usage(tmp_path).total
 
 
+@pytest.mark.parametrize(
+    ("line", "free"),
+    [
+        ("/dev/sda1 264212084 33590728 72800184 32% /", 72800184),
+        ("nas:/my vol 100 40 60 40% /mnt/my share", 60),
+        ("tmpfs 8192 8192 0 100% /scratch", 0),
+        ("proc 0 0 0 - /proc", 0),
+    ],
+)
+def test_names_with_blanks_do_not_disturb(here: LocalTransport, cluster: Cluster, line: str, free: int) -> None:
+    cluster.says("df", f"Filesystem 1024-blocks Used Available Capacity Mounted on\n{line}\n")
+    assert slurm.free_bytes(here, PurePosixPath("data")) == free * 1024
+
+
 def test_room_where_nothing_is_cannot_be_told(here: LocalTransport) -> None:
     with pytest.raises(CommandFailed):
         slurm.free_bytes(here, PurePosixPath("/nothing/here"))

@@ -26,8 +26,9 @@ raise_fence() {
     fi
     if ! { printf '%s\n' "$2" >"$1.$$" && mv -f -- "$1.$$" "$1"; }; then
         # Shells do not say why they cannot write.
-        free=$(df -P -k -- "${1%/*}" | awk 'END { print $(NF - 2) }')
-        if [ "$free" -lt 64 ]; then
+        free=$(df -P -k -- "${1%/*}" |
+            awk 'END { for (i = 5; i <= NF; i++) if ($i ~ /^[0-9]+%$/) { print $(i - 1); exit } }')
+        if [ "${free:-64}" -lt 64 ]; then
             echo "No space left on device" >&2
         fi
         rm -f -- "$1.$$"
