@@ -33,15 +33,15 @@ class JobRow:
     """Whether it has not ended, as far as the record knows."""
 
 
-def jobs_of(database: Database, user: int, *, job_id: int | None = None, limit: int = 500) -> list[JobRow]:
-    """List the jobs of a person's runs, those of earlier attempts too, the newest run first.
+def jobs_of(database: Database, user: int | None, *, job_id: int | None = None, limit: int = 500) -> list[JobRow]:
+    """List the jobs of runs, those of earlier attempts too, the newest run first.
 
     Parameters
     ----------
     database : Database
         Where the history is kept; migrated.
-    user : int
-        OMERO id of the person; nobody sees the jobs of others.
+    user : int or None
+        OMERO id of the person, who sees no jobs of others; None sees all (admins).
     job_id : int, optional
         Only jobs of this number. Slurm may give a number out again, and so may another cluster.
     limit : int
@@ -84,7 +84,8 @@ def jobs_of(database: Database, user: int, *, job_id: int | None = None, limit: 
     )
     wanted = task.job_id.is_not(None) if job_id is None else task.job_id == job_id
     before = sa.true() if job_id is None else usage.job_id == job_id
-    both = sa.union_all(present.where(run.user == user, wanted), earlier.where(run.user == user, before)).subquery()
+    whose = sa.true() if user is None else run.user == user
+    both = sa.union_all(present.where(whose, wanted), earlier.where(whose, before)).subquery()
     query = sa.select(*(column for column in both.c if column.name != "created_at"))
     query = query.order_by(both.c.created_at.desc(), both.c.job_id.desc()).limit(limit)
     with database.reading() as session:

@@ -54,8 +54,9 @@ class AggregateId(TypeDecorator[UUID]):
         """Choose the column's type in the given database."""
         return dialect.type_descriptor(sa.BINARY(16) if dialect.name == "sqlite" else sa.Uuid())
 
-    def process_bind_param(self, value: UUID | None, dialect: Dialect) -> Any:
-        """Turn the id into what the database stores."""
+    def process_bind_param(self, value: UUID | str | None, dialect: Dialect) -> Any:
+        """Turn the id into what the database stores; people write it as text."""
+        value = UUID(value) if isinstance(value, str) else value
         return value.bytes if value is not None and dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> UUID | None:

@@ -34,8 +34,8 @@ class AnalyticsSettings(Frozen):
     )
     track_workflows: Annotated[bool, Written(reading.BOOLEAN)] = Field(
         default=True,
-        description="Has no effect, and is accepted as files have it: the record is what runs live from, and is "
-        "always kept.",
+        description="Whether notebooks are given the record (docs/notebooks.md). It is kept in any case: it is what runs "
+        "live from.",
     )
     enable_job_accounting: Annotated[bool, Written(reading.BOOLEAN)] = Field(
         default=True,
