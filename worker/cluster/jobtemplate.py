@@ -34,11 +34,13 @@ from uuid import UUID
 import jinja2
 
 from worker.cluster import jobscript
+from worker.cluster.flags import directives_in
 from worker.cluster.jobscript import JobRequest
 from worker.cluster.layout import RunLayout
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _REMEDY = "Correct slurm_job_template; docs/jobs.md lists the variables, and 'omero-worker config check' tries it."
@@ -153,6 +155,22 @@ def render_template(text: str, job: JobRequest, *, name: str = _NAME) -> str:
         raise SettingsError(
             f"Line {_line_of(error)} of the job template {name} fails: {type(error).__name__}: {error}.", remedy=_REMEDY
         ) from error
+
+
+def template_flags(text: str) -> Mapping[str, str | None]:
+    """Read the options of sbatch that stand in a template.
+
+    Parameters
+    ----------
+    text : str
+        The template.
+
+    Returns
+    -------
+    Mapping[str, str or None]
+        Options of its ``#SBATCH`` lines, except for those that jinja2 would have to fill in first.
+    """
+    return directives_in("\n".join(line for line in text.splitlines() if "{" not in line))
 
 
 def _line_of(error: BaseException) -> str:

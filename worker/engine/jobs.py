@@ -63,7 +63,7 @@ def job_of(context: StepContext) -> jobscript.JobRequest:
         described_gpu=analysis.resources.gpu,
         email=request.email,
         resources=flags.resource_flags(cores=analysis.resources.cores, memory_mib=analysis.resources.memory_mib),
-        script=site_script.flags if site_script else flags.directives_in(template or ""),
+        script=site_script.flags if site_script else jobtemplate.template_flags(template or ""),
         chosen=flags.chosen_flags(
             time_s=choice.limits.time_s, memory_mib=choice.limits.memory_mib, partition=choice.limits.partition
         ),

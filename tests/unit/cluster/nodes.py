@@ -24,7 +24,7 @@ exec bash -c "$CONTAINER" container "$@"
 """
 
 PROGRAMS = ("bash", "sh", "cat", "date", "dirname", "basename", "find", "grep", "ln", "mkdir", "mv", "uname", "sleep",
-            "touch", "env", "pgrep")  # fmt: skip
+            "touch", "env", "pgrep", "mktemp", "rm")  # fmt: skip
 
 
 class Node:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,12 +19,13 @@ from worker.cluster.jobscript import ArrayChoice, render, sbatch_arguments
 from worker.cluster.layout import RunLayout
 from worker.cluster.sitescript import SiteScript
 from worker.errors import RequestError, SettingsError
+from worker.settings.sbatch_options import RESERVED
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from worker.cluster.jobscript import JobRequest
     from worker.cluster.local import LocalTransport
+
+MANUAL = Path(__file__).parents[3] / "docs" / "jobs.md"
 
 SITE_SCRIPT = """\
 #!/bin/bash
@@ -247,6 +250,40 @@ class TestATemplate:
     def test_a_script_of_the_site_wins_over_it(self, node: Node, job: JobRequest) -> None:
         text = '#!/bin/sh\ntouch "$DATA_PATH/data/out/x"\n'
         assert node.execute(replace(job, template="exit 9", site_script=site(text)))[0] == 0
+
+
+class TestTheManual:
+    """The examples of docs/jobs.md, as they stand there."""
+
+    def block(self, language: str) -> str:
+        found = re.findall(rf"^```{language}\n(.*?)^```", MANUAL.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        assert len(found) == 1
+        return str(found[0])
+
+    def test_its_template_works(self, node: Node, job: JobRequest, tmp_path: Path) -> None:
+        (tmp_path / "job.sh.j2").write_text(self.block("jinja"))
+        template = jobtemplate.read_template(tmp_path / "job.sh.j2")
+        assert jobtemplate.template_flags(template) == {"constraint": "avx512"}
+        code, log = node.execute(replace(job, template=template, arguments=tuple(AWKWARD)))
+        assert code == 0, log
+        assert node.arguments == ["run", "--cleanenv", "--bind", str(node.run), "images/nuclei_v1.sif", *AWKWARD]
+        assert "Starting nuclei v1" in log
+
+    def test_its_script_works(self, node: Node, job: JobRequest) -> None:
+        node.install("singularity")
+        script = site(self.block("bash"))
+        assert script.flags == {"time": "00:15:00"}
+        code, log = node.execute(replace(job, site_script=script))
+        assert code == 0, log
+        assert node.arguments[-2:] == ["--diameter=30", "-nmc"]
+
+    def test_it_knows_every_exit_code_and_reserved_option(self) -> None:
+        text = MANUAL.read_text("utf-8")
+        for name, code in vars(jobscript).items():
+            if name in ("INPUT_MISSING", "NO_OUTPUT", "RUNTIME_MISSING", "RUN_MISSING", "IMAGE_MISSING"):
+                assert f"\n| {code} |" in text
+        for flag in RESERVED - {"help", "usage", "version"}:
+            assert f"`--{flag}`" in text
 
 
 class TestVariables:
