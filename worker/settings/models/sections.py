@@ -34,8 +34,8 @@ class AnalyticsSettings(Frozen):
     )
     track_workflows: Annotated[bool, Written(reading.BOOLEAN)] = Field(
         default=True,
-        description="Whether notebooks are given the record (docs/notebooks.md). It is kept in any case: it is what runs "
-        "live from.",
+        description="Whether notebooks are given the record (docs/notebooks.md). It is kept in any case: it is what "
+        "runs live from.",
     )
     enable_job_accounting: Annotated[bool, Written(reading.BOOLEAN)] = Field(
         default=True,
