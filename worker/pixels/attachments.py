@@ -18,7 +18,7 @@ from worker.pixels.names import safe_stem
 from worker.pixels.session import FAREWELL_TIMEOUT_S, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from omero.gateway import BlitzGateway
 
@@ -43,16 +43,17 @@ class Attachment:
         Its size.
     sha1 : str or None
         Its checksum in hexadecimal; None if OMERO keeps another kind of checksum of it, or none.
-    chunks : iterator of bytes
-        Its content, once. Nothing is read before the first piece is asked for. Raises `TransferDamaged` at the end if
-        size or checksum are not those above, and `OmeroError` where OMERO does not answer.
+    chunks : generator of bytes
+        Its content, once. Nothing is read before the first piece is asked for; close it (``contextlib.closing``) if it
+        is left early. Raises `TransferDamaged` at the end if size or checksum are not those above, and `OmeroError`
+        where OMERO does not answer.
     """
 
     annotation_id: int
     name: str
     size_bytes: int
     sha1: str | None
-    chunks: Iterator[bytes]
+    chunks: Generator[bytes, None, None]
 
 
 def read_attachment(gateway: BlitzGateway, annotation_id: int) -> Attachment:
@@ -132,7 +133,9 @@ def require_format(name: str, formats: Sequence[str]) -> None:
         )
 
 
-def _read(gateway: BlitzGateway, annotation_id: int, file: Any, size_bytes: int, sha1: str | None) -> Iterator[bytes]:
+def _read(
+    gateway: BlitzGateway, annotation_id: int, file: Any, size_bytes: int, sha1: str | None
+) -> Generator[bytes, None, None]:
     """Read a file piece by piece; a store of ours is open meanwhile."""
     doing = f"read the file of annotation {annotation_id}"
     context = {"omero.group": str(file.getDetails().getGroup().getId().getValue())}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -15,10 +18,12 @@ from worker.errors import RequestError
 from worker.pixels.attachments import read_attachment, require_format
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from worker.engine.context import StepContext
     from worker.engine.request import FileChoice
+    from worker.pixels.attachments import Attachment
 
 
 def transfer_files(context: StepContext) -> Outcome:
@@ -67,8 +72,8 @@ def _transfer(context: StepContext, slot: str, chosen: list[tuple[UUID, FileChoi
                 raise RequestError(
                     f"Two of the chosen files are called {attachment.name!r}.", remedy="Rename one of them in OMERO."
                 )
-            context.report(f"Sending {attachment.name} ({attachment.size_bytes / 2**20:.1f} MiB) to the cluster.")
-            upload.add_stream(attachment.name, attachment.chunks, attachment.size_bytes)
+            with contextlib.closing(attachment.chunks):
+                upload.add_stream(attachment.name, _followed(context, attachment), attachment.size_bytes)
             sent[attachment.name] = {
                 "annotation_id": file.annotation_id,
                 "name": attachment.name,
@@ -79,6 +84,18 @@ def _transfer(context: StepContext, slot: str, chosen: list[tuple[UUID, FileChoi
     for task_id, file in chosen:
         context.tracker.complete_task(task_id, f"File {file.annotation_id} is on the cluster.")
     return list(sent.values())
+
+
+def _followed(context: StepContext, attachment: Attachment) -> Iterator[bytes]:
+    """Give the pieces of a file as long as the run is ours, and say how far it is."""
+    sent, size, said_at = 0, f"{attachment.size_bytes / 2**20:.1f} MiB", -math.inf
+    for piece in attachment.chunks:
+        context.guard()
+        if time.monotonic() - said_at > 1.0:
+            said_at = time.monotonic()
+            context.report(f"Sending {attachment.name} to the cluster: {sent / 2**20:.0f} of {size}.")
+        yield piece
+        sent += len(piece)
 
 
 def _formats(context: StepContext, slot: str) -> tuple[str, ...]:
