@@ -15,8 +15,10 @@ from rich.console import Console
 from worker.analyses.address import parse_address
 from worker.cli import config_editing
 from worker.cluster.images import repository_name
+from worker.cluster.jobtemplate import read_template
 from worker.errors import DescriptorError, SettingsError
 from worker.settings import locations
+from worker.settings.clusters import section_of
 from worker.settings.comparison import compare
 from worker.settings.desired import known_section
 from worker.settings.environment import read_environment
@@ -145,7 +147,25 @@ def sample() -> None:
 
 def _of_files(files: list[Path], *, merge: bool) -> list[Inspection]:
     groups = [files] if merge else [[file] for file in files]
-    return [inspect(group, {}, required=group, further=_addresses) for group in groups]
+    return [inspect(group, {}, required=group, further=_beyond_settings) for group in groups]
+
+
+def _beyond_settings(settings: Settings, layers: Layers) -> Iterator[Doubt]:
+    """Look at what the settings name, as far as that is on this machine."""
+    yield from _addresses(settings, layers)
+    yield from _templates(settings, layers)
+
+
+def _templates(settings: Settings, layers: Layers) -> Iterator[Doubt]:
+    """Try the templates of job scripts; that one is not there has been said already."""
+    for name, cluster in settings.clusters.items():
+        path = cluster.slurm.job_template
+        entry = layers.sections.get(section_of("SLURM", name), {}).get("slurm_job_template")
+        if path is not None and entry is not None and path.is_file():
+            try:
+                read_template(path)
+            except SettingsError as error:
+                yield Doubt(f"{place(entry)}: {error.message}", error.remedy, fatal=True)
 
 
 def _addresses(settings: Settings, layers: Layers) -> Iterator[Doubt]:
@@ -174,7 +194,7 @@ def _of_this_worker() -> Inspection:
     environ = dict(os.environ)
     explicit = locations.config_file(environ)
     paths = locations.config_files(environ)
-    found = inspect(paths, environ, required=[explicit] if explicit else [], further=_addresses)
+    found = inspect(paths, environ, required=[explicit] if explicit else [], further=_beyond_settings)
     further = [Finding(Severity.WARNING, warning) for warning in stray_variables(environ)]
     try:
         warnings = read_environment(environ).warnings

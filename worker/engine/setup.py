@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from worker.cluster import flags, images, jobtemplate, sitescript
+from worker.cluster import images, jobtemplate, sitescript
 from worker.cluster.inspection import Questions, inspect_cluster
 from worker.cluster.preparation import clone_scripts, make_folders
 from worker.cluster.pulling import pull_images
@@ -229,7 +229,7 @@ def read_scripts(
     if slurm.job_template is not None:
         try:
             text = jobtemplate.read_template(slurm.job_template)
-            options = dict.fromkeys(own, flags.directives_in(text))
+            options = dict.fromkeys(own, jobtemplate.template_flags(text))
             items.append(Item("job template", "ok", str(slurm.job_template)))
         except SettingsError as error:
             items.append(Item("job template", "failed", error.message, error.remedy))

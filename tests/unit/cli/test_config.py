@@ -79,6 +79,19 @@ def test_check_of_a_file_that_is_not_there_fails(lone: Path) -> None:
     assert command("check", str(lone / "none.ini")).exit_code == 1
 
 
+def test_check_tries_the_templates_of_job_scripts(lone: Path) -> None:
+    (lone / "job.j2").write_text("#!/bin/bash\necho {{ imgae }}\n", encoding="utf-8")
+    text = f"[SLURM]\nslurm_job_template = {lone}/job.j2\n[SLURM:other]\nslurm_job_template = {lone}/none.j2\n"
+    base, _ = write(lone, base=text, override="")
+    result = command("check", str(base))
+    assert result.exit_code == 1
+    first = (
+        f"error: {base}:2: [SLURM] slurm_job_template: Line 2 of the job template {lone}/job.j2 uses what there is not"
+    )
+    assert result.output.startswith(f"{first}: 'imgae' is undefined.")
+    assert f"warning: {base}:4: [SLURM:other] slurm_job_template: there is no such file" in result.output
+
+
 def test_check_looks_at_addresses(lone: Path) -> None:
     base, _ = write(
         lone,
