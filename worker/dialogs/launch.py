@@ -19,6 +19,7 @@ from omero.model import DatasetI, ImageI
 from omero.rtypes import robject, rstring, wrap
 
 from worker.dialogs import fields
+from worker.dialogs.files import check_files
 from worker.dialogs.reading import cancels_with_script, read_request
 from worker.engine import interventions
 from worker.engine.accept import accept
@@ -39,10 +40,12 @@ if TYPE_CHECKING:
     from worker.dialogs.fields import Dialog
     from worker.engine.assembly import Record
     from worker.engine.attached import Created, RunOutcome
+    from worker.engine.request import RunRequest
     from worker.pixels.session import Identity
 
     Read = Callable[[Mapping[str, Any], Identity], dict[str, Any] | str]
     Give = Callable[["Teller", BlitzGateway, RunOutcome, Record], None]
+    Check = Callable[[BlitzGateway, RunRequest], None]
 
 CANCEL_PATIENCE_S = 25.0
 """How long a script that was cancelled cancels its run by itself: when Processor-0 itself ends, it kills after 30 s."""
@@ -155,10 +158,14 @@ def launch(client: Any, catalogue: Catalogue, dialog: Dialog = fields.RUN) -> in
         Exit status of the script: 0 only if the run is done and its results are in OMERO. Never negative, as OMERO.web
         takes that for success.
     """
-    return follow_request(client, lambda inputs, person: read_request(inputs, catalogue, person, dialog))
+    return follow_request(
+        client,
+        lambda inputs, person: read_request(inputs, catalogue, person, dialog),
+        check=lambda gateway, request: check_files(gateway, request, catalogue),
+    )
 
 
-def follow_request(client: Any, read: Read, give: Give | None = None) -> int:
+def follow_request(client: Any, read: Read, give: Give | None = None, *, check: Check | None = None) -> int:
     """Record a run and follow it to its end.
 
     Parameters
@@ -170,6 +177,8 @@ def follow_request(client: Any, read: Read, give: Give | None = None) -> int:
         to do, the words that say so.
     give : callable, optional
         Sets what the script gives beside ``Message``; by default the objects that the run has created.
+    check : callable, optional
+        Looks in OMERO, as the person, whether what was asked for is there; raises what is wrong.
 
     Returns
     -------
@@ -190,6 +199,8 @@ def follow_request(client: Any, read: Read, give: Give | None = None) -> int:
                 teller.say(asked)
                 return 0
             request = parse_request(asked)
+            if check is not None:
+                check(gateway, request)
             cancels = cancels_with_script(inputs)
             with open_record() as record:
                 try:
