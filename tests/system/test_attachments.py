@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab.person import logged_in
 from worker.cluster.local import LocalTransport
-from worker.cluster.streams import TarUpload
+from worker.cluster.uploads import TarUpload
 from worker.errors import RequestError, TransferDamaged
 from worker.pixels.attachments import CHUNK_BYTES, read_attachment
 

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.faults.transport import CountingTransport, FaultyTransport
-from worker.cluster import folders, images, jobscript, slurm, ssh, streams
+from worker.cluster import folders, images, jobscript, slurm, ssh, streams, uploads
 from worker.cluster.jobscript import JobRequest
 from worker.cluster.layout import RunLayout
 from worker.cluster.states import JobReport, JobState
@@ -261,7 +261,7 @@ def test_a_relative_data_path_works_too(transport: SshPool, make_job: Callable[.
 def test_files_go_there_and_come_back(way: SshPool, base: PurePosixPath, tmp_path: Path) -> None:
     layout = RunLayout(str(base / "data"), uuid4())
     files = {f"plate.zarr/{index % 5}/{index}": os.urandom(20_000) for index in range(200)}
-    with streams.TarUpload(way, layout.input) as upload:
+    with uploads.TarUpload(way, layout.input) as upload:
         for name, data in files.items():
             upload.add(name, data)
     listed = streams.list_tree(way, layout.input)

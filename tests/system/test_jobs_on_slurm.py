@@ -15,7 +15,7 @@ import tifffile
 import zarr
 
 from tests.lab.analyses import sif
-from worker.cluster import conversion, flags, slurm, ssh, streams, variables
+from worker.cluster import conversion, flags, slurm, ssh, uploads, variables
 from worker.cluster.jobscript import JobRequest
 from worker.cluster.layout import RunLayout
 from worker.cluster.sitescript import SiteScript
@@ -63,7 +63,7 @@ def wait(transport: SshPool, job: JobRequest, number: int) -> JobReport:
 
 
 def upload(transport: SshPool, layout: RunLayout, folder: Path) -> None:
-    with streams.TarUpload(transport, layout.input) as sending:
+    with uploads.TarUpload(transport, layout.input) as sending:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 sending.add(str(path.relative_to(folder)), path.read_bytes())

@@ -16,9 +16,10 @@ import pytest
 
 from tests.faults.transport import CountingTransport, FaultyTransport
 from worker.cluster import ssh as ssh_module
-from worker.cluster import streams
+from worker.cluster import uploads
 from worker.cluster.fence import Fence
-from worker.cluster.streams import RemoteFile, TarUpload, UploadReport, download_tree, list_tree
+from worker.cluster.streams import RemoteFile, download_tree, list_tree
+from worker.cluster.uploads import TarUpload, UploadReport
 from worker.errors import ClusterFull, CommandFailed, Fenced, LocalDiskError, NotSent, OutcomeUnknown, TransferDamaged
 from worker.settings.models import SshSettings
 
@@ -262,7 +263,7 @@ class TestUpload:
         producer = threading.Thread(target=produce)
         producer.start()
         time.sleep(0.5)
-        assert added <= streams.BUFFER_BYTES // 1_000_000 + 1
+        assert added <= uploads.BUFFER_BYTES // 1_000_000 + 1
         gate.set()
         producer.join(20)
         assert len(tree(far)) == 60

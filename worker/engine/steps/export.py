@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.cluster.fence import Fence
 from worker.cluster.folders import claim_folder
-from worker.cluster.streams import TarUpload
+from worker.cluster.uploads import TarUpload
 from worker.engine.context import Done, Outcome
 from worker.pixels import exporter
 from worker.pixels.choice import PixelChoice

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from worker.analyses.parameters import extensions
 from worker.cluster.fence import Fence
-from worker.cluster.streams import TarUpload
+from worker.cluster.uploads import TarUpload
 from worker.engine.context import Done, Outcome
 from worker.engine.files import files_of, parameters_of, slot_folder
 from worker.engine.jobs import analysis_of
