@@ -107,6 +107,13 @@ def read_citations(fields: Fields) -> tuple[Citation, ...]:
     DescriptorError
         A field is wrong.
     """
+    value = fields.values.get("citations")
+    if isinstance(value, dict):
+        # An early version of bilayers lists them by what they belong to.
+        group = fields.record("citations")
+        records = [record for key in value for record in group.records(key)]
+    else:
+        records = fields.records("citations", required=False)
     return tuple(
         Citation(
             name=record.plain("name"),
@@ -114,7 +121,7 @@ def read_citations(fields: Fields) -> tuple[Citation, ...]:
             license=record.plain("license"),
             description=record.plain("description"),
         )
-        for record in fields.records("citations", required=False)
+        for record in records
         if record.plain("name")
     )
 
@@ -210,6 +217,10 @@ def _read_output(fields: Fields) -> Parameter:
 
 def _read_parameter(fields: Fields) -> Parameter:
     written = fields.text("type").lower()
+    if written == "files":
+        # The early version: the folder of the images, or files that a person may add.
+        optional = fields.switch("optional")
+        return _parameter(fields, folder="" if optional else "input", file_attachment=optional, ours=not optional)
     kind = _TYPES.get(written)
     if kind is None:
         allowed = ", ".join(sorted({*_TYPES, *FILE_TYPES, "image"}))
@@ -292,18 +303,31 @@ def _flag(fields: Fields) -> str:
 
 
 def _on_the_command_line(parameters: Sequence[Parameter]) -> Iterator[Parameter]:
-    """Leave out what has no place on the command line (``None``), and folders that are there already.
+    """Leave out what has no place on the command line (``None``), and what is there already.
 
-    An output and the parameter that sets its folder often share name and option.
+    An output often shares its option with a parameter, and the option is the parameter's then: a text is the path of
+    the folder, which is ours to give; anything else, such as a checkbox, decides whether the output is written at all.
     """
-    flags: set[str] = set()
-    asked = {parameter.id for parameter in parameters if parameter.folder != "output"}
+    others = {parameter.id for parameter in parameters if parameter.folder != "output"}
+    outputs = {parameter.flag for parameter in parameters if parameter.folder == "output"} - {""}
+    shared = {parameter.flag for parameter in parameters if parameter.asked} & outputs
+    folders: set[str] = set()
     for parameter in parameters:
-        if parameter.flag == "None" or (parameter.folder and parameter.flag and parameter.flag in flags):
+        repeated = bool(parameter.folder and parameter.flag) and parameter.flag in folders | shared
+        if parameter.flag == "None" or repeated:
             continue
-        flags.add(parameter.flag)
-        clash = parameter.folder == "output" and parameter.id in asked
-        yield replace(parameter, id=f"{parameter.id}.output") if clash else parameter
+        if parameter.folder:
+            folders.add(parameter.flag)
+        if parameter.flag in shared and _is_text(parameter):
+            yield replace(parameter, folder="output", set_by_server=True)
+        elif parameter.folder == "output" and parameter.id in others:
+            yield replace(parameter, id=f"{parameter.id}.output")
+        else:
+            yield parameter
+
+
+def _is_text(parameter: Parameter) -> bool:
+    return parameter.type == "string" and not parameter.choices
 
 
 def _read_hidden(fields: Fields) -> HiddenArgument:
