@@ -19,7 +19,7 @@ from worker.errors import RequestError
 from worker.results.model import ImportOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Protocol
 
     from worker.analyses.catalogue import Catalogue, CatalogueEntry
@@ -79,7 +79,7 @@ def read_request(
         "data_type": read_choice(inputs, dialog.field(fields.DATA_TYPE.name) or fields.DATA_TYPE),
         "ids": read_ids(inputs),
         "workflows": workflows,
-        "use_zarr": read_switch(inputs, fields.USE_ZARR),
+        "use_zarr": read_switch(inputs, fields.USE_ZARR) or _all_ask_for_zarr(workflows, catalogue),
         "ome_zarr_version": read_choice(inputs, fields.ZARR_VERSION),
         "output": read_output(inputs, dialog),
         "email": _read_email(inputs, person),
@@ -92,6 +92,12 @@ def read_request(
     if dialog.field(fields.BATCH_SIZE.name) is not None:
         request["batch"] = {"size": _read_batch_size(inputs)}
     return request
+
+
+def _all_ask_for_zarr(workflows: Sequence[Mapping[str, Any]], catalogue: Catalogue) -> bool:
+    """Say whether the descriptor of each ticked workflow asks for OME-Zarr, so that nobody has to tick it as well."""
+    entries = [catalogue.entry(workflow["name"]) for workflow in workflows]
+    return all(entry is not None and entry.analysis is not None and entry.analysis.requires_zarr for entry in entries)
 
 
 def read_output(inputs: Mapping[str, Any], dialog: Dialog = fields.RUN) -> dict[str, Any]:

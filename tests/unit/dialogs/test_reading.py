@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import struct
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from worker.errors import RequestError
 from worker.results.model import ImportOptions
 
 if TYPE_CHECKING:
-    from worker.analyses.catalogue import Catalogue
+    from worker.analyses.catalogue import Catalogue, CatalogueEntry
 
 
 def single(value: float) -> float:
@@ -178,3 +179,18 @@ def test_the_number_that_was_typed_has_the_same_32_bits(value: float) -> None:
     except OverflowError:
         return
     assert single(as_typed(passed)) == passed
+
+
+@pytest.mark.parametrize(
+    ("ticked", "zarr"), [({"plates"}, True), ({"plates", "nuclei"}, False), ({"nuclei"}, False)], ids=str
+)
+def test_ome_zarr_is_given_where_each_ticked_workflow_asks_for_it(
+    inputs: dict[str, Any], catalogue: Catalogue, nuclei: CatalogueEntry, alice: Any, ticked: set[str], zarr: bool
+) -> None:
+    assert nuclei.analysis is not None
+    plates = dataclasses.replace(
+        nuclei, name="plates", analysis=dataclasses.replace(nuclei.analysis, requires_zarr=True)
+    )
+    both = dataclasses.replace(catalogue, entries=(*catalogue.entries, plates))
+    chosen = {"nuclei": "nuclei" in ticked, "plates": "plates" in ticked, "plates_Version": "v2"}
+    assert read_request({**inputs, **chosen}, both, alice)["use_zarr"] is zarr
