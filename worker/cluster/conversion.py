@@ -338,7 +338,7 @@ def remove_inputs(transport: Transport, layout: RunLayout, inputs: Sequence[str]
 
 
 def read_logs(transport: Transport, layout: RunLayout, job_id: int) -> bytes:
-    """Read the logs of all tasks of an array.
+    """Read the logs of a conversion: of all tasks of its array, or of the one job where Slurm has no arrays.
 
     Parameters
     ----------
@@ -347,7 +347,7 @@ def read_logs(transport: Transport, layout: RunLayout, job_id: int) -> bytes:
     layout : RunLayout
         The run.
     job_id : int
-        The array.
+        The job.
 
     Returns
     -------

@@ -311,7 +311,7 @@ class TestLogs:
     ) -> None:
         root = tmp_path / layout.root
         root.mkdir(parents=True)
-        for name in ("omero-7_10.log", "omero-7_2.log", "omero-71_1.log", "omero-7.log"):
+        for name in ("omero-7_10.log", "omero-7_2.log", "omero-71_1.log", "omero-71.log"):
             (root / name).write_text(f"says {name}\n")
         text = conversion.read_logs(here, layout, 7).decode()
         assert [line for line in text.splitlines() if line.startswith("says")] == [
@@ -319,6 +319,7 @@ class TestLogs:
             "says omero-7_10.log",
         ]
         assert "==> omero-7_10.log <==" in text
+        assert "says omero-71.log\n" in conversion.read_logs(here, layout, 71).decode()
 
     def test_that_there_are_none_is_no_error(self, here: LocalTransport, layout: RunLayout, tmp_path: Path) -> None:
         assert conversion.read_logs(here, layout, 7) == b""
