@@ -82,7 +82,8 @@ def _tasks(request: RunRequest) -> list[TaskSpec]:
     chosen = {"Data_Type": request.data_type, "IDs": list(request.ids)}
     tasks: list[TaskSpec] = []
     if request.kind != "file-transfer":
-        tasks.append(TaskSpec(EXPORT_TASK, release(), chosen, {"Format": request.export_format}))
+        how = {"Format": request.export_format, **(request.pixels or {})}
+        tasks.append(TaskSpec(EXPORT_TASK, release(), chosen, how))
     for workflow in request.workflows:
         tasks.append(TaskSpec(workflow.name, workflow.version, chosen, dict(workflow.parameters)))
         tasks.append(TaskSpec(IMPORT_TASK, release(), chosen, dict(request.output)))
