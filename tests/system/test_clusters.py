@@ -113,8 +113,10 @@ def test_a_cluster_that_is_added_while_the_engine_runs_is_used_and_one_that_is_r
         run = record.tracker.run(second)
         assert not run.ended, run.error_message
         assert "second" in str(run.paused_reason)
+        # The engine believes a file once nobody has written to it for a moment, and the catalogue tells when it did.
+        eventually(lambda: not offers(catalogue_path, "elsewhere"), "the catalogue did not follow slurm-config.ini")
         config.write_text(after, encoding="utf-8")
-        eventually(lambda: "second" in record.settings.clusters, "the cluster is not back")
+        eventually(lambda: offers(catalogue_path, "elsewhere"), "the cluster is not back")
         record.tracker.resume_run(second)
         eventually(lambda: record.tracker.run(second).ended, "the run did not go on", 90)
         assert record.tracker.run(second).status == "COMPLETED", record.tracker.run(second).error_message
