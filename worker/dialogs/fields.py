@@ -342,54 +342,17 @@ SELECTS_OUTPUT: frozenset[str] = frozenset(
 
 
 def version_name(workflow: str) -> str:
-    """Name of the field with the version of a workflow.
-
-    Parameters
-    ----------
-    workflow : str
-        Name of the workflow.
-
-    Returns
-    -------
-    str
-        Key of the input.
-    """
+    """Name of the field with the version of a workflow."""
     return f"{workflow}_Version"
 
 
 def parameter_name(workflow: str, parameter_id: str) -> str:
-    """Name of the field with a parameter of a workflow.
-
-    Parameters
-    ----------
-    workflow : str
-        Name of the workflow.
-    parameter_id : str
-        Id of the parameter in the workflow's descriptor.
-
-    Returns
-    -------
-    str
-        Key of the input.
-    """
+    """Name of the field with a parameter of a workflow, by the parameter's id."""
     return f"{workflow}_|_{parameter_id}"
 
 
 def file_name(workflow: str, parameter_id: str) -> str:
-    """Name of the field with the files of a parameter.
-
-    Parameters
-    ----------
-    workflow : str
-        Name of the workflow.
-    parameter_id : str
-        Id of the parameter in the workflow's descriptor.
-
-    Returns
-    -------
-    str
-        Key of the input.
-    """
+    """Name of the field with the files of a parameter of a workflow, by the parameter's id."""
     return parameter_name(workflow, f"FILE_{parameter_id}")
 
 

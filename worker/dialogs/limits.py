@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 TIME, MEMORY, PARTITION, GPU = "Time", "Memory", "Partition", "Use_GPU"
 """What the names of the fields end with, after the workflow's and ``_``."""
 
+AS_CONFIGURED = "(as configured)"
+"""What stands in a list that is left alone: OMERO.web offers no empty line, and would choose the first partition."""
+
 GPU_PARAMETER = "use_gpu"
 """A parameter of this name says by itself whether the job gets a GPU, as descriptors have had it for years."""
 
@@ -68,8 +71,9 @@ def limit_fields(entry: CatalogueEntry) -> list[Field]:
                 f"{name}_{PARTITION}",
                 "",
                 "text",
-                "Part of the cluster on which the job runs. Empty: as the admin has set it.",
-                values=choices.partitions,
+                "Part of the cluster on which the job runs.",
+                default=AS_CONFIGURED,
+                values=(AS_CONFIGURED, *choices.partitions),
             )
         )
     if choices.gpu is not None and not _has_gpu_parameter(entry):
@@ -169,18 +173,20 @@ def _partition(inputs: Mapping[str, object], entry: CatalogueEntry) -> str | Non
         return None
     name = f"{entry.name}_{PARTITION}"
     text = str(inputs.get(name) or "").strip()
-    if text and text not in entry.choices.partitions:
+    if text in ("", AS_CONFIGURED):
+        return None
+    if text not in entry.choices.partitions:
         raise RequestError(
             f"'{shown(name)}' is {text!r}, which is not allowed.",
-            remedy=f"Choose one of {', '.join(entry.choices.partitions)}, or leave the field empty.",
+            remedy=f"Choose one of {', '.join(entry.choices.partitions)}, or leave the field as it is.",
         )
-    return text or None
+    return text
 
 
 def _refuse_if_given(inputs: Mapping[str, object], entry: CatalogueEntry, what: str) -> None:
     """Refuse what the dialog did not offer: to ignore it would run the job otherwise than it was asked for."""
     name = f"{entry.name}_{what}"
-    if inputs.get(name) not in (None, "", False):
+    if inputs.get(name) not in (None, "", False, AS_CONFIGURED):
         raise RequestError(
             f"'{shown(name)}' is {inputs[name]!r}, but that cannot be chosen for '{shown(entry.name)}'.",
             remedy=f"Leave it out, or ask an admin to allow it ({_KEYS[what]} in slurm-config.ini).",

@@ -163,9 +163,8 @@ def field_parameter(field: Field) -> Any:
 
 def _workflow(entry: CatalogueEntry, grouping: str, *, keeps_optional: bool) -> list[Any]:
     """Build the fields of one workflow."""
-    about = entry.analysis.description if entry.analysis is not None else ""
     parameters = [
-        Bool(entry.name, optional=True, grouping=grouping, default=False, description=about or f"Run {entry.name}."),
+        Bool(entry.name, optional=True, grouping=grouping, default=False, description=_purpose(entry)),
         String(
             fields.version_name(entry.name),
             optional=True,
@@ -183,6 +182,23 @@ def _workflow(entry: CatalogueEntry, grouping: str, *, keeps_optional: bool) -> 
     for number, limit in enumerate(limits, start=len(asked) + 1):
         parameters.append(field_parameter(replace(limit, grouping=f"{grouping}.{number:0{width}d}")))
     return parameters
+
+
+def _purpose(entry: CatalogueEntry) -> str:
+    """Say what a workflow does, what it needs, and what to cite for it."""
+    analysis = entry.analysis
+    parts = [(analysis.description.strip() if analysis is not None else "") or f"Run {entry.name}."]
+    if analysis is not None:
+        needs = {"OME-Zarr": analysis.requires_zarr, "whole plates": analysis.requires_plate}
+        reads = " of ".join(name for name, needed in needs.items() if needed)
+        if reads:
+            parts.append(f"Asks for {reads}.")
+        if analysis.resources.gpu:
+            parts.append("Needs a GPU.")
+        cited = [f"{one.name} ({one.doi})" if one.doi else one.name for one in analysis.citations]
+        if cited:
+            parts.append(f"Please cite: {'; '.join(cited)}.")
+    return " ".join(parts)
 
 
 def _asked(entry: CatalogueEntry) -> list[Parameter]:

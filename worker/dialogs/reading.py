@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from worker.analyses.parameters import check_values
 from worker.dialogs import fields
 from worker.dialogs.fields import shown
+from worker.dialogs.files import read_files
 from worker.dialogs.limits import read_gpu, read_limits
 from worker.dialogs.parameters import offered
 from worker.errors import RequestError
@@ -75,11 +76,12 @@ def read_request(
         It cannot be done as asked; the message names the field as the dialog shows it.
     """
     workflows = _read_workflows(inputs, catalogue, dialog)
+    names = {workflow["name"] for workflow in workflows}
     request = {
         "data_type": read_choice(inputs, dialog.field(fields.DATA_TYPE.name) or fields.DATA_TYPE),
         "ids": read_ids(inputs),
         "workflows": workflows,
-        "use_zarr": read_switch(inputs, fields.USE_ZARR) or _all_ask_for_zarr(workflows, catalogue),
+        "use_zarr": _read_zarr(inputs, [entry for entry in catalogue.entries if entry.name in names]),
         "ome_zarr_version": read_choice(inputs, fields.ZARR_VERSION),
         "output": read_output(inputs, dialog),
         "email": _read_email(inputs, person),
@@ -92,12 +94,6 @@ def read_request(
     if dialog.field(fields.BATCH_SIZE.name) is not None:
         request["batch"] = {"size": _read_batch_size(inputs)}
     return request
-
-
-def _all_ask_for_zarr(workflows: Sequence[Mapping[str, Any]], catalogue: Catalogue) -> bool:
-    """Say whether the descriptor of each ticked workflow asks for OME-Zarr, so that nobody has to tick it as well."""
-    entries = [catalogue.entry(workflow["name"]) for workflow in workflows]
-    return all(entry is not None and entry.analysis is not None and entry.analysis.requires_zarr for entry in entries)
 
 
 def read_output(inputs: Mapping[str, Any], dialog: Dialog = fields.RUN) -> dict[str, Any]:
@@ -182,11 +178,17 @@ def _read_workflows(inputs: Mapping[str, Any], catalogue: Catalogue, dialog: Dia
     return [_read_workflow(inputs, entry) for entry in ticked]
 
 
+def _read_zarr(inputs: Mapping[str, Any], ticked: Sequence[CatalogueEntry]) -> bool:
+    """Read whether the analyses are given OME-Zarr: if that is ticked, or if each descriptor asks for it by itself."""
+    asking = [entry for entry in ticked if entry.analysis is not None and entry.analysis.requires_zarr]
+    return read_switch(inputs, fields.USE_ZARR) or len(asking) == len(ticked)
+
+
 def _read_workflow(inputs: Mapping[str, Any], entry: CatalogueEntry) -> dict[str, Any]:
     """Read a ticked workflow; what a person need not choose, and has not chosen, is left out."""
     version, parameters = _read_version(inputs, entry), _read_parameters(inputs, entry)
     optional = {
-        "files": _read_files(inputs, entry),
+        "files": read_files(inputs, entry),
         "limits": read_limits(inputs, entry),
         "use_gpu": read_gpu(inputs, entry, parameters),
     }
@@ -235,31 +237,6 @@ def _read_parameters(inputs: Mapping[str, Any], entry: CatalogueEntry) -> dict[s
         if parameter.asked:
             checked.update(_read_parameter(inputs, entry.name, entry.analysis, parameter))
     return checked
-
-
-def _read_files(inputs: Mapping[str, Any], entry: CatalogueEntry) -> dict[str, list[int]]:
-    """Read which files of OMERO were given to the parameters of a ticked workflow."""
-    chosen: dict[str, list[int]] = {}
-    for parameter in entry.analysis.files if entry.analysis is not None else ():
-        if parameter.hidden:
-            continue
-        name = fields.file_name(entry.name, parameter.id)
-        ids = list(dict.fromkeys(inputs.get(name) or ()))
-        for value in ids:
-            if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-                raise RequestError(
-                    f"'{shown(name)}' holds {value!r}.", remedy="Give ids of file attachments in OMERO, such as 51,52."
-                )
-        if not ids and not parameter.optional:
-            raise RequestError(
-                f"'{shown(name)}' is empty, and '{shown(entry.name)}' needs a file there.",
-                remedy="Attach the file to something in OMERO, and give the id of the attachment.",
-            )
-        if len(ids) > 1 and parameter.file_count == "single":
-            raise RequestError(f"'{shown(name)}' names {len(ids)} files.", remedy="It takes one; leave one id there.")
-        if ids:
-            chosen[parameter.id] = ids
-    return chosen
 
 
 def _read_parameter(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from omero.rtypes import unwrap
 
 from worker.analyses.catalogue import Catalogue, CatalogueEntry
-from worker.analyses.model import Analysis, Parameter, ParameterType, Value
+from worker.analyses.model import Analysis, Citation, Parameter, ParameterType, Resources, Value
 from worker.dialogs.fields import workflow_grouping
 from worker.dialogs.parameters import describe, offered, read_catalogue, workflow_parameters
 
@@ -129,3 +129,21 @@ def test_parameters_stand_in_their_order_however_many_there_are(count: int) -> N
     catalogue = Catalogue((CatalogueEntry("wf", ("v1",), Analysis("A", "", "o/a", "s", parameters)),))
     groupings = [field.grouping for field in workflow_parameters(catalogue) if field.name().startswith("wf")]
     assert groupings == sorted(groupings)
+
+
+def test_what_an_analysis_needs_and_what_to_cite_is_said_with_it() -> None:
+    analysis = Analysis(
+        "A",
+        "Counts spots.",
+        "o/a",
+        "s",
+        (),
+        resources=Resources(gpu=True),
+        citations=(Citation("Spots", "10.1/2"), Citation("Counting")),
+        requires_zarr=True,
+        requires_plate=True,
+    )
+    field = built(Catalogue((CatalogueEntry("spots", ("v1",), analysis),)))["spots"]
+    assert field.description == (
+        "Counts spots. Asks for OME-Zarr of whole plates. Needs a GPU. Please cite: Spots (10.1/2); Counting."
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -188,9 +188,7 @@ def test_ome_zarr_is_given_where_each_ticked_workflow_asks_for_it(
     inputs: dict[str, Any], catalogue: Catalogue, nuclei: CatalogueEntry, alice: Any, ticked: set[str], zarr: bool
 ) -> None:
     assert nuclei.analysis is not None
-    plates = dataclasses.replace(
-        nuclei, name="plates", analysis=dataclasses.replace(nuclei.analysis, requires_zarr=True)
-    )
-    both = dataclasses.replace(catalogue, entries=(*catalogue.entries, plates))
+    plates = replace(nuclei, name="plates", analysis=replace(nuclei.analysis, requires_zarr=True))
+    both = replace(catalogue, entries=(*catalogue.entries, plates))
     chosen = {"nuclei": "nuclei" in ticked, "plates": "plates" in ticked, "plates_Version": "v2"}
     assert read_request({**inputs, **chosen}, both, alice)["use_zarr"] is zarr
