@@ -263,6 +263,8 @@ class Service:
 
     def _watch(self, cluster: str) -> None:
         """Ask a cluster about all jobs, if that is due, and wake the runs with news."""
+        if cluster not in self._resources.settings.clusters:
+            return  # an admin has taken it away, perhaps for a moment only
         for task_id in self._resources.clusters.get(cluster).watcher.tick():
             run_id = self._resources.run_of_task.get(task_id)
             if run_id is not None:
