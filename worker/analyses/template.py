@@ -13,7 +13,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from worker.analyses.model import Analysis, Parameter
 
@@ -22,8 +22,10 @@ OUTPUT_KEYS = ("[OUTFOLDER]", "[OUTPUT_FOLDER]", "[OUTPUTFOLDER]")
 TRUTH_KEYS = ("[GTFOLDER]", "[GT_FOLDER]")
 
 _KEY = re.compile(r"\[[A-Za-z_][A-Za-z0-9_.-]*\]")
-_CYTOMINE = re.compile(r"^[^A-Za-z]*cytomine", re.IGNORECASE)
+_CYTOMINE = re.compile(r"^[^A-Za-z]*cytomine|\[cytomine[^\]]*\]", re.IGNORECASE)
+_OPTION = re.compile(r"--?[^=\s-][^=\s]*")
 _INTERPRETER = re.compile(r"(?:.*/)?(?:python[0-9.]*|bash|sh|Rscript|perl|java|julia|octave)")
+_ALONE = ("--local", "-nmc")
 _TAKES_SCRIPT = ("-m", "-jar")
 
 
@@ -40,16 +42,13 @@ def can_be_filled(analysis: Analysis) -> bool:
     bool
         Whether every key in it is known, and it names both folders unless the container knows where these are.
     """
-    words = _arguments(analysis.command)
-    if not words:
-        return False
-    keys = {key for word in words for key in _keys(word)}
-    owners = _owners(analysis)
-    unknown = [key for key in keys if key not in owners and key not in INPUT_KEYS + OUTPUT_KEYS + TRUTH_KEYS]
-    named = {parameter.folder for key, parameter in owners.items() if any(_holds(word, key) for word in words)}
-    told_input = bool(analysis.input_folder) or "input" in named or not keys.isdisjoint(INPUT_KEYS)
-    told_output = bool(analysis.output_folder) or "output" in named or not keys.isdisjoint(OUTPUT_KEYS)
-    return not unknown and told_input and told_output
+    words, owners = _arguments(analysis.command), _owners(analysis)
+    keys = {key for word in words for key in _KEY.findall(word)}
+    unknown = keys - owners.keys() - {*INPUT_KEYS, *OUTPUT_KEYS, *TRUTH_KEYS}
+    folders = {parameter.folder for key, parameter in owners.items() if any(_holds(word, key) for word in words)}
+    told_input = analysis.input_folder or "input" in folders or not keys.isdisjoint(INPUT_KEYS)
+    told_output = analysis.output_folder or "output" in folders or not keys.isdisjoint(OUTPUT_KEYS)
+    return bool(words and not unknown and told_input and told_output)
 
 
 def fill(analysis: Analysis, value_of: Callable[[Parameter], str | None], folders: Mapping[str, str]) -> list[str]:
@@ -71,32 +70,35 @@ def fill(analysis: Analysis, value_of: Callable[[Parameter], str | None], folder
     """
     owners = _owners(analysis)
     filled: list[str] = []
-    for word in _arguments(analysis.command):
-        if _CYTOMINE.search(word):
-            continue
-        key = next((key for key in owners if word == key), None)
-        if key is not None:
-            _append(filled, owners[key], value_of(owners[key]))
-            continue
-        known: dict[str, str | None] = {key: folder for key, folder in folders.items() if key in word}
-        known |= {key: value_of(parameter) for key, parameter in owners.items() if key.startswith("[") and key in word}
-        values = {key: value for key, value in known.items() if value is not None}
-        if len(values) == len(known):
-            filled.append(_replaced(word, values))
+    words = _arguments(analysis.command)
+    for before, word in zip(["", *words], words, strict=False):
+        option, _, key = word.partition("=")
+        if word in owners:
+            _append(filled, owners[word], value_of(owners[word]), before)
+        elif key in owners:
+            value = value_of(owners[key])
+            filled += [] if value is None else [f"{option}={value}"]
+        else:
+            known = {key: folders[key] if key in folders else value_of(owners[key]) for key in _KEY.findall(word)}
+            values = {key: value for key, value in known.items() if value is not None}
+            filled += [_replaced(word, values)] if len(values) == len(known) else []
     return filled
 
 
-def _append(filled: list[str], parameter: Parameter, value: str | None) -> None:
+def _append(filled: list[str], parameter: Parameter, value: str | None, before: str) -> None:
     """Write a value after its option, or take the option back if the value is missing."""
-    given = bool(filled) and bool(parameter.flag) and filled[-1] == parameter.flag
+    given = before == parameter.flag or (
+        # An option of another name, unless it is one that stands alone.
+        parameter.type != "boolean" and before not in _ALONE and _OPTION.fullmatch(before) is not None
+    )
     if value is None:
-        if given:
+        if given and before:
             filled.pop()
-    elif not parameter.flag or (given and not (value.startswith("-") and parameter.flag.startswith("--"))):
-        filled.append(value)
-    elif given:
+    elif given and before.startswith("--") and value.startswith("-"):
         # What begins with a dash would be taken for the next option.
-        filled[-1] = f"{parameter.flag}={value}"
+        filled[-1] = f"{before}={value}"
+    elif given or not parameter.flag:
+        filled.append(value)
     else:
         filled.append(f"{parameter.flag}={value}")
 
@@ -124,23 +126,33 @@ def named(analysis: Analysis) -> set[str]:
 
 
 def _arguments(command: str) -> list[str]:
-    """Take a template apart, and leave out the program that it begins with."""
+    """Take a template apart, without the program that it begins with, and without what is meant for Cytomine."""
     try:
         words = shlex.split(command)
     except ValueError:
         return []
-    if not words or words[0].startswith("-") or _keys(words[0]):
-        return words
-    program = words.pop(0)
-    if not _INTERPRETER.fullmatch(program):
-        return words
-    while words:
-        word = words.pop(0)
-        if word in _TAKES_SCRIPT:
-            return words[1:]
-        if not word.startswith("-"):
-            break
-    return words
+    kept: list[str] = []
+    for word in words[_program_length(words) :]:
+        if not _CYTOMINE.search(word):
+            kept.append(word)
+        elif kept and _OPTION.fullmatch(kept[-1]) and _KEY.fullmatch(word):
+            # Its option, of whatever name.
+            kept.pop()
+    return kept
+
+
+def _program_length(words: Sequence[str]) -> int:
+    """Count the words of the program: ``tool``, ``python -u wrapper.py``, ``env X=1 conda run python -m package``."""
+    first_key = next((index for index, word in enumerate(words) if _KEY.search(word)), len(words))
+    starts = [index for index, word in enumerate(words[:first_key]) if _INTERPRETER.fullmatch(word)]
+    if not starts:
+        return 1 if words and first_key and not words[0].startswith("-") else 0
+    for index in range(starts[-1] + 1, first_key):
+        if words[index] in _TAKES_SCRIPT:
+            return index + 2
+        if not words[index].startswith("-"):
+            return index + 1
+    return starts[-1] + 1
 
 
 def _owners(analysis: Analysis) -> dict[str, Parameter]:
@@ -154,9 +166,5 @@ def _owners(analysis: Analysis) -> dict[str, Parameter]:
     return owners
 
 
-def _keys(word: str) -> list[str]:
-    return [key for key in _KEY.findall(word) if not _CYTOMINE.search(key)]
-
-
 def _holds(word: str, key: str) -> bool:
-    return word == key or (key.startswith("[") and key in word)
+    return key in (word, word.partition("=")[2]) or (key.startswith("[") and key in word)
