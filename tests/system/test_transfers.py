@@ -86,7 +86,7 @@ def test_images_and_a_file_arrive_in_one_folder_as_they_were_asked_for(
     chosen = {"Channel_Names": rlist([rstring("alexa 488")]), "Choose_Z_Section": "Max projection"}
     ended = transfer(alice, ids, folder, Format="OME-TIFF", **chosen)
     assert ended.exit_status == 0, ended.message
-    assert "2 files are at" in ended.message
+    assert ended.message.startswith("Done. 2 files are at")
     where = data_path / folder / "data" / "in"
     assert set(cluster.run("ls", str(where)).split()) == {"cells.tif", "nuclei.tif"}
     for name, array in arrays.items():

@@ -168,7 +168,9 @@ def _outcome(run: WorkflowRun, resources: Resources) -> RunOutcome:
             counts[kind] = counts.get(kind, 0) + 1
         made = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(counts.items()))
         of = f" of {len(batches)} batches" if batches else ""
-        message = " ".join([f"Done{of}: {made or 'nothing to import'}.", *notes, f"(Run {run.id})"])
+        imports = "import" in view_of(run).course.branch
+        what = f": {made or 'nothing to import'}" if imports else ""
+        message = " ".join([f"Done{of}{what}.", *notes, f"(Run {run.id})"])
         return RunOutcome(run.id, "DONE", message, objects, batches)
     if run.status == "FAILED":
         # "PARTIAL: ..." says for itself that it is no success.
