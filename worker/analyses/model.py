@@ -303,9 +303,9 @@ class Analysis:
     citations : tuple[Citation, ...]
         What to cite.
     requires_zarr : bool
-        Whether it reads OME-Zarr and nothing else.
+        Whether its descriptor asks for OME-Zarr, be it among other formats.
     requires_plate : bool
-        Whether it reads whole plates and nothing else.
+        Whether its descriptor asks for whole plates, be it among other images.
     """
 
     name: str

@@ -74,6 +74,28 @@ def check_values(analysis: Analysis, values: Mapping[str, object]) -> dict[str, 
     return checked
 
 
+def fixed_values(analysis: Analysis) -> dict[str, Value]:
+    """List the values that the descriptor itself gives to parameters that nobody is asked for.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis.
+
+    Returns
+    -------
+    dict[str, int | float | bool | str]
+        Values by parameter id.
+
+    Raises
+    ------
+    RequestError
+        One of them has no value, and is not optional.
+    """
+    fixed = {parameter.id: _default(analysis, parameter) for parameter in analysis.parameters if parameter.hidden}
+    return {identity: value for identity, value in fixed.items() if value is not None}
+
+
 def check_files(analysis: Analysis, files: Mapping[str, Sequence[str]]) -> None:
     """Check the files that a person chose.
 
@@ -153,14 +175,14 @@ def command_line(
     """
     checked = check_values(analysis, values)
     _check_given(analysis, files)
-    slots = {"input": infolder, "output": outfolder}
+    slots, fixed = {"input": infolder, "output": outfolder}, fixed_values(analysis)
 
     def value_of(parameter: Parameter) -> Value | None:
         if parameter.folder:
             return slots[parameter.folder]
         if parameter.file_attachment:
             return next(iter(files.get(parameter.id, ())), None)
-        return _default(analysis, parameter) if parameter.hidden else checked.get(parameter.id)
+        return fixed.get(parameter.id, checked.get(parameter.id))
 
     if analysis.style == "bilayers":
         return _in_order(analysis, value_of)

@@ -98,7 +98,7 @@ def job_of(context: StepContext) -> jobscript.JobRequest:
             version=choice.version,
             script_path=slurm.slurm_script_path,
             nv=nv,
-            parameters={**values, **folders},
+            parameters={**parameters.fixed_values(analysis), **values, **folders},
         ),
         env_file=slurm.env_file_submission,
         mounts=tuple((source, target) for source, target in mounts if target),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.analyses.model import Analysis, Parameter, ParameterType, Value
-from worker.analyses.parameters import check_values, command_line
+from worker.analyses.parameters import check_values, command_line, fixed_values
 from worker.errors import RequestError
 
 
@@ -71,6 +72,23 @@ def test_what_the_server_sets_is_left_out_and_cannot_be_given() -> None:
     assert line(subject)[6:-2] == []
     with pytest.raises(RequestError, match="no parameter 'a'"):
         check_values(subject, {"a": "y"})
+
+
+def test_what_nobody_is_asked_for_takes_its_default() -> None:
+    subject = analysis(replace(parameter("a", default="x"), hidden=True), parameter("b", default="y"))
+    assert line(subject)[6:-2] == ["--a=x", "--b=y"]
+    assert (check_values(subject, {}), fixed_values(subject)) == ({"b": "y"}, {"a": "x"})
+    with pytest.raises(RequestError, match="no parameter 'a'"):
+        check_values(subject, {"a": "z"})
+
+
+def test_a_choice_may_be_given_by_its_label_unless_that_is_another_choice() -> None:
+    labelled = replace(parameter("channel", choices=("0", "1")), choice_labels=("GRAY", "RED"))
+    assert check_values(analysis(labelled), {"channel": "RED"}) == {"channel": "1"}
+    crossed = replace(labelled, choice_labels=("1", "0"))
+    assert check_values(analysis(crossed), {"channel": "1"}) == {"channel": "1"}
+    with pytest.raises(RequestError, match=r"one of 0 \(GRAY\), 1 \(RED\)"):
+        check_values(analysis(labelled), {"channel": "GREEN"})
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
