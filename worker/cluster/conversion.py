@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from worker.cluster import images, jobscript, variables
@@ -110,21 +109,9 @@ def converter_image(
             f"There is no converter from {source_format} to {target_format}; there are: {registered}.",
             remedy=f"Add a line {wanted} = <container image> to [CONVERTERS], and run 'omero-worker cluster init'.",
         )
-    # Without a name it is the one that ships with us; see `definition`.
+    # Without a name it is the one that ships with us; see `worker.cluster.building`.
     file = images.converter_file(settings.slurm_converters_path, wanted, image or f"{wanted}:{BUILT_IN_VERSION}")
     return file, BUILT_IN_VERSION if image is None else images.image_tag(image)
-
-
-def definition() -> dict[str, bytes]:
-    """Give what the container image of the built-in converter is built from, with ``apptainer build``.
-
-    Returns
-    -------
-    dict[str, bytes]
-        Files by name, to be put into one folder: the definition (``zarr_to_tiff.def``), and what it copies.
-    """
-    folder = resources.files("worker.cluster.converters")
-    return {name: folder.joinpath(name).read_bytes() for name in (f"{BUILT_IN}.def", f"{BUILT_IN}.py")}
 
 
 def conversion_flags(settings: SlurmSettings, *, inputs_per_task: int = 1) -> dict[str, str | None]:

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from worker.cluster import images, jobtemplate, sitescript
+from worker.cluster.building import build_converter, inspect_converter
 from worker.cluster.inspection import Questions, inspect_cluster
 from worker.cluster.preparation import clone_scripts, make_folders
 from worker.cluster.pulling import pull_images
@@ -146,6 +147,10 @@ def initialise(
         items += wanted.problems
         options = pull_options(cluster)
         items += pull_images(transport, wanted.pulls, options, force=force, dry_run=dry_run, report=report)
+        if workflow is None and not settings.converters:
+            items.append(
+                build_converter(transport, cluster.slurm, options, force=force, dry_run=dry_run, report=report)
+            )
     except WorkerError as error:
         items.append(_unreachable(cluster, error))
     return SetupReport(tuple(items))
@@ -194,6 +199,8 @@ def inspect(
         report(f"{cluster.name}: images")
         items += wanted.problems
         items += _images(transport, settings, cluster, wanted)
+        if not settings.converters:
+            items.append(inspect_converter(transport, cluster.slurm))
     except WorkerError as error:
         items.append(_unreachable(cluster, error))
     return SetupReport(tuple(items))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pulls one image that was claimed, verifies it and renames it into place.
+# Pulls one image that was claimed, or builds it if "what" is the name of a definition (*.def) beside it; verifies it and renames it into place.
 # $1: temporary folder, or empty; $2: cache, or empty; $3: modules to load, with blanks between; $4: what; $5: where to.
 # All paths are absolute.
 set -u
@@ -59,7 +59,16 @@ if [ -n "$cache" ]; then
 else
     set -- "$@" --disable-cache
 fi
-"$program" pull "$@" part "$source" >>log 2>&1 </dev/null
+case $source in
+    *.def)
+        # It lies beside the image, with what it copies.
+        place=$PWD
+        # Apptainer finds out by itself that it has to pretend to be root.
+        [ "$(id -u)" -eq 0 ] || [ "${program##*/}" = apptainer ] || set -- "$@" --fakeroot
+        (cd -- "${target%/*}" && "$program" build "$@" "$place/part" "$source") >>log 2>&1 </dev/null
+        ;;
+    *) "$program" pull "$@" part "$source" >>log 2>&1 </dev/null ;;
+esac
 code=$?
 [ "$code" -eq 0 ] || fail "$code" "$(no_room .)"
 [ -s part ] || fail 65 "${program##*/} says that it has pulled the image, but there is none"
