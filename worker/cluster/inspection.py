@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from worker.cluster.transport import Transport
 
 PATIENCE_S = 100.0
-"""Patience with the script, each of whose commands is given up after 20 s."""
+"""Patience with the script, each of whose commands is given up after 20 s at most."""
 
 SILENT = 124
 """Exit status of timeout(1) for a program that took too long."""
@@ -157,7 +157,7 @@ def _programs(found: dict[str, list[list[str]]]) -> Iterator[Item]:
             continue
         detail = f"{name} ended with status {status}: {words or 'no message'}"
         if status == SILENT:
-            detail = f"{name} had no answer within 20 s"
+            detail = f"{name} had no answer in time"
         remedy = _REMEDIES.get(status, _OTHERWISE)
         if name == "sacct":
             yield Item(name, "warning", detail, f"{_WITHOUT_ACCOUNTING} {remedy}")
@@ -208,7 +208,7 @@ def _submissions(found: dict[str, list[list[str]]], groups: list[list[str]]) -> 
             else:
                 yield Item(name, "ok", f"sbatch would take them{where}")
         elif int(status) == SILENT:
-            yield Item(name, "failed", "sbatch had no answer within 20 s", _REMEDIES[SILENT])
+            yield Item(name, "failed", "sbatch had no answer in time", _REMEDIES[SILENT])
         else:
             words = words.replace("sbatch: error: ", "").replace("allocation failure: ", "")
             yield Item(name, "failed", f"sbatch would refuse them: {words}", _submission_remedy(words, found))

@@ -91,6 +91,10 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         "Give pulls more time: sbatch_time, or a partition that allows more.",
     ),
     (
+        r"cancelled at",
+        "Somebody, or Slurm, has ended the job that pulled. Run it again.",
+    ),
+    (
         r"invalid partition|invalid account|sbatch:",
         "Correct the sbatch_ settings of slurm-config.ini (partition, account, time, memory), which pulls use too.",
     ),
@@ -98,7 +102,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
 
 _LOST = "Run it again; if it happens again, the machine may end what runs for long: set slurm_image_pull_via_sbatch."
 _OTHERWISE = "Pull it by hand with the same words, and show the admins of the cluster what is said."
-_PREFIX = re.compile(r"^(?:\x1b\[[0-9;]*m)*(?:FATAL|ERROR|WARNING|INFO|sbatch|error)\s*:\s*")
+_PREFIX = re.compile(r"^(?:\x1b\[[0-9;]*m)*(?:FATAL|ERROR|WARNING|INFO|sbatch|error|slurmstepd\S*?)\s*:\s*")
 _CHAIN = re.compile(
     r"^While making image from oci registry: (?:error fetching image to cache: )?(?:while building SIF from layers: )?"
     r"(?:failed to get checksum for \S+: )?"

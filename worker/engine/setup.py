@@ -18,7 +18,7 @@ from worker.cluster.pulls import Pull, as_it_is, look
 from worker.cluster.report import Item, SetupReport
 from worker.engine.catalogue import refresh_catalogue
 from worker.engine.provisions import Wanted, find_images, folders_of, pull_options, submissions_of
-from worker.errors import RequestError, SettingsError, WorkerError
+from worker.errors import CommandFailed, RequestError, SettingsError, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -255,7 +255,11 @@ def read_scripts(
 def _images(transport: Transport, settings: Settings, cluster: ClusterSettings, wanted: Wanted) -> Iterator[Item]:
     """Which images are there, and what is wrong with those that are not."""
     folders = {name: each.image_folder for name, each in settings.workflows.items() if each.cluster == cluster.name}
-    versions = images.list_versions(transport, cluster.slurm.slurm_images_path, folders)
+    try:
+        versions = images.list_versions(transport, cluster.slurm.slurm_images_path, folders)
+    except CommandFailed:
+        # There is no folder of images, as another line says.
+        versions = dict.fromkeys(folders, ())
     states = look(transport, [pull.file for pull in wanted.pulls])
     of_workflows = {pull.file for pull in wanted.of_workflows.values()}
     for pull in wanted.pulls:

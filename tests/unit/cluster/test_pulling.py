@@ -94,7 +94,7 @@ def test_what_is_there_is_replaced_only_when_that_is_wanted(here: LocalTransport
     pulled(here, nuclei(images))
     before = (home / FILE).stat().st_ino
     (item,) = pulled(here, nuclei(images), force=True)
-    assert item.state == "changed"
+    assert item.state == "changed", item
     assert (home / FILE).stat().st_ino != before
 
 
@@ -136,7 +136,7 @@ def test_a_transfer_that_breaks_off_leaves_no_image_and_the_next_attempt_is_a_fr
     assert not (home / FILE).exists()
     images.truncated = False
     (item,) = pulled(here, nuclei(images))
-    assert item.state == "changed"
+    assert item.state == "changed", item
     assert left_over(home) == []
 
 
@@ -174,7 +174,7 @@ def test_a_pull_goes_on_without_us_and_is_adopted(here: LocalTransport, images: 
     asked = images.requests.count("/v2/lab/w_nuclei/manifests/v1.0")
     said: list[str] = []
     (item,) = pull_images(here, [nuclei(images)], PullOptions(), report=said.append)
-    assert item.state == "changed"
+    assert item.state == "changed", item
     assert "somebody pulls it already" in said[0]
     assert images.requests.count("/v2/lab/w_nuclei/manifests/v1.0") <= asked + 2  # of the one pull
 
@@ -200,7 +200,7 @@ def test_a_lost_reply_does_not_pull_twice(here: LocalTransport, images: Registry
     faulty.lose_reply("start_pulls")
     blobs = images.blobs_sent
     (item,) = pull_images(faulty, [nuclei(images)], PullOptions())
-    assert item.state == "changed"
+    assert item.state == "changed", item
     assert images.blobs_sent == blobs + 1
 
 
@@ -217,7 +217,7 @@ def test_a_pull_that_was_killed_is_begun_anew(here: LocalTransport, images: Regi
     assert wait_until(here, "lost").exit_status == 0
     images.pause_s = 0.0
     (item,) = pulled(here, nuclei(images))
-    assert item.state == "changed"
+    assert item.state == "changed", item
     assert left_over(home) == []
 
 
@@ -260,7 +260,7 @@ def test_the_temporary_folder_and_the_cache_of_the_settings_are_used(
 ) -> None:
     options = PullOptions(tmpdir="scratch/tmp", cachedir="scratch/cache")
     (item,) = pull_images(here, [nuclei(images)], options)
-    assert item.state == "changed"
+    assert item.state == "changed", item
     assert (home / "scratch/tmp").is_dir()
     assert any((home / "scratch/cache").rglob("blobs"))
     assert not (home / ".apptainer" / "cache").exists()

@@ -10,6 +10,13 @@ shift
 folders=$(printf '%s\n' "$@")
 user=$(id -un)
 
+# Seconds for each of Slurm's programs. After one has been silent, little is to be hoped of the others.
+limit=20
+
+note() { # $1: an exit status
+    [ "$1" -ne 124 ] || limit=2
+}
+
 one_line() {
     tr -s '\t\r\n' '   ' | sed 's/ $//'
 }
@@ -17,8 +24,9 @@ one_line() {
 ask() { # $1: the section; others: a command. Its last line is "status <TAB> <n>".
     printf '== %s\n' "$1"
     shift
-    answer=$(timeout 20 "$@" 2>&1)
+    answer=$(timeout "$limit" "$@" 2>&1)
     code=$?
+    note "$code"
     printf '%s\nstatus\t%d\n' "$answer" "$code"
 }
 
@@ -26,8 +34,10 @@ printf '== login\n%s\t%s\t%s\n' "$user" "$(uname -n)" "$(date +%s)"
 
 echo '== programs'
 for program in sbatch squeue scancel sinfo scontrol sacct; do
-    said=$(timeout 20 "$program" --version 2>&1)
-    printf '%s\t%d\t%s\n' "$program" $? "$(printf '%s' "$said" | one_line)"
+    said=$(timeout "$limit" "$program" --version 2>&1)
+    code=$?
+    note "$code"
+    printf '%s\t%d\t%s\n' "$program" "$code" "$(printf '%s' "$said" | one_line)"
 done
 ask squeue squeue -h -o %i -u "$user"
 ask sacct sacct -n -X -o JobID -S now -u "$user"
@@ -40,8 +50,10 @@ set --
 what=''
 while IFS= read -r line; do
     if [ -z "$line" ]; then
-        said=$(timeout 20 sbatch --test-only "$@" --wrap=true 2>&1 </dev/null)
-        printf '%s\t%d\t%s\n' "$what" $? "$(printf '%s' "$said" | one_line)"
+        said=$(timeout "$limit" sbatch --test-only "$@" --wrap=true 2>&1 </dev/null)
+        code=$?
+        note "$code"
+        printf '%s\t%d\t%s\n' "$what" "$code" "$(printf '%s' "$said" | one_line)"
         set --
         what=''
     elif [ -z "$what" ]; then

@@ -78,8 +78,7 @@ problem=$(image_problem part)
 sync -- part 2>/dev/null
 mv -f -T -- part "$target" 2>>log || fail 73 "the image cannot be put in place"
 trap - EXIT
-tries=0
-# Somebody who looks at it may leave a file behind.
-until rm -f -- ./* && rmdir -- "$claim" 2>/dev/null || [ "$tries" -gt 5 ]; do
-    tries=$((tries + 1))
-done
+# Away in one step, so that nobody sees half a claim; unless it was taken over.
+if [ "$(stat -c %i -- . 2>/dev/null)" = "$(stat -c %i -- "$claim" 2>/dev/null)" ]; then
+    mv -T -- "$claim" "$claim.$$.done" && rm -rf --one-file-system -- "$claim.$$.done"
+fi

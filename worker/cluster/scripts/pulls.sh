@@ -5,8 +5,9 @@
 #   log     what was said                status  exit status, once it has ended badly
 # A folder is renamed into place atomically everywhere, also where file systems know no locks.
 
-# Longest silence, in seconds, after which a claim is anybody's. Its clock is the file system's, as logins differ.
-silence=60
+# Longest silence, in seconds, after which a claim is anybody's; and that after which Slurm is asked for its job.
+# Their clock is that of the file system, as those of logins differ.
+silence=60 short_silence=15
 
 claim_of() { # $1: the image
     printf '%s/.%s.pull\n' "${1%/*}" "${1##*/}"
@@ -20,8 +21,11 @@ is_alive() { # $1: the claim
     touch -- "$1/now" 2>/dev/null
     now=$(stat -c %Y -- "$1/now" 2>/dev/null) || now=$(date +%s)
     beat=$(stat -c %Y -- "$1/beat" 2>/dev/null) || beat=0
-    [ $((now - beat)) -lt "$silence" ] && return 0
-    [ -s "$1/job" ] || return 1
+    [ $((now - beat)) -lt "$short_silence" ] && return 0
+    if [ ! -s "$1/job" ]; then
+        [ $((now - beat)) -lt "$silence" ]
+        return
+    fi
     # A controller that does not answer says nothing about the job.
     : "${queue=$(timeout 30 squeue -h -u "$(id -un)" -o %i 2>/dev/null || echo unknown)}"
     [ "$queue" = unknown ] || printf '%s\n' "$queue" | grep -qxF -e "$(cat -- "$1/job")"
