@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from worker.cluster.transport import Program
 
 
+NOBODY = "docker://127.0.0.1:1/"
+"""A registry that does not answer."""
+
+
 def workflow(folder: Path, name: str, image: str, *, cluster: str = "default", **more: object) -> WorkflowSettings:
     """A workflow whose descriptor is in a local folder."""
     descriptor = folder / "repos" / name / "descriptor.json"
@@ -168,13 +172,14 @@ def test_a_cluster_that_does_not_let_us_in_is_a_line_of_the_report(way: object, 
 
 
 def test_setting_up_with_nothing_to_pull_is_done_once(tmp_path: Path) -> None:
-    settings, cluster = site([], slurm_data_path="data", slurm_script_path="scripts")
+    # Nobody answers there, so that the converter cannot be built.
+    settings, cluster = site([], slurm_data_path="data", slurm_script_path="scripts", image_source=NOBODY)
     here = LocalTransport(tmp_path)
     said: list[str] = []
     first = initialise(settings, cluster, here, state_dir=tmp_path, report=said.append)
-    assert (first.changed, first.failed, first.summary()) == (True, False, "4 changed")
+    assert (first.changed, first.failed, first.summary()) == (True, False, "4 changed, 1 warning")
     second = initialise(settings, cluster, here, state_dir=tmp_path)
-    assert (second.changed, second.failed, second.summary()) == (False, False, "4 ok")
+    assert (second.changed, second.failed, second.summary()) == (False, False, "4 ok, 1 warning")
     assert said
 
 
@@ -197,7 +202,7 @@ def test_the_sites_own_job_scripts_come_from_its_repository(tmp_path: Path) -> N
         workflow(tmp_path, "cells", "org/w:1", repo=None, job="cells.sh"),
         workflow(tmp_path, "spots", "org/w:1", repo=None, job="spots.sh"),
     ]
-    settings, cluster = site(each, slurm_script_repo=str(repository), slurm_script_path="scripts")
+    settings, cluster = site(each, slurm_script_repo=str(repository), slurm_script_path="scripts", image_source=NOBODY)
     report = initialise(settings, cluster, LocalTransport(tmp_path), state_dir=tmp_path / "state")
     found = {item.what: item for item in report.items}
     assert found["job scripts"].state == "changed"
