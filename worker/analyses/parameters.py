@@ -96,36 +96,20 @@ def fixed_values(analysis: Analysis) -> dict[str, Value]:
     return {identity: value for identity, value in fixed.items() if value is not None}
 
 
-def check_files(analysis: Analysis, files: Mapping[str, Sequence[str]]) -> None:
-    """Check the files that a person chose.
+def extensions(parameter: Parameter) -> tuple[str, ...]:
+    """List the extensions that the files of a parameter may have, ``tiff`` with ``tif`` and the like.
 
     Parameters
     ----------
-    analysis : Analysis
-        The analysis.
-    files : Mapping[str, Sequence[str]]
-        Names of files by parameter id.
+    parameter : Parameter
+        The parameter.
 
-    Raises
-    ------
-    RequestError
-        A parameter takes no files, a file has the wrong format, or there are too few or too many of them.
+    Returns
+    -------
+    tuple[str, ...]
+        The extensions, in lower case and without dot; empty if any.
     """
-    _check_given(analysis, files)
-    for parameter in analysis.files:
-        names = files.get(parameter.id, ())
-        formats = extensions(parameter)
-        if len(names) > 1 and parameter.file_count == "single":
-            raise RequestError(
-                f"{len(names)} files were given for {parameter.id} of {analysis.name}, which takes one.",
-                remedy="Choose one attachment.",
-            )
-        for name in names:
-            if formats and not name.lower().endswith(tuple(f".{text}" for text in formats)):
-                raise RequestError(
-                    f"{_shown(name)} is not allowed for {parameter.id} of {analysis.name}.",
-                    remedy=f"Choose an attachment {_format_of(parameter)}.",
-                )
+    return tuple(dict.fromkeys(known for text in parameter.formats for known in _ALIASES.get(text, (text,))))
 
 
 def command_line(
@@ -174,7 +158,7 @@ def command_line(
         As from `check_values`; or a parameter takes no files, or needs one.
     """
     checked = check_values(analysis, values)
-    _check_given(analysis, files)
+    _check_files(analysis, files)
     slots, fixed = {"input": infolder, "output": outfolder}, fixed_values(analysis)
 
     def value_of(parameter: Parameter) -> Value | None:
@@ -197,7 +181,7 @@ def command_line(
     return [*folders, *flags, "--local", "-nmc"]
 
 
-def _check_given(analysis: Analysis, files: Mapping[str, Sequence[str]]) -> None:
+def _check_files(analysis: Analysis, files: Mapping[str, Sequence[str]]) -> None:
     taking = {parameter.id: parameter for parameter in analysis.files}
     for identity, given in files.items():
         if identity not in taking and given:
@@ -205,29 +189,11 @@ def _check_given(analysis: Analysis, files: Mapping[str, Sequence[str]]) -> None
             raise RequestError(f"{analysis.name} takes no file for {identity!r}.", remedy=hint)
     for parameter in taking.values():
         if not files.get(parameter.id) and not parameter.optional:
-            remedy = f"Choose an attachment {_format_of(parameter)}."
-            raise RequestError(f"{analysis.name} needs a file for {parameter.id}.", remedy=remedy)
-
-
-def extensions(parameter: Parameter) -> tuple[str, ...]:
-    """List the extensions that the files of a parameter may have, ``tiff`` with ``tif`` and the like.
-
-    Parameters
-    ----------
-    parameter : Parameter
-        The parameter.
-
-    Returns
-    -------
-    tuple[str, ...]
-        The extensions, in lower case and without dot; empty if any.
-    """
-    return tuple(dict.fromkeys(known for text in parameter.formats for known in _ALIASES.get(text, (text,))))
-
-
-def _format_of(parameter: Parameter) -> str:
-    known = extensions(parameter)
-    return f"with the extension {' or '.join(known)}" if known else "of any format"
+            kinds = " or ".join(extensions(parameter)) or "any"
+            raise RequestError(
+                f"{analysis.name} needs a file for {parameter.id}.",
+                remedy=f"Choose an attachment of the format {kinds}.",
+            )
 
 
 def _in_order(analysis: Analysis, value_of: Callable[[Parameter], Value | None]) -> list[str]:

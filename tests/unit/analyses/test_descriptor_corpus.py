@@ -10,7 +10,7 @@ import pytest
 
 from worker.analyses.descriptor import parse_descriptor
 from worker.analyses.model import Analysis
-from worker.analyses.parameters import check_files, command_line
+from worker.analyses.parameters import command_line
 from worker.errors import DescriptorError, RequestError
 
 FOLDER = Path(__file__).parent / "descriptors"
@@ -51,9 +51,7 @@ def load(path: Path) -> tuple[Analysis, dict[str, Any]]:
 
 
 def run(analysis: Analysis, case: dict[str, Any]) -> list[str]:
-    paths = {key: [PurePosixPath(path) for path in value] for key, value in case.get("files", {}).items()}
-    check_files(analysis, {key: [path.name for path in value] for key, value in paths.items()})
-    folders = {key: [str(value[0].parent)] for key, value in paths.items()}
+    folders = {key: [str(PurePosixPath(path).parent) for path in paths] for key, paths in case.get("files", {}).items()}
     return command_line(analysis, case["values"], infolder="/in", outfolder="/out", gtfolder="/gt", files=folders)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.analyses.model import Analysis, Parameter, ParameterType, Value
-from worker.analyses.parameters import check_values, command_line, fixed_values
+from worker.analyses.parameters import check_values, command_line, extensions, fixed_values
 from worker.errors import RequestError
 
 
@@ -89,6 +89,12 @@ def test_a_choice_may_be_given_by_its_label_unless_that_is_another_choice() -> N
     assert check_values(analysis(crossed), {"channel": "1"}) == {"channel": "1"}
     with pytest.raises(RequestError, match=r"one of 0 \(GRAY\), 1 \(RED\)"):
         check_values(analysis(labelled), {"channel": "GREEN"})
+
+
+def test_formats_have_all_the_extensions_that_go_by_their_name() -> None:
+    formats = ("tif", "ometiff", "csv", "tiff")
+    found = extensions(replace(parameter("a"), file_attachment=True, formats=formats))
+    assert found == ("tif", "tiff", "ome.tif", "ome.tiff", "csv")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
