@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from worker.analyses.parameters import extensions
 from worker.dialogs.fields import file_name, shown
 from worker.errors import NotPermitted, RequestError
 from worker.pixels.attachments import read_attachment, require_format
@@ -84,7 +85,7 @@ def check_files(gateway: BlitzGateway, request: RunRequest, catalogue: Catalogue
     for choice in request.workflows:
         entry = catalogue.entry(choice.name)
         known = entry.analysis.files if entry is not None and entry.analysis is not None else ()
-        formats = {parameter.id: parameter.formats for parameter in known}
+        formats = {parameter.id: extensions(parameter) for parameter in known}
         for parameter, ids in choice.files.items():
             label = shown(file_name(choice.name, parameter))
             for annotation_id in ids:
