@@ -35,7 +35,7 @@ RUN set -eux; \
     python -m pip install --no-cache-dir --no-deps /tmp/omero-worker; \
     rm -rf /tmp/omero-worker; \
     cd /; \
-    python -c 'import worker.processor.process, worker.cli.main'
+    python -c 'import biomero, worker.processor.process, worker.cli.main'
 
 COPY config/omero/ice.config ${OMERODIR}/etc/templates/ice.config
 COPY startup/health.sh /usr/local/bin/omero-worker-health

@@ -173,6 +173,6 @@ class DirectScript:
 
 
 def _wrap(name: str, value: object) -> Any:
-    if isinstance(value, list):  # of ids
+    if isinstance(value, list) and all(isinstance(item, int) for item in value):  # of ids
         return omero.rtypes.rlist([omero.rtypes.rlong(item) for item in value])
     return omero.rtypes.wrap(value)
