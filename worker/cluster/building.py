@@ -135,4 +135,7 @@ def _pull(settings: SlurmSettings) -> Pull:
 
 
 def _softened(item: Item) -> Item:
-    return replace(item, state="warning", remedy=f"{REMEDY} {item.remedy}".strip()) if item.state == "failed" else item
+    if item.state != "failed":
+        return item
+    detail = item.detail.replace(f"pulled from {DEFINITION}", "built")
+    return replace(item, state="warning", detail=detail, remedy=f"{REMEDY} {item.remedy}".strip())

@@ -70,6 +70,7 @@ def test_it_is_built_once_beside_its_definition(here: LocalTransport, images: Re
 def test_that_it_cannot_be_built_is_told_and_no_more(here: LocalTransport, images: Registry) -> None:
     item = build_converter(here, SETTINGS, PullOptions(), files=files(images, "v2"))
     assert item.state == "warning"
+    assert item.detail.startswith("cannot be built: ")
     assert "manifest unknown" in item.detail
     assert item.remedy.startswith("Only conversions on the cluster need it.")
 
