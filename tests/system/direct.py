@@ -37,6 +37,7 @@ class Ended:
     message: str
     stdout: str
     stderr: str
+    outputs: dict[str, Any]
 
 
 class DirectScript:
@@ -160,6 +161,7 @@ class DirectScript:
                 self.message(),
                 self._output.read_text(encoding="utf-8"),
                 self._errors.read_text(encoding="utf-8"),
+                {name: self._client.getOutput(name) for name in self._client.getOutputKeys()},
             )
         finally:
             self.close()
