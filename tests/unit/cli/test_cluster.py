@@ -26,6 +26,8 @@ slurm_data_path = data
 slurm_images_path = images
 slurm_converters_path = converters
 slurm_script_path = scripts
+# Nobody is there, so that the converter cannot be built.
+slurm_image_source = docker://127.0.0.1:1/
 
 [SSH:other]
 host = local:
