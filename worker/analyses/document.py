@@ -36,6 +36,12 @@ class Written(float):
     text: str = ""
 
 
+class WrittenWhole(int):
+    """A whole number that remembers it too: YAML takes 010 for 8, and 12:30 for 750."""
+
+    text: str = ""
+
+
 @dataclass(frozen=True)
 class Document:
     """A descriptor that has been read, but not understood yet.
@@ -183,7 +189,8 @@ def _value(loader: Any, node: yaml.Node, path: str, lines: dict[str, int]) -> ob
     if node.tag in _TEXTS:
         return str(node.value)
     value: object = loader.construct_object(node)
-    if isinstance(value, float):
-        value = Written(value)
-        value.text = str(node.value)
-    return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    written = WrittenWhole(value) if isinstance(value, int) else Written(value)
+    written.text = str(node.value)
+    return written

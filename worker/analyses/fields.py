@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from worker.analyses.document import Written
+from worker.analyses.document import Written, WrittenWhole
 from worker.analyses.record import FALSE, TRUE
 from worker.errors import DescriptorError
 
@@ -195,7 +195,7 @@ def as_text(value: object) -> str:
     str
         Its text.
     """
-    return value.text if isinstance(value, Written) else str(value)
+    return value.text if isinstance(value, (Written, WrittenWhole)) else str(value)
 
 
 def read_number(value: object) -> int | float | None:
@@ -223,7 +223,7 @@ def read_number(value: object) -> int | float | None:
             return None
     except OverflowError:
         return None
-    return float(value) if isinstance(value, float) else value
+    return float(value) if isinstance(value, float) else int(value)
 
 
 def read_switch(value: object) -> bool | None:
@@ -256,5 +256,5 @@ def shown(value: object) -> str:
     str
         At most some 60 characters.
     """
-    text = as_text(value) if isinstance(value, Written) else repr(value)
+    text = repr(value) if isinstance(value, str) else as_text(value)
     return text if len(text) <= 60 else text[:60] + "…"

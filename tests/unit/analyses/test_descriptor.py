@@ -168,6 +168,12 @@ def test_what_is_not_json_is_refused(data: str | bytes, reason: str) -> None:
         parse_descriptor(data, source="d")
 
 
+@pytest.mark.parametrize("tag", ["1.10", "010", "1:30", "1_000", "2025-01-02", "1e3", "0x1F"])
+def test_a_version_in_yaml_is_read_as_it_is_written(tag: str) -> None:
+    text = f"docker_image: {{org: org, name: name, tag: {tag}}}"
+    assert parse_descriptor(text, source="config.yaml").image == f"org/name:{tag}"
+
+
 def test_a_byte_order_mark_is_fine() -> None:
     assert (
         parse_descriptor(b"\xef\xbb\xbf" + json.dumps(descriptor()).encode(), source="d").name == "NucleiSegmentation"
