@@ -29,7 +29,7 @@ lint:  ## style, types, floors, docstrings
 	shellcheck $$(git ls-files '*.sh' .ci/run)
 
 test: install lint  ## everything: install, lint, and all tests against the lab but the exhaustive ones
-	.venv/bin/pytest -m "not docker and not slow"
+	.venv/bin/pytest -n 2 --dist loadgroup -m "not docker and not slow"
 
 test-slow: install  ## the exhaustive tests: an import that is killed at each of its writes
 	.venv/bin/pytest -m slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - typer reads the annotation
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -39,7 +39,8 @@ def rebuild(
     with open_record() as record:
         projection = record.tracker.projection
         if not check:
-            cutoff = rebuild_cutoff(record.settings.analytics, since=since)
+            said = None if since is None else since.replace(tzinfo=UTC)
+            cutoff = said or rebuild_cutoff(record.settings.analytics)
             count = projection.rebuild(start=1 if cutoff is None else projection.first_since(cutoff))
             left_out = "" if cutoff is None else f"; tables of dashboards begin with {cutoff:%Y-%m-%d}"
             typer.echo(f"The views were computed anew from {count} events{left_out}.")

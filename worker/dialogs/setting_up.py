@@ -13,7 +13,7 @@ from worker.dialogs import administration
 from worker.dialogs.answer import require_admin
 from worker.dialogs.launch import give_address, give_annotation
 from worker.engine import setup
-from worker.engine.assembly import open_record, open_settings, open_transports
+from worker.engine.assembly import open_record, open_settings, open_transports, rebuild_cutoff
 from worker.engine.catalogue import refresh_catalogue
 from worker.errors import LocalDiskError, RequestError, WorkerError
 from worker.pixels import session
@@ -170,8 +170,9 @@ def _moment(inputs: Mapping[str, Any]) -> datetime | None:
 
 def _rebuild(moment: datetime | None) -> str:
     with open_record() as record:
-        start = 1 if moment is None else record.reader.position_since(moment)
-        count = record.tracker.projection.rebuild(start=start)
+        moment = moment or rebuild_cutoff(record.settings.analytics)
+        projection = record.tracker.projection
+        count = projection.rebuild(start=1 if moment is None else projection.first_since(moment))
     since = "" if moment is None else f", since {moment:%Y-%m-%d}"
     return f"The tables of the dashboards were computed anew from {count} events{since}."
 

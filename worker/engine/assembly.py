@@ -135,23 +135,19 @@ def views_left_out(analytics: AnalyticsSettings) -> tuple[str, ...]:
     return tuple(name for name, kept in wanted.items() if not kept)
 
 
-def rebuild_cutoff(analytics: AnalyticsSettings, *, since: datetime | None = None) -> datetime | None:
+def rebuild_cutoff(analytics: AnalyticsSettings) -> datetime | None:
     """Say from when on a rebuild of the tables of dashboards brings runs back.
 
     Parameters
     ----------
     analytics : AnalyticsSettings
         Section ``[ANALYTICS]``.
-    since : datetime, optional
-        What a person has said, without time zone; it wins.
 
     Returns
     -------
     datetime or None
         The moment, in UTC; None: from the beginning.
     """
-    if since is not None:
-        return since.replace(tzinfo=UTC)
     if analytics.analytics_rebuild_days_ago is not None:
         return datetime.now(UTC) - timedelta(days=analytics.analytics_rebuild_days_ago)
     if analytics.analytics_rebuild_start_time is not None:

@@ -277,35 +277,6 @@ class RunReader:
             position = row.id
         return position, runs
 
-    def position_since(self, moment: datetime) -> int:
-        """Find the event from which the views may be rebuilt if runs that began before a moment are to be left out.
-
-        Parameters
-        ----------
-        moment : datetime
-            The moment, with time zone.
-
-        Returns
-        -------
-        int
-            Position of the first event of the runs that began then or later, or are open: engines find those in the
-            views. If there are none, the position after the last event.
-        """
-        event, run = workflowtracker_events.c, worker_run.c
-        begun = (
-            sa.select(event.id, event.originator_id, event.state)
-            .where(event.topic == f"{TOPICS}WorkflowRun.WorkflowInitiated")
-            .order_by(event.id)
-        )
-        with self._database.reading() as session:
-            open_runs = set(session.execute(sa.select(run.run_id).where(sa.text(RUN_IS_OPEN))).scalars())
-            for row in session.execute(begun):
-                at = datetime.fromisoformat(plain_fields(bytes(row.state))["timestamp"])
-                if row.originator_id in open_runs or at >= moment:
-                    return int(row.id)
-            last = session.execute(sa.select(sa.func.max(event.id))).scalar_one()
-        return (last or 0) + 1
-
     def usage(self, *, by: By, since: datetime | None = None) -> list[UsageRow]:
         """Sum up what jobs have used.
 

@@ -131,28 +131,6 @@ class TestOpenRuns:
         assert reader.open_runs() == []
 
 
-class TestPositionSince:
-    def test_runs_that_ended_before_are_left_out(self, tracker: WorkflowTracker, reader: RunReader) -> None:
-        old = accept(tracker)
-        tracker.fail_workflow(old, "no")
-        moment = datetime.now(UTC)
-        new = accept(tracker)
-        tracker.fail_workflow(new, "no")
-        assert reader.position_since(moment) == reader.events(new)[0].position
-        assert reader.position_since(moment - timedelta(days=1)) == reader.events(old)[0].position
-        after_all = reader.position_since(datetime.now(UTC))
-        assert after_all == reader.events(new)[-1].position + 1
-        tracker.projection.rebuild(start=reader.position_since(moment))
-        assert [row.run_id for row in reader.list_runs()] == [new]
-
-    def test_an_open_run_is_never_left_out(self, tracker: WorkflowTracker, reader: RunReader) -> None:
-        run_id = accept(tracker)
-        assert reader.position_since(datetime.now(UTC)) == reader.events(run_id)[0].position
-
-    def test_where_there_are_no_events_there_is_nothing_to_leave_out(self, reader: RunReader) -> None:
-        assert reader.position_since(NOW) == 1
-
-
 class TestChangedSince:
     def test_nothing_has_changed_at_first(self, tracker: WorkflowTracker, reader: RunReader) -> None:
         assert reader.changed_since(None) == (0, set())
