@@ -182,10 +182,10 @@ def test_the_number_that_was_typed_has_the_same_32_bits(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ticked", "zarr"), [({"plates"}, True), ({"plates", "nuclei"}, False), ({"nuclei"}, False)], ids=str
+    ("ticked", "zarr"), [(["plates"], True), (["plates", "nuclei"], False), (["nuclei"], False)], ids=str
 )
 def test_ome_zarr_is_given_where_each_ticked_workflow_asks_for_it(
-    inputs: dict[str, Any], catalogue: Catalogue, nuclei: CatalogueEntry, alice: Any, ticked: set[str], zarr: bool
+    inputs: dict[str, Any], catalogue: Catalogue, nuclei: CatalogueEntry, alice: Any, ticked: list[str], zarr: bool
 ) -> None:
     assert nuclei.analysis is not None
     plates = replace(nuclei, name="plates", analysis=replace(nuclei.analysis, requires_zarr=True))
