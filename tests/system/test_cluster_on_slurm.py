@@ -282,8 +282,8 @@ def test_a_removed_run_is_gone(transport: SshPool, make_job: Callable[..., JobRe
 
 
 def test_the_images_of_the_lab_are_found(transport: SshPool, lab: Lab) -> None:
-    versions = images.list_versions(transport, str(lab.images_path), {"nuclei": "nuclei"})
-    assert lab.nuclei_version in versions["nuclei"]
+    files = images.list_images(transport, str(lab.images_path), {"nuclei": "nuclei"})
+    assert lab.nuclei_version in images.versions_of(files["nuclei"], "lab/w_nuclei")
 
 
 def test_hours_of_polling_take_one_handshake(lab: Lab) -> None:

@@ -10,7 +10,7 @@ from worker.cluster.scripts import script
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from worker.cluster.transport import Transport
 
@@ -171,8 +171,8 @@ def pull_address(source: str, image: str, version: str) -> str:
     return address
 
 
-def list_versions(transport: Transport, images_path: str, workflows: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Find out which versions of all workflows are on the cluster, with one command.
+def list_images(transport: Transport, images_path: str, workflows: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Find out which image files of all workflows are on the cluster, with one command.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def list_versions(transport: Transport, images_path: str, workflows: Mapping[str
     Returns
     -------
     dict[str, tuple[str, ...]]
-        Versions of each workflow, the newest first; none for a folder that is not there.
+        Names of the files in the folder of each workflow; none for a folder that is not there. See `versions_of`.
 
     Raises
     ------
@@ -202,29 +202,42 @@ def list_versions(transport: Transport, images_path: str, workflows: Mapping[str
         folder, _, name = line.partition("\t")
         if folder in files:
             files[folder].append(name)
-    return {name: newest_first(versions_of(files[folder])) for name, folder in workflows.items()}
+    return {name: tuple(files[folder]) for name, folder in workflows.items()}
 
 
-def versions_of(files: list[str]) -> list[str]:
+def versions_of(files: Iterable[str], image: str = "") -> tuple[str, ...]:
     """Read versions from names of files.
 
     Parameters
     ----------
-    files : list[str]
+    files : Iterable[str]
         Names like ``w_nuclei-viewer_v1.0.sif``; others are passed over.
+    image : str
+        The image, as a registry calls it, if it is known: then only what `sif_name` calls its versions counts, and
+        a version may look like anything. Otherwise it is guessed which part of a name is the version.
 
     Returns
     -------
-    list[str]
-        What follows the last ``_v`` or ``-v`` before a digit; in names without, what follows the last ``_``.
+    tuple[str, ...]
+        The versions, the newest first. Guessed: what follows the last ``_v`` or ``-v`` before a digit; in names
+        without, what follows the last ``_``.
     """
+    if image:
+        prefix = f"{repository_name(image)}_"
+        return newest_first(
+            [name.removeprefix(prefix).removesuffix(".sif") for name in files if _is_version(name, prefix)]
+        )
     found: list[str] = []
     for file in files:
         stem = next((file[: -len(suffix)] for suffix in _SUFFIXES if file.endswith(suffix)), "")
         match = re.fullmatch(r".+[_-](v\d.*|latest)", stem) or re.fullmatch(r".+_([^_]+)", stem)
         if match:
             found.append(match[1])
-    return found
+    return newest_first(found)
+
+
+def _is_version(name: str, prefix: str) -> bool:
+    return name.startswith(prefix) and name.endswith(".sif") and len(name) > len(prefix) + len(".sif")
 
 
 def newest_first(versions: list[str]) -> tuple[str, ...]:

@@ -161,6 +161,8 @@ class _Refresh:
         self._settings = settings
         self._path = path
         self._notes: dict[str, str] = {}
+        self._files: dict[str, tuple[str, ...]] = {}
+        """Image files on the clusters that have answered, by workflow."""
         with _turn:
             _newest[path] = self
             self._known = catalogues.load(path)
@@ -189,7 +191,7 @@ class _Refresh:
         folders = {name: workflow.image_folder for name, workflow in workflows if workflow.cluster == cluster}
         path = self._settings.cluster(cluster).slurm.slurm_images_path
         try:
-            return partial(self._take_versions, images.list_versions(transports(cluster), path, folders))
+            return partial(self._take_images, images.list_images(transports(cluster), path, folders))
         except WorkerError as error:
             return partial(self._take_silence, cluster, error)
 
@@ -197,9 +199,17 @@ class _Refresh:
         """Ask a repository for the descriptors that it has."""
         return partial(self._take_sources, fetch(group))
 
-    def _take_versions(self, found: Mapping[str, tuple[str, ...]]) -> None:
-        for name, versions in found.items():
-            self._entries[name] = replace(self._entries[name], versions=tuple(versions))
+    def _take_images(self, found: Mapping[str, tuple[str, ...]]) -> None:
+        self._files.update(found)
+        for name in found:
+            self._entries[name] = self._with_versions(self._entries[name])
+
+    def _with_versions(self, entry: CatalogueEntry) -> CatalogueEntry:
+        """Only the descriptor says what the files of the versions are called; without it, that is guessed."""
+        if entry.name not in self._files:
+            return entry
+        image = "" if entry.analysis is None else entry.analysis.image
+        return replace(entry, versions=images.versions_of(self._files[entry.name], image))
 
     def _take_silence(self, cluster: str, error: WorkerError) -> None:
         subject = "The cluster" if len(self._settings.clusters) == 1 else f"The cluster {cluster}"
@@ -226,7 +236,7 @@ class _Refresh:
             if entry.problem and entry.problem != self._entries[name].problem:
                 # Once, not at each look.
                 log.warning("descriptor_not_up_to_date", workflow=name, problem=entry.problem)
-            self._entries[name] = self._with_choices(entry)
+            self._entries[name] = self._with_versions(self._with_choices(entry))
 
     def publish(self) -> None:
         """Write what is known so far, if it is news; when all was true is not said before all has been asked."""

@@ -256,16 +256,18 @@ def _images(transport: Transport, settings: Settings, cluster: ClusterSettings, 
     """Which images are there, and what is wrong with those that are not."""
     folders = {name: each.image_folder for name, each in settings.workflows.items() if each.cluster == cluster.name}
     try:
-        versions = images.list_versions(transport, cluster.slurm.slurm_images_path, folders)
+        files = images.list_images(transport, cluster.slurm.slurm_images_path, folders)
     except CommandFailed:
         # There is no folder of images, as another line says.
-        versions = dict.fromkeys(folders, ())
+        files = dict.fromkeys(folders, ())
     states = look(transport, [pull.file for pull in wanted.pulls])
     of_workflows = {pull.file for pull in wanted.of_workflows.values()}
     for pull in wanted.pulls:
         if pull.file not in of_workflows:
             yield as_it_is(pull, states[pull.file], "")
-    for name, found in versions.items():
+    for name in folders:
+        analysis = wanted.analyses.get(name)
+        found = images.versions_of(files[name], analysis.image if analysis is not None else "")
         known = f"versions {', '.join(found)}" if found else ""
         if name in wanted.of_workflows:
             own = wanted.of_workflows[name]

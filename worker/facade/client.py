@@ -233,8 +233,9 @@ class SlurmClient(ConfiguredClient):
         from worker.cluster import images
 
         folders = {name: folder for name, folder in self.slurm_model_paths.items() if not models or name in models}
-        found = images.list_versions(self._transport, self.slurm_images_path, folders)
-        return {name: list(versions) for name, versions in found.items()}, []
+        found = images.list_images(self._transport, self.slurm_images_path, folders)
+        names = self.slurm_model_images
+        return {name: list(images.versions_of(files, names.get(name) or "")) for name, files in found.items()}, []
 
     def check_job_status(self, slurm_job_ids: Sequence[int | str]) -> tuple[dict[int, str], Result]:
         """Ask Slurm for the states of jobs.

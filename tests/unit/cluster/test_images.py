@@ -58,16 +58,23 @@ def test_a_version_cannot_leave_the_folder(version: str) -> None:
     ],
 )
 def test_a_version_is_read_from_the_name_of_a_file(file: str, version: str) -> None:
-    assert images.versions_of([file]) == [version]
+    assert images.versions_of([file]) == (version,)
 
 
-def test_what_images_are_called_is_read_back() -> None:
-    for version in ("v1.0", "1.0.0", "latest", "v0.1-rc2", "v1.0_gpu"):
-        assert images.versions_of([images.sif_name("org/w_a-b", version)]) == [version]
+@pytest.mark.parametrize(
+    "version", ["v1.0", "1.0.0", "latest", "v0.1-rc2", "v1.0_gpu", "2.0_gpu", "main", "dev_v2_x", "1"]
+)
+def test_what_images_are_called_is_read_back(version: str) -> None:
+    assert images.versions_of([images.sif_name("org/w_a-b", version)], "registry.org/org/w_a-b:v3") == (version,)
+
+
+def test_what_cannot_be_run_is_no_version_of_a_known_image() -> None:
+    files = ["w_a_v1.sif", "w_a_v2.simg", "w_ab_v3.sif", "a_v4.sif", "w_a_.sif", "w_a_v1.sif.part"]
+    assert images.versions_of(files, "org/w_a") == ("v1",)
 
 
 def test_other_files_have_no_version() -> None:
-    assert images.versions_of(["README.md", "plain.sif", "sing.log"]) == []
+    assert images.versions_of(["README.md", "plain.sif", "sing.log"]) == ()
 
 
 def test_versions_are_sorted_as_a_person_would() -> None:
@@ -76,13 +83,14 @@ def test_versions_are_sorted_as_a_person_would() -> None:
     )  # fmt: skip
 
 
-def test_versions_of_all_workflows_take_one_command(here: LocalTransport, tmp_path: Path) -> None:
+def test_images_of_all_workflows_take_one_command(here: LocalTransport, tmp_path: Path) -> None:
     for name in ("nuclei/w_nuclei_v1.9.sif", "nuclei/w_nuclei_v1.10.sif", "sub/cells/c_latest.sif", "other/x_v1.sif"):
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "images" / name).touch()
     transport = CountingTransport(here)
     workflows = {"nuclei": "nuclei", "cells": "sub/cells", "missing": "none", "again": "nuclei"}
-    assert images.list_versions(transport, "images", workflows) == {
+    found = images.list_images(transport, "images", workflows)
+    assert {name: images.versions_of(files) for name, files in found.items()} == {
         "nuclei": ("v1.10", "v1.9"),
         "cells": ("latest",),
         "missing": (),
@@ -93,7 +101,7 @@ def test_versions_of_all_workflows_take_one_command(here: LocalTransport, tmp_pa
 
 def test_a_missing_folder_of_images_is_told(here: LocalTransport) -> None:
     with pytest.raises(CommandFailed, match="nowhere"):
-        images.list_versions(here, "nowhere", {"nuclei": "nuclei"})
+        images.list_images(here, "nowhere", {"nuclei": "nuclei"})
 
 
 class TestPullAddress:

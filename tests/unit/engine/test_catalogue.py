@@ -32,7 +32,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServe
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     with WebServer(certificate) as server:
         for name in ("nuclei", "spots", "cells"):
-            server.files[f"/{name}.json"] = json.dumps(descriptor(entry("size"), name=name)).encode()
+            server.files[f"/{name}.json"] = json.dumps(
+                descriptor(entry("size"), name=name, container_image={"image": f"org/w_{name}", "type": "singularity"})
+            ).encode()
         yield server
 
 
