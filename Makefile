@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 python := .venv/bin/python
 
-.PHONY: help install lab-up lab-down lab-status lint test test-slow docker-test demo bench soak faults docs lock
+.PHONY: help install lab-up lab-down lab-status lint test test-lab test-units test-slow docker-test demo bench soak faults docs lock
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +29,14 @@ lint:  ## style, types, floors, docstrings
 	shellcheck $$(git ls-files '*.sh' .ci/run)
 
 test: install lint  ## everything: install, lint, and all tests against the lab but the exhaustive ones
-	.venv/bin/pytest -n 2 --dist loadgroup -m "not docker and not slow"
+	@# The lab's tests wait most of the time; the others use the second core meanwhile.
+	@$(MAKE) --no-print-directory -j 2 --output-sync=line test-lab test-units
+
+test-lab:
+	.venv/bin/pytest -m "lab and not docker and not slow"
+
+test-units:
+	.venv/bin/pytest -m "not lab and not docker and not slow" -o cache_dir=.pytest_cache/units
 
 test-slow: install  ## the exhaustive tests: an import that is killed at each of its writes
 	.venv/bin/pytest -m slow
