@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from worker.engine.files import files_of
-from worker.engine.placing import place
+from worker.engine.placing import folder_taken, place
 from worker.history.tracker import TaskSpec
 
 if TYPE_CHECKING:
@@ -61,15 +61,20 @@ def accept(tracker: WorkflowTracker, request: RunRequest, settings: Settings, *,
         If the run could not be recorded. Nothing has been started then.
     """
     request, run_id = place(tracker, request, settings, run_id)
-    return tracker.accept(
+    asked = request.model_dump(mode="json")
+    accepted = tracker.accept(
         name=_NAMES[request.kind] if request.batch is None else PARENT_NAME,
         description=f"{describe(request)}\n{release()}",
         user=request.user_id,
         group=request.group_id,
-        request=request.model_dump(mode="json"),
+        request=asked,
         tasks=[] if request.batch is not None else _tasks(request),
         run_id=run_id,
     )
+    if request.kind == "transfer" and tracker.run(accepted).request != asked:
+        # Somebody else has named the same folder in the same moment.
+        raise folder_taken(str(request.folder))
+    return accepted
 
 
 def _tasks(request: RunRequest) -> list[TaskSpec]:

@@ -140,6 +140,11 @@ def _refuse_second(tracker: WorkflowTracker, run_id: UUID, folder: str) -> None:
         tracker.run(run_id)
     except RunNotFound:
         return
-    raise RequestError(
+    raise folder_taken(folder)
+
+
+def folder_taken(folder: str) -> RequestError:
+    """Say that a folder is somebody's already."""
+    return RequestError(
         f"There is a folder {folder!r} already, made by an earlier transfer.", remedy="Choose another name."
     )

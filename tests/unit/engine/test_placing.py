@@ -122,6 +122,18 @@ def test_a_folder_is_made_once(tracker: WorkflowTracker) -> None:
             transfer(tracker, "my_cells", person)
 
 
+def test_of_two_who_name_a_folder_in_the_same_moment_one_gets_it(
+    tracker: WorkflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.engine.placing._refuse_second", lambda *_: None)  # both have looked before
+    first = transfer(tracker, "my_cells", ended=False)
+    # Pressing twice is no harm.
+    assert transfer(tracker, "my_cells", ended=False) == first
+    with pytest.raises(RequestError, match="There is a folder 'my_cells' already"):
+        transfer(tracker, "my_cells", GRACE)
+    assert tracker.run(first).user == ADA["user_id"]
+
+
 def test_a_conversion_works_in_the_folder_of_an_earlier_run(tracker: WorkflowTracker) -> None:
     transfer(tracker, "my_cells")
     run = tracker.run(convert(tracker, "my_cells"))
