@@ -9,6 +9,7 @@ does not answer: transient), `HistoryConflict` (somebody else wrote the same row
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.orm import Session
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 from worker.errors import HistoryConflict, HistoryError, HistoryUnavailable
 from worker.history.tables import UtcDateTime
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection, Iterator
     from pathlib import Path
     from types import TracebackType
@@ -320,6 +321,21 @@ def _postgresql_engine(url: sa.URL) -> Engine:
     )
 
 
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+
+
+@retry(
+    retry=retry_if_exception(_is_busy),
+    stop=stop_after_delay(LOCK_TIMEOUT_S),
+    wait=wait_random(0.01, 0.1),
+    reraise=True,
+)
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Let SQLite write ahead; of several processes that do this to a new file at once, it makes none wait."""
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
 def _sqlite_engine(url: sa.URL) -> Engine:
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_S})
 
@@ -329,7 +345,7 @@ def _sqlite_engine(url: sa.URL) -> Engine:
         # between two processes that have both read before.
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout={LOCK_TIMEOUT_S * 1000}")
-        connection.execute("PRAGMA journal_mode=WAL")
+        _log_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
 
     @sa.event.listens_for(engine, "begin")
