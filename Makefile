@@ -30,7 +30,7 @@ lint:  ## style, types, floors, docstrings
 
 test: install lint  ## everything: install, lint, and all tests against the lab but the exhaustive ones
 	@# The lab's tests wait most of the time; the others use the second core meanwhile.
-	@$(MAKE) --no-print-directory -j 2 --output-sync=line test-lab test-units
+	@$(MAKE) --no-print-directory -j 2 test-lab test-units
 
 test-lab:
 	.venv/bin/pytest -m "lab and not docker and not slow"
