@@ -27,7 +27,7 @@ class OneCluster:
     watcher: Watcher
 
     def get(self, name: str) -> Cluster:
-        return Cluster(self.settings.cluster(name), self.transport, self.watcher)
+        return Cluster(self.settings.cluster(name).name, self.transport, self.watcher)
 
     def opened(self) -> tuple[Cluster, ...]:
         return (self.get(DEFAULT_CLUSTER),)

@@ -26,16 +26,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One cluster, as it is configured at the moment."""
+    """One cluster, as this process uses it."""
 
-    settings: ClusterSettings
+    name: str
+    """Its name in slurm-config.ini."""
     transport: Transport
     watcher: Watcher
-
-    @property
-    def name(self) -> str:
-        """Its name in slurm-config.ini."""
-        return self.settings.name
 
 
 class ClusterAccess(Protocol):
@@ -80,7 +76,7 @@ class Clusters:
         self._lines: dict[str, _Lines] = {}
 
     def get(self, name: str) -> Cluster:
-        """Give a cluster, as it is configured now.
+        """Give a cluster, reached as it is configured now.
 
         Parameters
         ----------
@@ -107,7 +103,7 @@ class Clusters:
             lines.work.follow(found.ssh)
             lines.watch.follow(found.ssh)
         lines.watcher.pace(knobs.poll_interval_min_s, knobs.poll_interval_max_s)
-        return Cluster(found, lines.transport, lines.watcher)
+        return Cluster(name, lines.transport, lines.watcher)
 
     def opened(self) -> tuple[Cluster, ...]:
         """Give every cluster that has been used and is still configured.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from worker.engine.watcher import Watcher
     from worker.history.domain import WorkflowRun
     from worker.history.tracker import WorkflowTracker
-    from worker.settings.models import Settings
+    from worker.settings.models import Settings, SlurmSettings
 
 log = structlog.get_logger(__name__)
 
@@ -178,6 +178,11 @@ class StepContext:
     def cluster(self) -> Cluster:
         """The run's cluster."""
         return self.resources.clusters.get(self.request.cluster)
+
+    @property
+    def slurm(self) -> SlurmSettings:
+        """What is configured for jobs there."""
+        return self.settings.cluster(self.request.cluster).slurm
 
     @property
     def transport(self) -> Transport:

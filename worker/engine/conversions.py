@@ -55,7 +55,7 @@ def conversion_job(context: StepContext) -> JobRequest:
     formats, prepared = formats_of(context), context.view.step("prepare").data
     task = context.tracker.task(context.own_branch.task_id)
     return conversion.array_job(
-        context.cluster.settings.slurm,
+        context.slurm,
         context.settings.converters,
         key=task.next_key,
         task_id=task.id,

@@ -43,7 +43,7 @@ def job_of(context: StepContext) -> jobscript.JobRequest:
         If the site's job script is not on the cluster, or its job template is broken.
     """
     branch, layout, request = context.own_branch, context.layout, context.request
-    settings, slurm = context.settings, context.cluster.settings.slurm
+    settings, slurm = context.settings, context.slurm
     choice = request.workflows[branch.index]
     workflow = settings.workflow(choice.name)
     analysis = analysis_of(settings, choice.name, context.resources.state_dir)
@@ -115,7 +115,7 @@ def _gpu_choice(chosen: bool | None, values: Mapping[str, object]) -> bool | Non
 
 def _site_script(context: StepContext, workflow: WorkflowSettings) -> SiteScript | None:
     """Read the job script of a site that writes its own."""
-    slurm = context.cluster.settings.slurm
+    slurm = context.slurm
     if slurm.slurm_script_repo is None or workflow.job is None:
         return None
     return sitescript.read_site_script(

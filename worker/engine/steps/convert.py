@@ -52,9 +52,7 @@ def prepare(context: StepContext) -> Outcome:
         # Whoever cannot be given the log is told before the cluster has worked for it.
         with context.omero() as gateway:
             _log_place(context, gateway)
-    conversion.converter_image(
-        context.cluster.settings.slurm, context.settings.converters, formats.source, formats.target
-    )
+    conversion.converter_image(context.slurm, context.settings.converters, formats.source, formats.target)
     inputs = conversion.find_inputs(context.transport, context.layout, formats.source)
     if not inputs:
         raise RequestError(
