@@ -12,6 +12,7 @@ from importlib import resources
 FUNCTIONS = {
     "fence": ("submit", "find_by_key", "unpack", "put_in_place", "remove_inputs"),
     "pulls": ("start_pulls", "run_pulls", "pull_image", "look_at_pulls", "make_folders", "inspect"),
+    "runtime": ("pull_image", "inspect"),
 }
 """Files of functions, and the scripts that use them."""
 

@@ -64,22 +64,17 @@ while IFS= read -r line; do
 done
 
 echo '== runtime'
-runtime() {
-    command -v apptainer || command -v singularity
-}
 set +u # the set-up of a login is not ours
 if [ -n "$modules" ] || ! runtime >/dev/null; then
-    if ! command -v module >/dev/null && [ -r /etc/profile ]; then
-        # shellcheck disable=SC1091
-        . /etc/profile >/dev/null 2>&1
-    fi
+    module_is_there
+    known=$?
     if [ -n "$modules" ]; then
         # shellcheck disable=SC2086
         said=$(module load $modules 2>&1) || printf 'modules\t%s\n' "$(printf '%s' "$said" | one_line)"
         # Once more, as the first time was in a shell of its own.
         # shellcheck disable=SC2086
         module load $modules >/dev/null 2>&1
-    elif command -v module >/dev/null; then
+    elif [ "$known" -eq 0 ]; then
         module load singularity >/dev/null 2>&1 || module load apptainer >/dev/null 2>&1
     fi
 fi

@@ -28,20 +28,14 @@ trap 'fail 143 "the pull was ended by a signal"' TERM INT HUP
 ) >/dev/null 2>&1 &
 rm -f -- queued
 
-runtime() {
-    command -v apptainer || command -v singularity
-}
-
 set +u # the set-up of a login is not ours
 if [ -n "$modules" ] || ! runtime >/dev/null; then
-    if ! command -v module >/dev/null && [ -r /etc/profile ]; then
-        # shellcheck disable=SC1091
-        . /etc/profile >/dev/null 2>&1
-    fi
+    module_is_there
+    known=$?
     if [ -n "$modules" ]; then
         # shellcheck disable=SC2086
         module load $modules >>log 2>&1 || fail 69 "the modules $modules cannot be loaded on $(uname -n)"
-    elif command -v module >/dev/null; then
+    elif [ "$known" -eq 0 ]; then
         module load singularity >>log 2>&1 || module load apptainer >>log 2>&1
     fi
 fi
