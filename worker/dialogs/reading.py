@@ -17,7 +17,6 @@ from worker.dialogs.files import read_files
 from worker.dialogs.limits import read_gpu, read_limits
 from worker.dialogs.parameters import offered
 from worker.errors import RequestError
-from worker.results.model import ImportOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,7 +113,7 @@ def read_output(inputs: Mapping[str, Any], dialog: Dialog = fields.RUN) -> dict[
     Raises
     ------
     RequestError
-        Nothing was chosen, choices contradict each other, or one is not to be had in this release.
+        Nothing was chosen, or a choice is not one that there is.
     """
     options = {field.option: _read_option(inputs, field) for field in dialog.fixed if field.option}
     if not any(options[option] for option in fields.SELECTS_OUTPUT):
@@ -122,24 +121,14 @@ def read_output(inputs: Mapping[str, Any], dialog: Dialog = fields.RUN) -> dict[
             f"Nothing is chosen under '{fields.SELECT_IMPORT.label}'.",
             remedy="Tick at least one kind of output, or name a dataset.",
         )
-    into = (fields.NEW_DATASET, fields.NEW_SCREEN, fields.DATASET_ID, fields.SCREEN_ID)
-    if options[fields.CREATE_ROIS.option] and not any(options[field.option] for field in into):
-        raise RequestError(
-            f"'{fields.CREATE_ROIS.label}' needs imported label images.",
-            remedy=f"Fill in '{fields.NEW_DATASET.label}' too.",
-        )
     for option in _WHEN_SET:
         if options[option] is None:
             del options[option]
+    if options.get("new_screen") and options["allow_duplicate_dataset"]:
+        # One field of the dialog means both.
+        options["allow_duplicate_screen"] = True
     if not options[fields.CREATE_ROIS.option]:
         options = {name: value for name, value in options.items() if "roi" not in name}
-    known = {field.name for field in dataclasses.fields(ImportOptions)}
-    for field in dialog.fixed:
-        if field.option in options and field.option not in known:
-            raise RequestError(
-                f"'{field.label}' cannot be done by this release of the worker.",
-                remedy="Leave it out and run again; nothing has been started.",
-            )
     return options
 
 

@@ -137,12 +137,41 @@ class ImportOptions(_Json):
         Create that dataset even if the person has one with this name already.
     dataset_id : int or None
         Import result images into this existing dataset; beats ``new_dataset``.
+    new_screen : str or None
+        Import results of the wells of a plate, as a plate, into the screen with this name, created if there is none.
+    allow_duplicate_screen : bool
+        Create that screen even if the person has one with this name already.
+    screen_id : int or None
+        Import them into this existing screen; beats ``new_screen``.
     rename : str or None
         Pattern for the names of imported images; see :mod:`worker.results.naming`.
     csv_tables : bool
-        Turn CSV and TSV files into OMERO.tables.
+        Turn tables (CSV, TSV, Parquet) into OMERO.tables.
     attach_files : bool
-        Attach every other file (not an image; not a CSV that became a table) by itself.
+        Attach every other file (not an image; not one that became a table) by itself.
+    label_zarrs : bool
+        Import the label images inside OME-Zarr results.
+    only_labels : bool
+        Leave out the image around these labels, which is the one that was analysed.
+    create_rois : bool
+        Draw the objects of label images as ROIs on the images that they were made from.
+    roi_label_pattern : str
+        Part of the names of label images; empty: known by their names and by what they hold.
+    roi_shape : str
+        ``Polygon`` or ``Mask``.
+    roi_color : str
+        Colour of the ROIs; empty: one for each run.
+    roi_name_prefix : str
+        What their names begin with; empty: workflow and run.
+    roi_delete_label_images : bool
+        Do not keep the label images as images.
+    roi_clear_existing : bool
+        Remove ROIs that are on the analysed images already.
+    roi_clear_filter : str
+        Remove only those whose name holds this text.
+    zip_places, table_places, file_places : tuple of str
+        Where zip, tables and other files are attached: ``Project:12``, ``Dataset:3``, ``Plate:5``, ``Screen:2``.
+        Empty: to what the analysed images lie in.
     """
 
     zip_to_parent: bool = True
@@ -150,14 +179,40 @@ class ImportOptions(_Json):
     new_dataset: str | None = None
     allow_duplicate_dataset: bool = False
     dataset_id: int | None = None
+    new_screen: str | None = None
+    allow_duplicate_screen: bool = False
+    screen_id: int | None = None
     rename: str | None = None
     csv_tables: bool = True
     attach_files: bool = False
+    label_zarrs: bool = True
+    only_labels: bool = True
+    create_rois: bool = False
+    roi_label_pattern: str = ""
+    roi_shape: str = "Polygon"
+    roi_color: str = ""
+    roi_name_prefix: str = ""
+    roi_delete_label_images: bool = False
+    roi_clear_existing: bool = False
+    roi_clear_filter: str = ""
+    zip_places: tuple[str, ...] = ()
+    table_places: tuple[str, ...] = ()
+    file_places: tuple[str, ...] = ()
+
+    @property
+    def into_dataset(self) -> bool:
+        """Whether result images go into a dataset."""
+        return self.dataset_id is not None or bool(self.new_dataset)
+
+    @property
+    def into_screen(self) -> bool:
+        """Whether results of wells go, as a plate, into a screen."""
+        return self.screen_id is not None or bool(self.new_screen)
 
     @property
     def imports_images(self) -> bool:
         """Whether result images become OMERO images."""
-        return self.dataset_id is not None or bool(self.new_dataset)
+        return self.into_dataset or self.into_screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +308,7 @@ class CreatedObject(_Json):
     Parameters
     ----------
     kind : str
-        ``Image``, ``Dataset``, ``FileAnnotation`` or ``MapAnnotation``.
+        ``Image``, ``Dataset``, ``Screen``, ``Plate``, ``Roi``, ``FileAnnotation`` or ``MapAnnotation``.
     object_id : int
         Its id.
     name : str
@@ -263,6 +318,34 @@ class CreatedObject(_Json):
     kind: str
     object_id: int
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedImage(_Json):
+    """A result image that is in OMERO now.
+
+    Parameters
+    ----------
+    path : str
+        Path of its file (or OME-Zarr folder) below the output folder.
+    index : int
+        Its place among the images of that file, from 0.
+    image_id : int
+        Its id in OMERO.
+    name : str
+        Its name there.
+    source : SourceFile or None
+        What it was made from, if known.
+    label : bool
+        Whether the file says that it is a label image.
+    """
+
+    path: str
+    index: int
+    image_id: int
+    name: str
+    source: SourceFile | None = None
+    label: bool = False
 
 
 @dataclass(frozen=True, slots=True)

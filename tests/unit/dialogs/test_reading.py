@@ -111,7 +111,7 @@ NOTHING = {"1) Zip attachment to parent": False, "4) Upload result CSVs as OMERO
         ({"nuclei_|_FILE_model": [7]}, "'nuclei | FILE model' is not a parameter of 'nuclei'"),
         (NOTHING, "Nothing is chosen under 'Select how to import your results (one or more)'"),
         ({"Dataset_ID": -4}, "'Dataset ID' is -4"),
-        ({"6a) Create ROIs from label images": True}, "'6a) Create ROIs from label images' needs imported"),
+        ({"6c) ROI shape": "Circle", "6a) Create ROIs from label images": True}, "'6c) ROI shape' is 'Circle'"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_the_words_of_the_dialog(
@@ -122,12 +122,19 @@ def test_what_cannot_be_done_is_said_in_the_words_of_the_dialog(
     assert caught.value.remedy
 
 
-def test_what_this_release_cannot_do_is_refused_rather_than_ignored() -> None:
-    known = set(ImportOptions().to_json())
-    if "new_screen" in known:
-        pytest.skip("results can be imported into screens")
-    with pytest.raises(RequestError, match="'3a\\) Import into NEW Screen' cannot be done by this release"):
-        read_output({"3a) Import into NEW Screen": "Plates"})
+def test_one_field_allows_duplicates_of_datasets_and_of_screens() -> None:
+    options = read_output({"3a) Import into NEW Screen": "Plates", "3b) Allow duplicate dataset (name)?": True})
+    assert (options["new_screen"], options["allow_duplicate_screen"]) == ("Plates", True)
+
+
+def test_rois_are_drawn_without_importing_their_label_images() -> None:
+    options = ImportOptions.from_json(
+        read_output(
+            {"6a) Create ROIs from label images": True, "6b) Label image pattern": "mask", "6c) ROI shape": "Mask"}
+        )
+    )
+    assert (options.create_rois, options.roi_label_pattern, options.roi_shape) == (True, "mask", "Mask")
+    assert not options.imports_images
 
 
 def test_ids_are_taken_once_in_their_order(inputs: dict[str, Any], catalogue: Catalogue, alice: Any) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from worker.errors import RequestError
-from worker.results.model import CreatedObject, ImportOptions, ImportReport, Provenance, SourceFile
+from worker.results.model import CreatedObject, ImportedImage, ImportOptions, ImportReport, Provenance, SourceFile
 
 VALUES = [
     SourceFile("cells.tif", "Image", 4, 4, "cells.tif"),
@@ -15,6 +15,7 @@ VALUES = [
     Provenance(
         "run", "task", 7, "cellpose", parameters={"diameter": 30, "net": "cyto", "gpu": True}, task_ids=("a", "b")
     ),
+    ImportedImage("a.zarr", 0, 3, "a", SourceFile("a.tif", "Image", 4, 4, "a.tif"), label=True),
     ImportReport((CreatedObject("Image", 3, "cells_mask.tif"),), ("a note",)),
 ]
 
@@ -27,16 +28,18 @@ def test_goes_to_json_and_back_unchanged(
 
 
 def test_defaults_are_those_of_the_dialog() -> None:
-    assert ImportOptions.from_json({}) == ImportOptions(
-        zip_to_parent=True,
-        attach_to_images=False,
-        new_dataset=None,
-        allow_duplicate_dataset=False,
-        dataset_id=None,
-        rename=None,
-        csv_tables=True,
-        attach_files=False,
-    )
+    chosen = {
+        name: value
+        for name, value in ImportOptions.from_json({}).to_json().items()
+        if value not in (None, False, "", [])
+    }
+    assert chosen == {
+        "zip_to_parent": True,
+        "csv_tables": True,
+        "label_zarrs": True,
+        "only_labels": True,
+        "roi_shape": "Polygon",
+    }
 
 
 def test_an_unknown_option_is_refused_by_name() -> None:
@@ -55,7 +58,10 @@ def test_a_missing_field_is_named() -> None:
         CreatedObject.from_json({"kind": "Image", "name": "x"})
 
 
-def test_images_are_imported_if_a_dataset_is_given_by_name_or_id() -> None:
+def test_images_are_imported_if_a_dataset_or_a_screen_is_given_by_name_or_id() -> None:
+    assert ImportOptions(new_screen="Plates").into_screen
+    assert ImportOptions(screen_id=1).imports_images
+    assert not ImportOptions(screen_id=1).into_dataset
     assert ImportOptions(new_dataset="Results").imports_images
     assert ImportOptions(dataset_id=1).imports_images
     assert not ImportOptions().imports_images
