@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import omero.cmd
 import omero.model
@@ -40,10 +40,16 @@ DELETION_TIMEOUT_S = 60.0
 COMPLETE = "complete"
 WRITING = "writing"
 
+_KINDS: Final = ("Image", "Dataset", "Screen", "Plate", "Roi", "Annotation")
+"""What can carry a key, in the order of the columns below."""
+
 _KEYS_OF_RUN = """
 select a.id, pair.name, pair.value,
        (select max(il.parent.id) from ImageAnnotationLink il where il.child.id = a.id),
        (select max(dl.parent.id) from DatasetAnnotationLink dl where dl.child.id = a.id),
+       (select max(sl.parent.id) from ScreenAnnotationLink sl where sl.child.id = a.id),
+       (select max(pl.parent.id) from PlateAnnotationLink pl where pl.child.id = a.id),
+       (select max(rl.parent.id) from RoiAnnotationLink rl where rl.child.id = a.id),
        (select max(al.parent.id) from AnnotationAnnotationLink al where al.child.id = a.id)
 from MapAnnotation a join a.mapValue run join a.mapValue pair
 where a.ns = :ns and run.name = 'Run' and run.value = :run and a.details.owner.id = :user
@@ -79,7 +85,7 @@ class Entry:
     Parameters
     ----------
     kind : str
-        ``Image``, ``Dataset`` or ``Annotation``.
+        ``Image``, ``Dataset``, ``Screen``, ``Plate``, ``Roi`` or ``Annotation``.
     object_id : int
         Its id in OMERO.
     key_id : int
@@ -135,7 +141,7 @@ class Ledger:
         owners: dict[int, tuple[str, int]] = {}
         for key_id, name, value, *ids in unwrap(rows):
             pairs.setdefault(key_id, {})[name] = value
-            for kind, object_id in zip(("Image", "Dataset", "Annotation"), ids, strict=True):
+            for kind, object_id in zip(_KINDS, ids, strict=True):
                 if object_id is not None:
                     owners[key_id] = (kind, object_id)
         ledger = cls(gateway, run_id)
@@ -169,7 +175,7 @@ class Ledger:
         Parameters
         ----------
         item : omero.model.IObject
-            An image, dataset or annotation, with everything that shall be saved along with it.
+            An image, container, ROI or annotation, with everything that shall be saved along with it.
         key : Key
             Its key.
         complete : bool
@@ -305,7 +311,7 @@ class Ledger:
 
 
 def _kind(item: Any) -> str:
-    for kind in ("Image", "Dataset", "Annotation"):
+    for kind in _KINDS:
         if isinstance(item, getattr(omero.model, kind)):
             return kind
     raise ResultsError(f"{type(item).__name__} cannot carry an idempotency key.")

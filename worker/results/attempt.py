@@ -1,0 +1,130 @@
+"""One attempt at an import: what it works on, and what it has to tell at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from worker.results.ledger import Key
+from worker.results.model import CreatedObject, ImportReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from worker.results.ledger import Ledger
+    from worker.results.model import ImportedImage, ImportOptions, Provenance, SourceFile
+    from worker.results.surroundings import AnalysedImage, Surroundings
+
+
+def silent(_done: int, _total: int) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt at an import.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        What the run has written so far; everything is written through it.
+    surroundings : Surroundings
+        The analysed images and what they lie in.
+    sources : Sequence of SourceFile
+        What was analysed.
+    options : ImportOptions
+        What the person chose.
+    provenance : Provenance
+        Where the results come from.
+    progress : Callable
+        Called as ``progress(done, total)``.
+    in_place : Mapping or None
+        Ids of the images that the importer has made of each result (path of a file or of an OME-Zarr folder); None:
+        results are imported through the API.
+    made_from : Mapping
+        Path of each result to the one image that it was made from; results without one are missing.
+    annotation_ids : tuple of int
+        The annotations that say where results come from, to be linked to whatever is created.
+    imported : list of ImportedImage
+        The result images that are in OMERO now.
+    objects : list of CreatedObject
+        Everything that holds something of the results.
+    notes : list of str
+        What a person should know.
+    problems : list of str
+        What was asked for and is missing.
+    """
+
+    ledger: Ledger
+    surroundings: Surroundings
+    sources: Sequence[SourceFile]
+    options: ImportOptions
+    provenance: Provenance
+    progress: Callable[[int, int], None] = silent
+    in_place: Mapping[str, tuple[int, ...]] | None = None
+    made_from: Mapping[str, SourceFile] = field(default_factory=dict)
+    annotation_ids: tuple[int, ...] = ()
+    imported: list[ImportedImage] = field(default_factory=list)
+    objects: list[CreatedObject] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    _done: int = 0
+    _total: int = 0
+
+    def key(self, source: SourceFile | None, role: str, sha256: str) -> Key:
+        """Make the idempotency key of a write of this task.
+
+        Parameters
+        ----------
+        source : SourceFile or None
+            What it was made from, if that is one image.
+        role : str
+            What it is to the run.
+        sha256 : str
+            Digest of its content.
+
+        Returns
+        -------
+        Key
+            The key.
+        """
+        return Key(self.provenance.task_id, f"Image:{source.image_id}" if source else "-", role, sha256)
+
+    def analysed(self, source: SourceFile | None) -> AnalysedImage | None:
+        """Look up an analysed image as it is in OMERO now; None if it is not known, or was deleted."""
+        return self.surroundings.images.get(source.image_id) if source else None
+
+    def description(self, source: SourceFile | None) -> str:
+        """Describe something that was made of a result, and from which image."""
+        provenance = self.provenance
+        text = f"Result from job {provenance.job_id} (Workflow {provenance.run_id}) | analysis {provenance.workflow}"
+        if provenance.version:
+            text += f" {provenance.version}"
+        return f"{text} | source: {source.name} (id: {source.image_id})" if source else text
+
+    def report(self, kind: str, object_id: int, name: str) -> None:
+        """Report an object that holds something of the results."""
+        self.objects.append(CreatedObject(kind, object_id, name))
+
+    def note(self, text: str) -> None:
+        """Tell the person something."""
+        self.notes.append(text)
+
+    def problem(self, text: str) -> None:
+        """Say that something that was asked for is missing; the import goes on, and ends in an error."""
+        self.problems.append(text)
+
+    def expect(self, total: int) -> None:
+        """Say how many steps there will be."""
+        self._total = total
+        self.progress(0, total)
+
+    def step(self) -> None:
+        """Report one step more."""
+        # A table that had to be attached as a file counts twice; nobody needs more than 100 %.
+        self._done = min(self._done + 1, self._total)
+        self.progress(self._done, self._total)
+
+    def result(self) -> ImportReport:
+        """Give what is in OMERO now."""
+        return ImportReport(tuple(self.objects), tuple(self.notes))

@@ -1,0 +1,101 @@
+"""Results as attached files: the job's log, result images on the images they were made from, other files, the zip."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from worker.results.attachments import Attachment, attach, file_chunks, zip_chunks
+from worker.results.ledger import Key
+from worker.results.metadata import metadata_name, render
+from worker.results.model import CreatedObject
+from worker.results.naming import split_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from worker.results.attempt import Attempt
+    from worker.results.ledger import Ledger
+    from worker.results.model import Provenance
+    from worker.results.outputs import Output, Outputs
+    from worker.results.surroundings import Place
+
+
+def attach_log_file(
+    ledger: Ledger, log_file: Path, provenance: Provenance, places: Sequence[Place]
+) -> CreatedObject | None:
+    """Attach the log of a job; None if there is nothing to attach it to."""
+    if not places:
+        return None
+    name = f"omero-{provenance.job_id}.log"
+    attachment = Attachment(name, lambda: file_chunks(log_file), f"Log of job {provenance.job_id}")
+    annotation_id = attach(ledger, Key(provenance.task_id, "-", f"log:{provenance.job_id}", ""), attachment, places)
+    return CreatedObject("FileAnnotation", annotation_id, name)
+
+
+def bring_log(attempt: Attempt, log_file: Path | None, places: Sequence[Place]) -> None:
+    """Attach the log of the job, if there is one.
+
+    Parameters
+    ----------
+    attempt : Attempt
+        The import.
+    log_file : Path or None
+        The log.
+    places : Sequence of Place
+        What it is attached to.
+    """
+    if log_file is None or not log_file.is_file():
+        attempt.note("The cluster gave no log of the job.")
+        return
+    attached = attach_log_file(attempt.ledger, log_file, attempt.provenance, places)
+    if attached is None:
+        attempt.note("The log of the job is not in OMERO: you may attach it nowhere.")
+    else:
+        attempt.objects.append(attached)
+
+
+def bring_attached_images(attempt: Attempt, outputs: Outputs, places: Sequence[Place]) -> None:
+    """Attach each result image, as a file, to the image that it was made from, else to ``places``."""
+    for output in outputs.images:
+        analysed = attempt.analysed(attempt.made_from.get(output.path))
+        stem, ext = split_name(PurePosixPath(output.path).name)
+        name = ".".join(part for part in (stem, attempt.provenance.run_id, ext) if part)
+        target = [analysed.place] if analysed is not None else places
+        _attach(attempt, output, f"attached:{output.path}", name, target)
+
+
+def bring_files(attempt: Attempt, outputs: Iterable[Output], places: Sequence[Place]) -> None:
+    """Attach files as they are."""
+    for output in outputs:
+        _attach(attempt, output, f"file:{output.path}", PurePosixPath(output.path).name, places)
+
+
+def bring_metadata(attempt: Attempt, places: Sequence[Place]) -> None:
+    """Attach the file that says where the results come from."""
+    name = metadata_name(attempt.provenance)
+    if places:
+        content = Attachment(name, lambda: (render(attempt.provenance),), attempt.description(None))
+        annotation_id = attach(attempt.ledger, attempt.key(None, "metadata", ""), content, places)
+        attempt.report("FileAnnotation", annotation_id, name)
+
+
+def bring_zip(attempt: Attempt, outputs: Outputs, places: Sequence[Place]) -> None:
+    """Attach everything that the analysis wrote as one zip."""
+    name = f"{attempt.provenance.job_id}_out.zip"
+    members: list[tuple[str, Path | bytes]] = [(each.path, each.file) for each in outputs.all]
+    members.append((metadata_name(attempt.provenance), render(attempt.provenance)))
+    attachment = Attachment(name, lambda: zip_chunks(members), attempt.description(None))
+    annotation_id = attach(attempt.ledger, attempt.key(None, "zip", outputs.sha256), attachment, places)
+    attempt.report("FileAnnotation", annotation_id, name)
+    attempt.step()
+
+
+def _attach(attempt: Attempt, output: Output, role: str, name: str, places: Sequence[Place]) -> None:
+    if places:
+        attachment = Attachment(name, lambda: file_chunks(output.file), attempt.description(None))
+        annotation_id = attach(attempt.ledger, attempt.key(None, role, output.sha256), attachment, places)
+        attempt.report("FileAnnotation", annotation_id, name)
+    else:
+        attempt.problem(f"{output.path} is not in OMERO: you may attach it nowhere.")
+    attempt.step()

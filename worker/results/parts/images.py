@@ -1,0 +1,59 @@
+"""Result images as images in the dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker.errors import ResultsError
+from worker.results.images import ImageLabel, import_image
+from worker.results.model import ImportedImage
+from worker.results.naming import distinct, rename
+from worker.results.planes import open_images
+
+if TYPE_CHECKING:
+    from worker.results.attempt import Attempt
+    from worker.results.outputs import Output, Outputs
+    from worker.results.surroundings import Place
+
+
+def bring_images(attempt: Attempt, outputs: Outputs, dataset: Place) -> None:
+    """Import every result image into a dataset; one that cannot be read is a problem, and the others are imported.
+
+    Parameters
+    ----------
+    attempt : Attempt
+        The import, which learns what was imported.
+    outputs : Outputs
+        What the analysis wrote.
+    dataset : Place
+        The dataset.
+    """
+    if not outputs.images:
+        attempt.note("There is no image among the results.")
+    taken: set[str] = set()
+    for output in outputs.images:
+        try:
+            _bring(attempt, output, dataset, taken)
+        except ResultsError as error:
+            attempt.problem(str(error))
+        attempt.step()
+
+
+def _bring(attempt: Attempt, output: Output, dataset: Place, taken: set[str]) -> None:
+    source = attempt.made_from.get(output.path)
+    analysed = attempt.analysed(source)
+    with open_images(output.file, analysed.sizes if analysed else None) as images:
+        for index, image in enumerate(images):
+            name = rename(attempt.options.rename, output.path, source.name if source else None)
+            label = ImageLabel(distinct(name, taken), attempt.description(source))
+            image_id = import_image(
+                attempt.ledger,
+                attempt.key(source, f"image:{output.path}#{index}", output.sha256),
+                image,
+                label,
+                source=analysed,
+                dataset_id=dataset.object_id,
+                annotation_ids=attempt.annotation_ids,
+            )
+            attempt.report("Image", image_id, label.name)
+            attempt.imported.append(ImportedImage(output.path, index, image_id, label.name, source))
