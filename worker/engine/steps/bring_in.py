@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from worker.engine.accept import PARENT_NAME
 from worker.engine.context import Done, NotYet, Outcome
+from worker.engine.provenance import batch_of, provenance_of
 from worker.engine.steps.fetch import log_file, stage
 from worker.results import importer
 from worker.results.datasets import shared_dataset
-from worker.results.model import Batch, CreatedObject, ImportOptions, Provenance, SourceFile
+from worker.results.model import CreatedObject, ImportOptions, SourceFile
 
 if TYPE_CHECKING:
     from worker.engine.context import StepContext
@@ -58,13 +58,13 @@ def bring_in(context: StepContext) -> Outcome:
                 paths,
                 sources,
                 options,
-                _provenance(context),
+                provenance_of(context),
                 log if log.exists() else None,
                 lambda done, total: _progress(context, done, total),
             )
             objects, notes = list(report.objects), report.notes
         else:
-            attached = importer.attach_log(gateway, log, sources, _provenance(context)) if log.exists() else None
+            attached = importer.attach_log(gateway, log, sources, provenance_of(context)) if log.exists() else None
             objects = [attached] if attached else []
     if job["ok"]:
         tracker.complete_task(branch.import_task_id, f"{len(objects)} objects in OMERO")
@@ -79,7 +79,7 @@ def _options(context: StepContext, gateway: Any, sources: list[SourceFile]) -> I
     The batches of one run take turns by a lease of their own, so that there is one new dataset and not one for each.
     """
     options = ImportOptions.from_json(context.request.output)
-    batch = _batch(context)
+    batch = batch_of(context)
     if batch is None or options.dataset_id is not None or not options.new_dataset:
         return options
     leases, turn = context.resources.leases, uuid5(UUID(batch.supervisor_id), "dataset")
@@ -91,40 +91,6 @@ def _options(context: StepContext, gateway: Any, sources: list[SourceFile]) -> I
         leases.give_back(turn)
 
 
-def _batch(context: StepContext) -> Batch | None:
-    """Which batch of which run this one is, if it is one."""
-    parent, request = context.request.parent, context.request
-    if parent is None:
-        return None
-    return Batch(str(parent.run_id), PARENT_NAME, parent.index, parent.total, request.data_type, request.ids)
-
-
 def _progress(context: StepContext, done: int, total: int) -> None:
     context.guard()
     context.report(f"Bringing the results into OMERO: {done} of {total}.")
-
-
-def _provenance(context: StepContext) -> Provenance:
-    """Where the results come from, for their annotations."""
-    branch, request = context.own_branch, context.request
-    choice = request.workflows[branch.index]
-    job = context.view.step(branch.step("watch")).data
-    return Provenance(
-        run_id=str(context.run_id),
-        task_id=str(branch.task_id),
-        job_id=job["job_id"],
-        workflow=choice.name,
-        version=choice.version,
-        parameters=dict(choice.parameters),
-        run_name=context.run.name,
-        run_description=context.run.description,
-        user_name=request.user_name,
-        group_name=request.group_name,
-        started=context.run.created_on.isoformat(),
-        modified=context.run.modified_on.isoformat(),
-        task_ids=tuple(str(task_id) for task_id in context.run.tasks),
-        input_data=", ".join(map(str, request.ids)),
-        status=job["state"],
-        settings_digest=context.settings.digest(),
-        batch=_batch(context),
-    )
