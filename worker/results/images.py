@@ -23,7 +23,7 @@ from omero.rtypes import rdouble, rint, rstring
 
 from worker.errors import OmeroError, ResultsError
 from worker.pixels.session import call_context
-from worker.results.planes import WHOLE_PLANE_BYTES, PixelSize
+from worker.results.readers.model import WHOLE_PLANE_BYTES, PixelSize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from omero.gateway import BlitzGateway
 
     from worker.results.ledger import Key, Ledger
-    from worker.results.planes import FileImage
+    from worker.results.readers.model import FileImage
     from worker.results.surroundings import AnalysedImage
 
 PIXEL_TYPES: Final = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from worker.errors import ResultsError
 from worker.results.columns import TABLE_SUFFIXES
-from worker.results.planes import IMAGE_SUFFIXES
+from worker.results.readers.opening import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,7 @@ from omero.rtypes import unwrap
 
 from worker.errors import NotPermitted, RequestError
 from worker.pixels.session import call_context
-from worker.results.planes import PixelSize
+from worker.results.readers.model import PixelSize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

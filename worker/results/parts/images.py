@@ -8,7 +8,7 @@ from worker.errors import ResultsError
 from worker.results.images import ImageLabel, import_image
 from worker.results.model import ImportedImage
 from worker.results.naming import distinct, rename
-from worker.results.planes import open_images
+from worker.results.readers.opening import open_images
 
 if TYPE_CHECKING:
     from worker.results.attempt import Attempt

@@ -11,7 +11,8 @@ from PIL import Image
 
 from worker.errors import ResultsError
 from worker.results.images import omero_pixel_type
-from worker.results.planes import PixelSize, open_images
+from worker.results.readers.model import PixelSize
+from worker.results.readers.opening import open_images
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,27 +152,6 @@ def test_metadata_cannot_make_us_read_another_file(tmp_path: Path) -> None:
     tifffile.tiffcomment(path, data.encode())
     with open_images(path) as images:
         assert {int(value) for image in images for value in np.unique(image.plane(0, 0, 0))} == {1}
-
-
-@pytest.mark.parametrize(
-    ("pixels", "channels"),
-    [
-        (np.arange(20, dtype="uint8").reshape(4, 5), 1),
-        (np.arange(20, dtype="uint16").reshape(4, 5) * 3000, 1),
-        (np.arange(60, dtype="uint8").reshape(4, 5, 3), 3),
-        (np.arange(80, dtype="uint8").reshape(4, 5, 4), 4),
-    ],
-    ids=["8 bit", "16 bit", "RGB", "RGBA"],
-)
-def test_png(tmp_path: Path, pixels: NDArray[Any], channels: int) -> None:
-    path = tmp_path / "a.png"
-    Image.fromarray(pixels).save(path)
-    with open_images(path) as images:
-        (image,) = images
-        assert (image.size_t, image.size_c, image.size_z, image.size_y, image.size_x) == (1, channels, 1, 4, 5)
-        assert image.dtype == pixels.dtype
-        for c in range(channels):
-            assert np.array_equal(image.plane(0, c, 0), pixels if channels == 1 else pixels[..., c])
 
 
 def test_a_damaged_image_is_an_error_with_its_name(tmp_path: Path) -> None:
