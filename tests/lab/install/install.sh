@@ -6,5 +6,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 "$here/apt.sh"
 "$here/apptainer.sh"
 "$here/venv.sh"
+"$here/importer.sh" >/dev/null
 cd "$here/../../.."
 exec .venv/bin/python -m tests.lab prepare

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Regenerate the two lock files from pyproject.toml: requirements.lock, which the Dockerfile installs, and
-# requirements-dev.lock, the same versions with what the tests need on top.
+# requirements-dev.lock, the same versions with what the tests need on top; and that of the importer in the lab.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 work=$(mktemp -d)
@@ -13,6 +13,8 @@ else
     uv=$work/venv/bin/uv
 fi
 compile=("$uv" pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate
-    --generate-hashes pyproject.toml)
-"${compile[@]}" -o requirements.lock
-"${compile[@]}" --extra dev -c requirements.lock -o requirements-dev.lock
+    --generate-hashes)
+"${compile[@]}" pyproject.toml -o requirements.lock
+"${compile[@]}" pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+"${compile[@]}" tests/lab/importer/requirements.in -c requirements-dev.lock --no-emit-package psycopg2 \
+    -o tests/lab/importer/requirements.txt
