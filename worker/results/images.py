@@ -1,8 +1,4 @@
-"""Result images as OMERO images: type, sizes and pixels exactly as in the file.
-
-``createImageFromNumpySeq`` of omero-py is not used: it takes planes with T fastest whatever the caller's order is,
-swaps bytes blindly (big-endian files come out scrambled), and gives an image made "from" another one that one's
-pixel type. Here every plane is written under its own (z, c, t), converted once to OMERO's big-endian order.
+"""Result images as OMERO images: what they are called, how large their pixels are, and where they are linked to.
 
 An image is saved with its key first, then its planes, and is linked to its dataset last, in the same transaction that
 declares it complete. So nobody ever meets a half-written image in a dataset; one that fails is deleted, and one that
@@ -11,58 +7,28 @@ was left by a killed process is finished by the next.
 
 from __future__ import annotations
 
-import math
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import Ice
-import numpy as np
 import omero
 import omero.model
 from omero.rtypes import rdouble, rint, rstring
 
-from worker.errors import OmeroError, ResultsError
+from worker.errors import OmeroError
 from worker.pixels.session import call_context
-from worker.results.readers.model import WHOLE_PLANE_BYTES, PixelSize
+from worker.results.planes import omero_pixel_type, write_planes
+from worker.results.readers.model import PixelSize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from omero.gateway import BlitzGateway
 
     from worker.results.ledger import Key, Ledger
     from worker.results.readers.model import FileImage
     from worker.results.surroundings import AnalysedImage
-
-PIXEL_TYPES: Final = {
-    "bool": "uint8",
-    "int8": "int8",
-    "uint8": "uint8",
-    "int16": "int16",
-    "uint16": "uint16",
-    "int32": "int32",
-    "uint32": "uint32",
-    "float16": "float",
-    "float32": "float",
-    "float64": "double",
-    "complex64": "complex",
-    "complex128": "double-complex",
-}
-"""Type in the file to OMERO's PixelsType; 64-bit integers are decided by their values."""
-
-_STORED: Final = {
-    "int8": ">i1",
-    "uint8": ">u1",
-    "int16": ">i2",
-    "uint16": ">u2",
-    "int32": ">i4",
-    "uint32": ">u4",
-    "float": ">f4",
-    "double": ">f8",
-    "complex": ">c8",
-    "double-complex": ">c16",
-}
-"""OMERO's PixelsType to the numpy type of its bytes on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +57,7 @@ def import_image(
     dataset_id: int,
     annotation_ids: Sequence[int],
 ) -> int:
-    """Import one image, or finish one that an earlier attempt began.
+    """Import one image into a dataset, or finish one that an earlier attempt began.
 
     Parameters
     ----------
@@ -120,6 +86,39 @@ def import_image(
     ResultsError
         If its pixels cannot be read, or have a type that OMERO does not have. The image is deleted again.
     """
+    image_id = write_image(ledger, key, image, label, source=source)
+    if not _complete(ledger, key):
+        with _discarded_on_failure(ledger, key):
+            ledger.finish(key, [_dataset_link(image_id, dataset_id), *annotation_links(image_id, annotation_ids)])
+    return image_id
+
+
+def write_image(ledger: Ledger, key: Key, image: FileImage, label: ImageLabel, *, source: AnalysedImage | None) -> int:
+    """Create an image with all of its pixels, which nobody finds before its key is finished.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The run's ledger.
+    key : Key
+        Idempotency key of this image; whoever calls finishes it with what makes the image visible.
+    image : FileImage
+        The image in its file.
+    label : ImageLabel
+        Its name and description.
+    source : AnalysedImage or None
+        What it was made from, if known; gives the size of pixels.
+
+    Returns
+    -------
+    int
+        Id of the image in OMERO; at once, if it is complete already.
+
+    Raises
+    ------
+    ResultsError
+        If its pixels cannot be read, or have a type that OMERO does not have. The image is deleted again.
+    """
     entry = ledger.find(key)
     if entry is not None and entry.complete:
         return entry.object_id
@@ -127,62 +126,58 @@ def import_image(
     if entry is None:
         pixel_size = _pixel_size(image, source)
         _, entry = ledger.create(_new_image(image, pixel_type, label, pixel_size), key, complete=False)
+    with _discarded_on_failure(ledger, key):
+        write_planes(ledger.gateway, _pixels_id(ledger.gateway, entry.object_id), image, pixel_type)
+    return entry.object_id
+
+
+def annotation_links(image_id: int, annotation_ids: Sequence[int]) -> list[Any]:
+    """Make the links between an image and what says where it comes from.
+
+    Parameters
+    ----------
+    image_id : int
+        The image.
+    annotation_ids : Sequence of int
+        Map annotations.
+
+    Returns
+    -------
+    list of omero.model.ImageAnnotationLink
+        To be saved when the image is finished.
+    """
+    links = []
+    for annotation_id in annotation_ids:
+        link = omero.model.ImageAnnotationLinkI()
+        link.setParent(omero.model.ImageI(image_id, False))
+        link.setChild(omero.model.MapAnnotationI(annotation_id, False))
+        links.append(link)
+    return links
+
+
+@contextmanager
+def _discarded_on_failure(ledger: Ledger, key: Key) -> Iterator[None]:
+    """Delete the image again if it cannot be finished: a placeholder full of zeros must not stay."""
     try:
-        _write_planes(ledger.gateway, entry.object_id, image, pixel_type)
-        ledger.finish(key, _links(entry.object_id, dataset_id, annotation_ids))
+        yield
     except Exception as error:
-        # A placeholder full of zeros must not stay.
         try:
             ledger.discard(key)
         except (Ice.Exception, omero.ClientError, OmeroError) as second:
             # The next attempt finds the image by its key; the first error is the one that matters.
-            error.add_note(f"The unfinished image {entry.object_id} is still there: {type(second).__name__}.")
+            error.add_note(f"The unfinished image is still there: {type(second).__name__}.")
         raise
-    return entry.object_id
 
 
-def omero_pixel_type(image: FileImage) -> str:
-    """Choose the OMERO pixel type that holds an image's values exactly.
-
-    Parameters
-    ----------
-    image : FileImage
-        The image; its pixels are read only if they are 64-bit integers.
-
-    Returns
-    -------
-    str
-        The value of OMERO's PixelsType. 64-bit integers (what numpy makes of labels by default) become the smallest of
-        uint8, uint16, uint32, int32 and double that holds them all.
-
-    Raises
-    ------
-    ResultsError
-        If no type does.
-    """
-    name = image.dtype.newbyteorder("=").name
-    if name in PIXEL_TYPES:
-        return PIXEL_TYPES[name]
-    if image.dtype.kind in "iu":
-        low, high = _range(image)
-        for candidate in ("uint8", "uint16", "uint32", "int32"):
-            limits = np.iinfo(candidate)
-            if limits.min <= low and high <= limits.max:
-                return candidate
-        if max(-low, high) <= 2**53:
-            return "double"
-    raise ResultsError(
-        f"OMERO has no pixel type for {name}.",
-        remedy="Let the analysis write at most 32-bit integers or 64-bit floats.",
-    )
+def _complete(ledger: Ledger, key: Key) -> bool:
+    entry = ledger.find(key)
+    return entry is not None and entry.complete
 
 
-def _range(image: FileImage) -> tuple[int, int]:
-    low, high = 0, 0
-    for t, c, z in image.coordinates():
-        plane = image.plane(t, c, z)
-        low, high = min(low, int(plane.min())), max(high, int(plane.max()))
-    return low, high
+def _pixels_id(gateway: BlitzGateway, image_id: int) -> int:
+    service = gateway.c.sf.getContainerService()
+    image = service.getImages("Image", [image_id], None, call_context(gateway))[0]
+    return int(image.getPrimaryPixels().getId().val)
 
 
 def _pixel_size(image: FileImage, source: AnalysedImage | None) -> PixelSize:
@@ -231,60 +226,8 @@ def _stats(low: float, high: float) -> Any:
     return stats
 
 
-def _write_planes(gateway: BlitzGateway, image_id: int, image: FileImage, pixel_type: str) -> None:
-    context = call_context(gateway)
-    factory = gateway.c.sf
-    pixels_id = (
-        factory.getContainerService().getImages("Image", [image_id], None, context)[0].getPrimaryPixels().getId().val
-    )
-    stored = np.dtype(_STORED[pixel_type])
-    low = [math.inf] * image.size_c
-    high = [-math.inf] * image.size_c
-    store = factory.createRawPixelsStore(context)
-    try:
-        store.setPixelsId(pixels_id, True, context)
-        tiled = image.size_y * image.size_x * stored.itemsize > WHOLE_PLANE_BYTES or store.requiresPixelsPyramid()
-        tile_x, tile_y = store.getTileSize() if tiled else (image.size_x, image.size_y)
-        for t, c, z in image.coordinates():
-            for y in range(0, image.size_y, tile_y):
-                for x in range(0, image.size_x, tile_x):
-                    rows, columns = slice(y, min(y + tile_y, image.size_y)), slice(x, min(x + tile_x, image.size_x))
-                    part = image.read(t, c, z, rows, columns)
-                    low[c], high[c] = _widened(part, low[c], high[c])
-                    data = np.ascontiguousarray(part, dtype=stored).tobytes()
-                    if tiled:
-                        height, width = part.shape
-                        store.setTile(data, z, c, t, x, y, width, height, context)
-                    else:
-                        store.setPlane(data, z, c, t, context)
-        store.save(context)
-    finally:
-        store.close(context)
-    service = factory.getPixelsService()
-    for c, (smallest, largest) in enumerate(zip(low, high, strict=True)):
-        if smallest <= largest:
-            service.setChannelGlobalMinMax(pixels_id, c, smallest, largest, context)
-
-
-def _widened(part: Any, low: float, high: float) -> tuple[float, float]:
-    """Widen a channel's range by the finite values of a part of it."""
-    if part.dtype.kind == "c":
-        part = np.abs(part)
-    if part.dtype.kind == "f":
-        part = part[np.isfinite(part)]
-    if not part.size:
-        return low, high
-    return min(low, float(part.min())), max(high, float(part.max()))
-
-
-def _links(image_id: int, dataset_id: int, annotation_ids: Sequence[int]) -> list[Any]:
-    into = omero.model.DatasetImageLinkI()
-    into.setParent(omero.model.DatasetI(dataset_id, False))
-    into.setChild(omero.model.ImageI(image_id, False))
-    links = [into]
-    for annotation_id in annotation_ids:
-        link = omero.model.ImageAnnotationLinkI()
-        link.setParent(omero.model.ImageI(image_id, False))
-        link.setChild(omero.model.MapAnnotationI(annotation_id, False))
-        links.append(link)
-    return links
+def _dataset_link(image_id: int, dataset_id: int) -> Any:
+    link = omero.model.DatasetImageLinkI()
+    link.setParent(omero.model.DatasetI(dataset_id, False))
+    link.setChild(omero.model.ImageI(image_id, False))
+    return link
