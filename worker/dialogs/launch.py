@@ -206,6 +206,8 @@ def follow_request(client: Any, read: Read, give: Give | None = None, *, check: 
                 try:
                     # Whoever is told that nothing was started must be able to rely on it.
                     with signals.held():
+                        if request.kind == "analysis" and record.environment.importer_enabled:
+                            request = request.model_copy(update={"in_place": True})
                         run_id = accept(record.tracker, request, record.settings)
                     what = "is cancelled with this script" if cancels else "goes on even if this script is stopped"
                     teller.say(f"Run {run_id} is accepted: it {what}.")

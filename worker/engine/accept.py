@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXPORT_TASK = "_SLURM_Image_Transfer.py"
 FILE_TASK = "_SLURM_File_Transfer.py"
 IMPORT_TASK = "SLURM_Get_Results.py"
+IN_PLACE_TASK = "SLURM_Import_Results.py"
 BATCH_TASK = "SLURM_Run_Workflow.py"
 RUN_NAME = "Slurm Workflow"
 PARENT_NAME = "Slurm Workflow (Batched)"
@@ -29,6 +30,7 @@ _NAMES: Mapping[RunKind, str] = {
     "transfer": "_SLURM_Image_Transfer",
     "file-transfer": "_SLURM_File_Transfer",
     "conversion": "SLURM Remote Conversion",
+    "results": "Slurm Get Results",
 }
 
 
@@ -85,13 +87,17 @@ def _tasks(request: RunRequest) -> list[TaskSpec]:
             TaskSpec(f"CONVERT_{formats.source}_TO_{formats.target}".upper(), release(), {"Folder": request.folder})
         ]
     chosen = {"Data_Type": request.data_type, "IDs": list(request.ids)}
+    import_task = IN_PLACE_TASK if request.in_place else IMPORT_TASK
+    if request.finished is not None:
+        job = {"SLURM Job Id": request.finished.job_id, "workflow_uuid": str(request.finished.run_id)}
+        return [TaskSpec(import_task, release(), {**chosen, **job}, dict(request.output))]
     tasks: list[TaskSpec] = []
     if request.kind != "file-transfer":
         how = {"Format": request.export_format, **(request.pixels or {})}
         tasks.append(TaskSpec(EXPORT_TASK, release(), chosen, how))
     for workflow in request.workflows:
         tasks.append(TaskSpec(workflow.name, workflow.version, chosen, dict(workflow.parameters)))
-        tasks.append(TaskSpec(IMPORT_TASK, release(), chosen, dict(request.output)))
+        tasks.append(TaskSpec(import_task, release(), chosen, dict(request.output)))
     tasks.extend(
         TaskSpec(FILE_TASK, release(), {"Annotation_ID": file.annotation_id}, {"Param_Slot": file.slot})
         for file in files_of(request)
@@ -108,6 +114,9 @@ def describe(request: RunRequest) -> str:
     """Say in a line what was asked for."""
     if request.conversion is not None:
         return f"{request.conversion.source} to {request.conversion.target} in {request.folder}"
+    if request.finished is not None:
+        how = "in place" if request.in_place else "through OMERO's API"
+        return f"Results of job {request.finished.job_id} (run {request.finished.run_id}), {how}"
     if request.kind == "file-transfer":
         return f"Files {', '.join(str(file.annotation_id) for file in request.files)} to {request.folder}"
     if request.kind == "transfer":

@@ -7,6 +7,7 @@ analysis          export (and files)        submit watch fetch import   tidy
 transfer          export
 file-transfer     files
 conversion        prepare                   submit watch                settle
+results                                     fetch import                tidy
 ================  ========================  ==========================  ========
 """
 
@@ -26,7 +27,7 @@ class Course:
     Parameters
     ----------
     before : tuple of str
-        Steps that are taken once, one after the other, before any job is submitted.
+        Steps that are taken once, one after the other, before any job is submitted; none where the job has ended.
     branch : tuple of str
         Kinds of the steps of each job, in their order; none where a run has no jobs.
     after : str
@@ -46,8 +47,14 @@ WITH_FILES = Course(("export", "files"), ANALYSIS.branch, "tidy", owns_folder=Tr
 TRANSFER = Course(("export",), (), "", owns_folder=True)
 FILE_TRANSFER = Course(("files",), (), "", owns_folder=False)
 CONVERSION = Course(("prepare",), ("submit", "watch"), "settle", owns_folder=False)
+RESULTS = Course((), ("fetch", "import"), "tidy", owns_folder=False)
 
-_BY_KIND: Mapping[str, Course] = {"transfer": TRANSFER, "file-transfer": FILE_TRANSFER, "conversion": CONVERSION}
+_BY_KIND: Mapping[str, Course] = {
+    "transfer": TRANSFER,
+    "file-transfer": FILE_TRANSFER,
+    "conversion": CONVERSION,
+    "results": RESULTS,
+}
 
 
 def course_of(request: Mapping[str, Any]) -> Course:

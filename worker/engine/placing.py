@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.engine.places import cluster_of, layout_of
-from worker.engine.request import folder_run
+from worker.engine.request import RunRequest, folder_run
+from worker.engine.view import view_of
 from worker.errors import RequestError, RunNotFound
 from worker.settings.amounts import write_duration, write_memory
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from worker.engine.request import RunRequest, WorkflowChoice
+    from worker.engine.request import FinishedJob, WorkflowChoice
     from worker.history.tracker import WorkflowTracker
     from worker.settings.models import Settings, WorkflowSettings
 
@@ -50,6 +51,8 @@ def place(
         return request, run_id  # a batch is where its parent is
     if request.kind in ("file-transfer", "conversion"):
         return _in_folder(tracker, request, settings), run_id
+    if request.finished is not None:
+        return _beside_results(tracker, request, request.finished, settings), run_id
     cluster = _cluster(request, settings)
     for choice in request.workflows:
         check_limits(choice, settings.workflow(choice.name))
@@ -131,6 +134,55 @@ def _in_folder(tracker: WorkflowTracker, request: RunRequest, settings: Settings
     layout = layout_of(maker, settings)
     return request.model_copy(
         update={"cluster": cluster_of(maker), "data_path": str(layout.data_path), "folder": layout.folder}
+    )
+
+
+def _beside_results(
+    tracker: WorkflowTracker, request: RunRequest, finished: FinishedJob, settings: Settings
+) -> RunRequest:
+    """Place a run where the results are that it imports: those of a job of the same person."""
+    try:
+        maker = tracker.run(finished.run_id)
+    except RunNotFound:
+        maker = None
+    # Whoever asks for somebody else's job does not learn that there is one.
+    if maker is None or maker.user != request.user_id or maker.request is None:
+        raise RequestError(
+            f"You have no job {finished.job_id} in a run {finished.run_id}.",
+            remedy="Choose a job of one of your own runs.",
+        )
+    view = view_of(maker)
+    branch = next((branch for branch in view.branches if branch.task_id == finished.task_id), None)
+    job = view.step(branch.step("watch")).data if branch else {}
+    if job.get("job_id") != finished.job_id or not job.get("ok", False):
+        raise RequestError(
+            f"Job {finished.job_id} has no results to import: it has not ended well.",
+            remedy="Choose a job that has completed; its run can be retried otherwise.",
+        )
+    if not maker.ended:
+        raise RequestError(
+            f"Run {maker.id} is still at work, and brings the results of job {finished.job_id} in by itself.",
+            remedy="Wait until it has ended.",
+        )
+    if any(view.step(name).data.get("removed") for name in ("tidy", "cancel")):
+        raise RequestError(
+            f"The results of job {finished.job_id} are not on the cluster any more: they were removed when run"
+            f" {maker.id} had ended.",
+            remedy="Untick 'Cleanup?' in the dialog of a run whose results are to be imported once more.",
+        )
+    layout = layout_of(maker, settings)
+    made = RunRequest.model_validate(maker.request)
+    return request.model_copy(
+        update={
+            "cluster": cluster_of(maker),
+            "data_path": str(layout.data_path),
+            "folder": layout.folder,
+            "data_type": made.data_type,
+            "ids": made.ids,
+            # The results belong where the analysed images are.
+            "group_id": made.group_id,
+            "group_name": made.group_name,
+        }
     )
 
 

@@ -58,10 +58,11 @@ def reopening(view: RunView, run_tasks: Sequence[UUID], start: str | None = None
         every = f"; or {', '.join(course.branch)} for all branches that failed" if course.branch else ""
         raise RequestError(f"There is no step {start!r} in this run.", remedy=f"Name one of {', '.join(known)}{every}.")
     removed = any(view.step(name).data.get("removed") for name in AFTER_ALL)
-    first = course.before[0]
+    first = next(iter(course.before), None)
     undone = first if removed else next((kind for kind in course.before if not _done(view, kind)), None)
-    if start in course.before or (start is None and undone is not None):
-        return _from_before(view, start or undone or first, run_tasks)
+    begin = undone if start is None else start
+    if begin in course.before:
+        return _from_before(view, begin, run_tasks)
     if removed:
         raise RequestError(
             f"The run cannot go on from {start!r}: its data on the cluster have been removed.",
@@ -142,7 +143,8 @@ def _check(view: RunView, branch: Branch, kind: str) -> None:
             f"The run cannot go on from '{branch.step(kind)}': '{missing}' is not done.",
             remedy=f"Retry it from {missing}.",
         )
-    if kind in ("fetch", "import") and not view.step(branch.step("watch")).data.get("ok", False):
+    had_a_job = "watch" in course.branch
+    if kind in ("fetch", "import") and had_a_job and not view.step(branch.step("watch")).data.get("ok", False):
         raise RequestError(
             f"The run cannot go on from '{branch.step(kind)}': the job itself failed, so that there are no results.",
             remedy=f"Retry it from {branch.step('submit')}.",

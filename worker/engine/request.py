@@ -16,7 +16,7 @@ from worker.errors import RequestError, SettingsError
 
 ParameterValue = bool | int | float | str
 
-RunKind = Literal["analysis", "transfer", "file-transfer", "conversion"]
+RunKind = Literal["analysis", "transfer", "file-transfer", "conversion", "results"]
 
 _FOLDERS = UUID("6f0b5f2c-4f0e-5d57-9f55-4a6f6c2f7b0e")
 """Namespace of the runs that are known by the folder that they have made."""
@@ -57,6 +57,19 @@ class ConversionChoice(BaseModel):
     """Format that is there, such as ``zarr``."""
     target: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
     """Format that is wanted, such as ``tiff``."""
+
+
+class FinishedJob(BaseModel):
+    """A job of an earlier run, whose results are brought into OMERO."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: UUID
+    """The run whose job it was."""
+    task_id: UUID
+    """Its analysis."""
+    job_id: Annotated[int, Field(gt=0)]
+    """Slurm's number of the job."""
 
 
 class WorkflowChoice(BaseModel):
@@ -130,7 +143,8 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: RunKind = "analysis"
-    """Whether images are analysed, or only exported to the cluster, or files are, or images are converted there."""
+    """Whether images are analysed, or only exported to the cluster, or files are, or images are converted there, or the
+    results of a job that has ended are imported."""
     data_type: Literal["Dataset", "Image", "Plate", "Screen"] = "Image"
     """Kind of the OMERO objects that were selected."""
     ids: tuple[Annotated[int, Field(gt=0)], ...] = ()
@@ -149,6 +163,10 @@ class RunRequest(BaseModel):
     """Files to put beside the images."""
     conversion: ConversionChoice | None = None
     """What to convert, for a request of that kind."""
+    finished: FinishedJob | None = None
+    """Whose results to import, for a request of that kind."""
+    in_place: bool = False
+    """Whether results are imported in place by the importer; otherwise through OMERO's API."""
     use_zarr: bool = False
     """Whether the analyses read OME-Zarr (otherwise they are given OME-TIFF)."""
     ome_zarr_version: Literal["0.4", "0.5"] = "0.4"
@@ -193,6 +211,7 @@ class RunRequest(BaseModel):
             "transfer": ("ids", "folder"),
             "file-transfer": ("files", "folder"),
             "conversion": ("conversion", "folder"),
+            "results": ("finished", "output"),
         }[self.kind]
         for name in needed:
             if not getattr(self, name):

@@ -106,15 +106,15 @@ def view_of(run: WorkflowRun) -> RunView:
     -------
     RunView
         Its picture. The order of the tasks is that in which `worker.engine.accept` adds them: of an analysis, the
-        export, two (analysis, import) for each workflow, and one for each file; of a conversion, one. A run whose
-        selection is split has no branches, but a task for each batch that was started.
+        export, two (analysis, import) for each workflow, and one for each file; of a conversion, and of an import of
+        earlier results, one. A run whose selection is split has no branches, but a task for each started batch.
     """
     tasks = list(run.tasks)
     request = run.request or {}
     is_parent = bool(request.get("batch"))
     course = course_of(request)
     branches: tuple[Branch, ...] = ()
-    if "import" in course.branch and not is_parent:
+    if "submit" in course.branch and "import" in course.branch and not is_parent:
         branches = tuple(
             Branch(index, tasks[1 + 2 * index], tasks[2 + 2 * index])
             for index in range(len(request.get("workflows", ())))

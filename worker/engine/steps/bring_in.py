@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 from worker.engine.context import Done, NotYet, Outcome
+from worker.engine.origin import job_of, origin_of
 from worker.engine.provenance import batch_of, provenance_of
 from worker.engine.steps.fetch import log_file, stage
 from worker.results import importer
@@ -34,14 +35,15 @@ def bring_in(context: StepContext) -> Outcome:
         While another batch of the same run looks for the dataset that they share.
     """
     branch, tracker = context.own_branch, context.tracker
-    job = context.view.step(branch.step("watch")).data
+    origin = origin_of(context)
+    job = job_of(origin)
     fetched = context.view.step(branch.step("fetch")).data
     paths = [file["path"] for file in fetched["files"]]
     # Staged by a process on another machine, or lost with its disk: fetch again, the record says what.
     if any(not (context.staging / "out" / path).exists() for path in paths) or not context.staging.exists():
         stage(context)
     log = log_file(context, job["job_id"])
-    sources = [SourceFile(**source) for source in context.view.step("export").data["sources"]]
+    sources = [SourceFile(**source) for source in origin.view.step("export").data["sources"]]
     tracker.start_task(branch.import_task_id)
     context.report("Bringing the results into OMERO.")
     with context.omero() as gateway:
@@ -58,13 +60,13 @@ def bring_in(context: StepContext) -> Outcome:
                 paths,
                 sources,
                 options,
-                provenance_of(context),
+                provenance_of(origin),
                 log if log.exists() else None,
                 lambda done, total: _progress(context, done, total),
             )
             objects, notes = list(report.objects), report.notes
         else:
-            attached = importer.attach_log(gateway, log, sources, provenance_of(context)) if log.exists() else None
+            attached = importer.attach_log(gateway, log, sources, provenance_of(origin)) if log.exists() else None
             objects = [attached] if attached else []
     if job["ok"]:
         tracker.complete_task(branch.import_task_id, f"{len(objects)} objects in OMERO")
@@ -79,7 +81,7 @@ def _options(context: StepContext, gateway: Any, sources: list[SourceFile]) -> I
     The batches of one run take turns by a lease of their own, so that there is one new dataset and not one for each.
     """
     options = ImportOptions.from_json(context.request.output)
-    batch = batch_of(context)
+    batch = batch_of(origin_of(context))
     if batch is None or options.dataset_id is not None or not options.new_dataset:
         return options
     leases, turn = context.resources.leases, uuid5(UUID(batch.supervisor_id), "dataset")

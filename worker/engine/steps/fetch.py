@@ -8,6 +8,7 @@ from worker.cluster import slurm, streams
 from worker.engine import staging
 from worker.engine.context import Done, Outcome
 from worker.engine.jobs import output_of
+from worker.engine.origin import job_of, origin_of
 from worker.errors import CommandFailed
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def fetch(context: StepContext) -> Outcome:
         With ``files`` (path, size and sha256 of each output) and ``log`` (whether there is one).
     """
     branch = context.own_branch
-    job = context.view.step(branch.step("watch")).data
+    job = job_of(origin_of(context))
     context.tracker.start_task(branch.import_task_id)
     context.tracker.update_task_status(branch.import_task_id, "RETRIEVING")
     listed = stage(context)
@@ -55,22 +56,22 @@ def stage(context: StepContext) -> tuple[streams.RemoteFile, ...]:
     tuple of RemoteFile
         What was brought.
     """
-    branch, transport, layout = context.own_branch, context.transport, context.layout
-    job = context.view.step(branch.step("watch")).data
+    origin, transport = origin_of(context), context.transport
+    job = job_of(origin)
     context.guard()
     staging.remove(context.staging)
     with staging.local_disk(context.staging):
         (context.staging / "out").mkdir(parents=True, mode=0o700)
     listed: tuple[streams.RemoteFile, ...] = ()
     if job["ok"]:
-        root = output_of(context)
+        root = output_of(origin)
         listed = streams.list_tree(transport, root)
         size_mib = sum(file.size_bytes for file in listed) / 2**20
         context.report(f"Fetching {len(listed)} result files ({size_mib:.1f} MiB).")
         context.guard()
         streams.download_tree(transport, root, listed, context.staging / "out")
     try:
-        log = slurm.read_log(transport, layout, job["job_id"])
+        log = slurm.read_log(transport, origin.layout, job["job_id"])
     except CommandFailed:
         return listed  # no log: the job's own failure, or its --output, says why
     with staging.local_disk(context.staging):

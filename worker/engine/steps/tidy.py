@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 from worker.cluster import folders
 from worker.engine import staging
 from worker.engine.context import Done, Outcome
+from worker.engine.origin import origin_of
+from worker.engine.view import Progress
 
 if TYPE_CHECKING:
     from worker.engine.context import StepContext
+    from worker.engine.view import Branch, RunView
 
 
 def tidy(context: StepContext) -> Outcome:
     """Remove the run's directory on the cluster and its staged results.
+
+    A run that has imported the results of an earlier one removes that one's directory, unless there is something in it
+    that nobody has brought into OMERO yet.
 
     Parameters
     ----------
@@ -23,11 +29,20 @@ def tidy(context: StepContext) -> Outcome:
     Returns
     -------
     Done
-        With the remote directory that was ``removed``.
+        With the remote directory that was ``removed``, or a note that says why none was.
     """
     context.guard()
+    staging.remove(staging.folder_of(context.resources.state_dir, context.run_id))
+    origin = origin_of(context)
+    others = [branch for branch in origin.view.branches if branch != origin.branch] if origin is not context else []
+    if any(_is_wanted(origin.view, branch) for branch in others):
+        return Done({"notes": [f"The data of run {origin.run_id} stay on the cluster: not all of them are in OMERO."]})
     context.report("Removing the run's data from the cluster.")
-    folders.remove_run(context.transport, context.layout)
-    staged = staging.folder_of(context.resources.state_dir, context.run_id)
-    staging.remove(staged)
-    return Done({"removed": str(context.layout.root)})
+    folders.remove_run(context.transport, origin.layout)
+    return Done({"removed": str(origin.layout.root)})
+
+
+def _is_wanted(view: RunView, branch: Branch) -> bool:
+    """Whether a job has results that its run has not brought into OMERO."""
+    has_results = bool(view.step(branch.step("watch")).data.get("ok"))
+    return has_results and view.step(branch.step("import")).progress is not Progress.DONE
