@@ -207,6 +207,28 @@ class Task(Aggregate, created_event_name="TaskCreated"):
             """Keep what was said last."""
             aggregate.usage[str(self.job_id)] = self.usage
 
+    class JobDescribed(Aggregate.Event):
+        """The job that is about to be submitted under `key`: its command, image, descriptor, settings and versions."""
+
+        TOPIC = "biomero.eventsourcing:Task.JobDescribed"
+        key: str
+        facts: dict[str, Any]
+
+        def apply(self, aggregate: Task) -> None:
+            """Keep what it was when it was last submitted."""
+            aggregate.described[self.key] = self.facts
+
+    class JobEnded(Aggregate.Event):
+        """How and where a job of the task ended, and what it ran: as Slurm and the job itself say."""
+
+        TOPIC = "biomero.eventsourcing:Task.JobEnded"
+        job_id: int
+        facts: dict[str, Any]
+
+        def apply(self, aggregate: Task) -> None:
+            """Keep what was said last."""
+            aggregate.endings[str(self.job_id)] = self.facts
+
     def __init__(
         self,
         workflow_id: UUID,
@@ -232,6 +254,8 @@ class Task(Aggregate, created_event_name="TaskCreated"):
         self.results: list[dict[str, Any]] = []
         self.submission_key: str | None = None
         self.usage: dict[str, dict[str, Any]] = {}
+        self.described: dict[str, dict[str, Any]] = {}
+        self.endings: dict[str, dict[str, Any]] = {}
 
     @property
     def next_key(self) -> str:
@@ -332,6 +356,18 @@ class Task(Aggregate, created_event_name="TaskCreated"):
         used = as_read(usage)
         if self.usage.get(str(job_id)) != used:
             self.trigger_event(self.JobAccounted, job_id=job_id, usage=used)
+
+    def describe_job(self, key: str, facts: Mapping[str, Any]) -> None:
+        """Record what the job is that is about to be submitted under a key, as JSON values; never secrets."""
+        described = as_read(facts)
+        if self.described.get(key) != described:
+            self.trigger_event(self.JobDescribed, key=key, facts=described)
+
+    def end_job(self, job_id: int, facts: Mapping[str, Any]) -> None:
+        """Record how and where a job of the task ended, and what it ran, as JSON values."""
+        ending = as_read(facts)
+        if self.endings.get(str(job_id)) != ending:
+            self.trigger_event(self.JobEnded, job_id=job_id, facts=ending)
 
     def add_result(self, result: Mapping[str, Any]) -> None:
         """Record how a command of the task ended."""

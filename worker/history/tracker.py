@@ -312,9 +312,25 @@ class WorkflowTracker(Commands):
         """Record that a task has failed, and why."""
         self._command(Task, task_id, lambda task: task.fail_task(error_message))
 
-    def intend_submission(self, task_id: UUID, key: str) -> None:
-        """Record that the job of a task is about to be submitted, with the key under which Slurm will know it."""
-        self._command(Task, task_id, lambda task: task.intend_submission(key))
+    def intend_submission(self, task_id: UUID, key: str, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Record that the job of a task is about to be submitted.
+
+        Parameters
+        ----------
+        task_id : UUID
+            The task.
+        key : str
+            The key under which Slurm will know the job.
+        facts : mapping
+            What the job is, as JSON values: a person must be able to tell years later what was run. No secrets.
+        """
+
+        def decide(task: Task) -> None:
+            if facts:
+                task.describe_job(key, facts)
+            task.intend_submission(key)
+
+        self._command(Task, task_id, decide)
 
     def add_job_id(self, task_id: UUID, slurm_job_id: int | str) -> None:
         """Record the id that Slurm gave the job of a task."""
@@ -335,6 +351,21 @@ class WorkflowTracker(Commands):
             is None or left out.
         """
         self._command(Task, task_id, lambda task: task.account_job(job_id, usage))
+
+    def end_job(self, task_id: UUID, job_id: int, facts: Mapping[str, Any]) -> None:
+        """Record how and where a job of a task ended, and what it ran.
+
+        Parameters
+        ----------
+        task_id : UUID
+            The task.
+        job_id : int
+            Its Slurm job.
+        facts : mapping
+            JSON values: ``state``, ``exit_code``, ``reason``; and what the job has said itself: ``host``, ``start``,
+            ``end``, ``image_sha256``, ``image_source``, ``runtime``, ``slurm``, ``cluster``.
+        """
+        self._command(Task, task_id, lambda task: task.end_job(job_id, facts))
 
     def add_result(self, task_id: UUID, result: object) -> None:
         """Record how a command of a task ended.
