@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 APPTAINER = """\
 #!/bin/bash
+if [ "$1" = --version ]; then
+    echo 'apptainer version 1.4.5'
+    exit
+fi
 printf '%s\\0' "$@" >"$RECORD"
 env -0 >"$RECORD.env"
 printf '%s' "${APPTAINER_BINDPATH-unset}" >"$RECORD.bind"
@@ -24,7 +28,7 @@ exec bash -c "$CONTAINER" container "$@"
 """
 
 PROGRAMS = ("bash", "sh", "cat", "date", "dirname", "basename", "find", "grep", "ln", "mkdir", "mv", "uname", "sleep",
-            "touch", "env", "pgrep", "mktemp", "rm")  # fmt: skip
+            "touch", "env", "pgrep", "mktemp", "rm", "stat", "sha256sum")  # fmt: skip
 
 
 class Node:

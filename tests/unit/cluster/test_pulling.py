@@ -64,8 +64,8 @@ def pulled(here: LocalTransport, *pulls: Pull, force: bool = False) -> list[Item
 
 
 def left_over(home: Path) -> list[str]:
-    """What is there besides images."""
-    return [path.name for path in (home / FILE).parent.iterdir() if path.suffix != ".sif"]
+    """What is there besides images and what is known of them."""
+    return [path.name for path in (home / FILE).parent.iterdir() if path.suffix not in (".sif", ".sha256")]
 
 
 def wait_until(transport: LocalTransport, claim: str) -> PullState:
@@ -88,6 +88,15 @@ def test_an_image_is_pulled_once_and_never_again(here: LocalTransport, images: R
     assert item.state == "ok"
     assert len(images.requests) == asked
     assert (home / FILE).stat() == image
+
+
+def test_what_was_pulled_can_be_checked_with_sha256sum(here: LocalTransport, images: Registry, home: Path) -> None:
+    pulled(here, nuclei(images))
+    note = (home / FILE).with_name(f"{FILE.name}.sha256")
+    subprocess.run(["sha256sum", "--check", "--strict", note.name], cwd=note.parent, check=True)
+    status = (home / FILE).stat()
+    mark = f"# {status.st_size} {int(status.st_mtime)} {images.source}lab/w_nuclei:v1.0"
+    assert note.read_text().splitlines()[1] == mark
 
 
 def test_what_is_there_is_replaced_only_when_that_is_wanted(here: LocalTransport, images: Registry, home: Path) -> None:

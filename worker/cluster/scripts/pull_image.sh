@@ -70,7 +70,11 @@ problem=$(image_problem part)
 [ -z "$problem" ] || fail 65 "what ${program##*/} has pulled is no image: $problem"
 # What is in place must survive a power cut; not every sync takes a file.
 sync -- part 2>/dev/null
+# So that jobs can tell what they run without reading all of it again; without, they do that.
+digest=$(sha256sum <part) && printf '%s  %s\n# %s %s\n' \
+    "${digest%% *}" "${target##*/}" "$(stat -c '%s %Y' -- part)" "$source" >digest
 mv -f -T -- part "$target" 2>>log || fail 73 "the image cannot be put in place"
+[ ! -s digest ] || mv -f -T -- digest "$target.sha256" 2>>log
 trap - EXIT
 # Away in one step, so that nobody sees half a claim; unless it was taken over.
 if [ "$(stat -c %i -- . 2>/dev/null)" = "$(stat -c %i -- "$claim" 2>/dev/null)" ]; then
