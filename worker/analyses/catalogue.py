@@ -24,7 +24,7 @@ FORMAT = 2
 """Raised when older programs could no longer read the file."""
 
 
-_ORIGIN = ("cluster", "repo", "source", "commit", "fetched_at")
+_ORIGIN = ("cluster", "repo", "source", "commit", "fetched_at", "ref", "path", "sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,11 @@ class CatalogueEntry:
         The commit of its repository; empty if it is not from one.
     fetched_at : str
         When its descriptor was fetched: ISO 8601 in UTC; empty if it never was.
+    ref, path : str
+        The branch or tag, and the path in the repository, that it was read from; empty for the default branch, and
+        where there is no repository.
+    sha256 : str
+        Digest of its bytes; empty if nobody knows.
     """
 
     name: str
@@ -132,6 +137,9 @@ class CatalogueEntry:
     source: str = ""
     commit: str = ""
     fetched_at: str = ""
+    ref: str = ""
+    path: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +249,7 @@ def save(path: Path, catalogue: Catalogue) -> None:
                 "analysis": None if entry.analysis is None else entry.analysis.to_json(),
                 "problem": entry.problem,
                 "choices": entry.choices.to_json(),
-                "cluster": entry.cluster,
-                "repo": entry.repo,
-                "source": entry.source,
-                "commit": entry.commit,
-                "fetched_at": entry.fetched_at,
+                **{key: getattr(entry, key) for key in _ORIGIN},
             }
             for entry in catalogue.entries
         ],

@@ -198,6 +198,55 @@ def confirm_copy(path: Path) -> None:
         os.utime(path)
 
 
+def keep_content(cache_dir: Path, content: bytes) -> str:
+    """Keep the bytes of a descriptor under their digest, so that they are there when a run is made with it.
+
+    Parameters
+    ----------
+    cache_dir : Path
+        Where copies are kept.
+    content : bytes
+        The bytes.
+
+    Returns
+    -------
+    str
+        Their sha256, hexadecimal.
+    """
+    sha256 = hashlib.sha256(content).hexdigest()
+    if load_content(cache_dir, sha256) is None:
+        with contextlib.suppress(SettingsError):
+            # Without them the record of a run has the digest alone, and says so.
+            replace_file(_content_path(cache_dir, sha256), content, mode=_PRIVATE)
+    return sha256
+
+
+def load_content(cache_dir: Path, sha256: str) -> bytes | None:
+    """Give the bytes of a descriptor by their digest.
+
+    Parameters
+    ----------
+    cache_dir : Path
+        Where copies are kept.
+    sha256 : str
+        The digest.
+
+    Returns
+    -------
+    bytes or None
+        Exactly these bytes; None if they are not kept, or are damaged.
+    """
+    try:
+        content = _content_path(cache_dir, sha256).read_bytes()
+    except OSError:
+        return None
+    return content if hashlib.sha256(content).hexdigest() == sha256 else None
+
+
+def _content_path(cache_dir: Path, sha256: str) -> Path:
+    return cache_dir / f"{sha256}.descriptor"
+
+
 def check_silence(path: Path, url: str) -> None:
     """Refuse to ask an origin that is left alone for now.
 

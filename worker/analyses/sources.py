@@ -8,8 +8,9 @@ whether anything is new, and download nothing if not. An origin that does not an
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 
+BOM = "\ufeff"
+"""What some editors put before a text. It belongs to the bytes of a descriptor, and says nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourcedAnalysis:
@@ -52,6 +56,14 @@ class SourcedAnalysis:
         Where exactly it was read from, for persons.
     fetched_at : str
         When its content was fetched: ISO 8601 in UTC.
+    ref : str
+        The branch or tag that it was read from; empty for the default branch, and where there are none.
+    path : str
+        Its path in the repository; empty for local folders and files of web servers.
+    sha256 : str
+        Digest of its bytes.
+    content : bytes
+        These bytes; `worker.analyses.copies.keep_content` keeps them for the record of runs.
     """
 
     analysis: Analysis
@@ -60,6 +72,10 @@ class SourcedAnalysis:
     note: str = ""
     source: str = ""
     fetched_at: str = ""
+    ref: str = ""
+    path: str = ""
+    sha256: str = ""
+    content: bytes = field(default=b"", repr=False)
 
 
 def read_analysis(repo: str, *, cache_dir: Path, timeout_s: float = 60, tokens: Tokens | None = None) -> Analysis:
@@ -327,14 +343,18 @@ class _Origin:
 def _sourced(copy: Copy, source: str, note: str = "") -> SourcedAnalysis:
     if copy.commit:
         source = f"{source} ({copy.commit[:10]}) {copy.path}"
-    analysis = parse_descriptor(copy.text, source=source)
+    analysis = parse_descriptor(copy.text.removeprefix(BOM), source=source)
     version = image_tag(analysis.image) or version_of(copy.ref)
-    return SourcedAnalysis(analysis, version, copy.commit, note, source, copy.fetched_at)
+    content = copy.text.encode()
+    sha256 = hashlib.sha256(content).hexdigest()
+    return SourcedAnalysis(
+        analysis, version, copy.commit, note, source, copy.fetched_at, copy.ref, copy.path, sha256, content
+    )
 
 
 def _text(data: bytes, source: str) -> str:
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
         raise DescriptorError(f"{source} is not written in UTF-8.") from error
 

@@ -180,8 +180,9 @@ def _read_workflow(inputs: Mapping[str, Any], entry: CatalogueEntry) -> dict[str
         "files": read_files(inputs, entry),
         "limits": read_limits(inputs, entry),
         "use_gpu": read_gpu(inputs, entry, parameters),
+        "descriptor_sha256": entry.sha256,
     }
-    chosen = {name: value for name, value in optional.items() if value not in ({}, None)}
+    chosen = {name: value for name, value in optional.items() if value not in ({}, None, "")}
     return {"name": entry.name, "version": version, "parameters": parameters, **chosen}
 
 

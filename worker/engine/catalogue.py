@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 
 from worker.analyses import catalogue as catalogues
-from worker.analyses import sources
+from worker.analyses import copies, sources
 from worker.analyses.catalogue import Catalogue, CatalogueEntry, Choices
 from worker.analyses.sources import SourcedAnalysis
 from worker.analyses.tokens import Tokens
@@ -197,7 +197,11 @@ class _Refresh:
 
     def ask_origin(self, group: Mapping[str, str], fetch: Callable[[Mapping[str, str]], Sources]) -> TakeIn:
         """Ask a repository for the descriptors that it has."""
-        return partial(self._take_sources, fetch(group))
+        found = fetch(group)
+        for one in found.values():
+            if isinstance(one, SourcedAnalysis):
+                copies.keep_content(sources.cache_dir(self._path.parent), one.content)
+        return partial(self._take_sources, found)
 
     def _take_images(self, found: Mapping[str, tuple[str, ...]]) -> None:
         self._files.update(found)
@@ -230,6 +234,9 @@ class _Refresh:
                     source=one.source,
                     commit=one.commit,
                     fetched_at=one.fetched_at,
+                    ref=one.ref,
+                    path=one.path,
+                    sha256=one.sha256,
                 )
             else:
                 entry = replace(entry, problem=str(one))

@@ -89,6 +89,8 @@ class WorkflowChoice(BaseModel):
     """What the job is to be given."""
     use_gpu: bool | None = None
     """Whether it is to run on a GPU; None: as configured."""
+    descriptor_sha256: str = ""
+    """Digest of the descriptor that was shown to the person; empty if nobody knows."""
 
     @field_validator("parameters", mode="before")
     @classmethod
