@@ -32,7 +32,8 @@ from worker.results.parts.files import (
 )
 from worker.results.parts.images import bring_images
 from worker.results.parts.tables import bring_tables
-from worker.results.surroundings import check_options, read_surroundings
+from worker.results.permissions import check_options
+from worker.results.surroundings import read_places, read_surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -191,7 +192,7 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
         bring_metadata(attempt, places)
     bring_files(attempt, leftover, places)
     if options.zip_to_parent:
-        bring_zip(attempt, outputs, surroundings.parents)
+        bring_zip(attempt, outputs, read_places(attempt.ledger.gateway, options.zip_places) or surroundings.parents)
     if outputs.zarr_members:
         _note_zarrs(attempt, outputs)
     if attempt.problems:

@@ -16,7 +16,7 @@ other's data, nobody can slip an object into another person's run.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import omero.cmd
@@ -53,6 +53,10 @@ select a.id, pair.name, pair.value,
        (select max(al.parent.id) from AnnotationAnnotationLink al where al.child.id = a.id)
 from MapAnnotation a join a.mapValue run join a.mapValue pair
 where a.ns = :ns and run.name = 'Run' and run.value = :run and a.details.owner.id = :user
+"""
+
+_NOTES = """
+select a from MapAnnotation a where a.id in (:ids)
 """
 
 
@@ -217,12 +221,38 @@ class Ledger:
         Entry
             Its new entry.
         """
-        entry = self._entries[key]
-        note = self.gateway.c.sf.getQueryService().get("MapAnnotation", entry.key_id, call_context(self.gateway))
-        note.setMapValue(self._pairs(key, COMPLETE))
-        self.save_all([note, *links])
-        done = Entry(entry.kind, entry.object_id, entry.key_id, complete=True)
-        self._entries[key] = done
+        return self.finish_all([key], links)[0]
+
+    def finish_all(self, keys: Sequence[Key], items: Sequence[Any]) -> list[Entry]:
+        """Mark several objects as complete, with what makes them visible, all in one transaction.
+
+        Parameters
+        ----------
+        keys : Sequence of Key
+            Their keys.
+        items : Sequence of omero.model.IObject
+            What makes them visible: links, a well with its samples.
+
+        Returns
+        -------
+        list of Entry
+            Their new entries.
+        """
+        entries = [self._entries[key] for key in keys]
+        parameters = omero.sys.ParametersI()
+        parameters.addIds([entry.key_id for entry in entries])
+        query = self.gateway.c.sf.getQueryService()
+        found = query.findAllByQuery(_NOTES, parameters, call_context(self.gateway))
+        notes = {note.getId().val: note for note in found}
+        if len(notes) < len({entry.key_id for entry in entries}):
+            raise ResultsError(
+                "An object of this import was deleted while it was written.", remedy="Repeat the import."
+            )
+        for key, entry in zip(keys, entries, strict=True):
+            notes[entry.key_id].setMapValue(self._pairs(key, COMPLETE))
+        self.save_all([*notes.values(), *items])
+        done = [replace(entry, complete=True) for entry in entries]
+        self._entries.update(zip(keys, done, strict=True))
         return done
 
     def discard(self, key: Key) -> None:

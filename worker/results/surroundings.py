@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import omero.model
 import omero.sys
 from omero.rtypes import unwrap
 
-from worker.errors import NotPermitted, RequestError
+from worker.errors import RequestError
 from worker.pixels.session import call_context
 from worker.results.readers.model import PixelSize
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
     from omero.gateway import BlitzGateway
 
-    from worker.results.model import ImportOptions, SourceFile
+    from worker.results.model import SourceFile
+
+_CHOSEN: Final = re.compile(r"(?P<kind>Project|Dataset|Plate|Screen|Image):(?P<id>\d{1,18})")
 
 _BATCH: Final = 10_000
 """Ids in one query; PostgreSQL takes at most 32,767 parameters."""
@@ -30,8 +33,12 @@ _DATASETS = """
 select il.child.id, d.id, p.id from DatasetImageLink il join il.parent d
 left outer join d.projectLinks pl left outer join pl.parent p where il.child.id in (:ids)
 """
-_PLATES = """
-select ws.image.id, p.id from WellSample ws join ws.well w join w.plate p where ws.image.id in (:ids)
+_WELLS = """
+select ws.image.id, w.plate.id, w.row, w.column, index(ws), pa.id
+from Well w join w.wellSamples ws left outer join ws.plateAcquisition pa where ws.image.id in (:ids)
+"""
+_SCREENS = """
+select l.parent.id from ScreenPlateLink l where l.child.id in (:ids)
 """
 
 
@@ -42,7 +49,7 @@ class Place:
     Parameters
     ----------
     kind : str
-        ``Image``, ``Dataset``, ``Project`` or ``Plate``.
+        ``Image``, ``Dataset``, ``Project``, ``Plate`` or ``Screen``.
     object_id : int
         Its id.
     name : str
@@ -83,6 +90,29 @@ class AnalysedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class WellPlace:
+    """Where in a plate an analysed image is.
+
+    Parameters
+    ----------
+    plate_id : int
+        The plate.
+    row, column : int
+        Its well, from 0.
+    field : int
+        Its number in the well, from 0.
+    acquisition_id : int or None
+        The acquisition that it belongs to.
+    """
+
+    plate_id: int
+    row: int
+    column: int
+    field: int
+    acquisition_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """The analysed images and what they lie in.
 
@@ -90,24 +120,29 @@ class Surroundings:
     ----------
     images : Mapping
         Image id to image; only those that this person can see.
-    datasets, projects, plates : tuple of Place
+    datasets, projects, plates, screens : tuple of Place
         What they lie in, by id.
+    wells : Mapping
+        Image id to its place in a plate, for those that have one. An image in several wells has the one in the plate
+        that was analysed, else the first.
     """
 
     images: Mapping[int, AnalysedImage]
     datasets: tuple[Place, ...]
     projects: tuple[Place, ...]
     plates: tuple[Place, ...]
+    screens: tuple[Place, ...] = ()
+    wells: Mapping[int, WellPlace] = field(default_factory=dict)
 
     @property
     def parents(self) -> tuple[Place, ...]:
-        """Where a whole run's files belong: plates, else projects, else datasets, else the images themselves."""
-        return _first_annotatable((self.plates, self.projects, self.datasets, self._images()))
+        """Where a whole run's files belong: plates, else projects, datasets, screens, else the images themselves."""
+        return _first_annotatable((self.plates, self.projects, self.datasets, self.screens, self._images()))
 
     @property
     def containers(self) -> tuple[Place, ...]:
         """Where tables and single files belong: plates and datasets, else the images themselves."""
-        return _first_annotatable((self.plates + self.datasets, self._images(), self.projects))
+        return _first_annotatable((self.plates + self.datasets, self._images(), self.projects, self.screens))
 
     def _images(self) -> tuple[Place, ...]:
         return tuple(image.place for image in self.images.values())
@@ -131,12 +166,15 @@ def read_surroundings(gateway: BlitzGateway, sources: Sequence[SourceFile]) -> S
     ids = sorted({source.image_id for source in sources})
     images = {image.getId().val: _analysed(image) for image in _objects(gateway, _IMAGES, ids)}
     in_datasets = list(_rows(gateway, _DATASETS, ids))
-    plate_ids = {row[1] for row in _rows(gateway, _PLATES, ids)}
+    wells = _wells(sources, _rows(gateway, _WELLS, ids))
+    plate_ids = {well.plate_id for well in wells.values()}
     return Surroundings(
         images=images,
         datasets=_places(gateway, "Dataset", {row[1] for row in in_datasets}),
         projects=_places(gateway, "Project", {row[2] for row in in_datasets if row[2] is not None}),
         plates=_places(gateway, "Plate", plate_ids),
+        screens=_places(gateway, "Screen", {row[0] for row in _rows(gateway, _SCREENS, sorted(plate_ids))}),
+        wells=wells,
     )
 
 
@@ -148,7 +186,7 @@ def read_place(gateway: BlitzGateway, kind: str, object_id: int) -> Place:
     gateway : BlitzGateway
         The person's session.
     kind : str
-        ``Image``, ``Dataset``, ``Project`` or ``Plate``.
+        ``Image``, ``Dataset``, ``Project``, ``Plate`` or ``Screen``.
     object_id : int
         Its id.
 
@@ -171,50 +209,44 @@ def read_place(gateway: BlitzGateway, kind: str, object_id: int) -> Place:
     return found[0]
 
 
-def check_options(gateway: BlitzGateway, surroundings: Surroundings, options: ImportOptions) -> None:
-    """Check that everything that was chosen can be written, before anything is.
+def read_places(gateway: BlitzGateway, chosen: Sequence[str]) -> tuple[Place, ...]:
+    """Look up the objects that a person has chosen to attach something to.
 
     Parameters
     ----------
     gateway : BlitzGateway
         The person's session.
-    surroundings : Surroundings
-        Where the analysed images lie.
-    options : ImportOptions
-        What the person chose.
+    chosen : Sequence of str
+        Kinds and ids: ``Project:12``, ``Dataset:3``, ``Plate:5``, ``Screen:2``.
+
+    Returns
+    -------
+    tuple of Place
+        The objects, each once, in the order of choice.
 
     Raises
     ------
-    NotPermitted
-        If OMERO would refuse one of the writes.
     RequestError
-        If a chosen dataset does not exist, or no analysed image can be seen.
+        If one is written otherwise, or there is none that this person can see.
     """
-    if not surroundings.images:
+    wanted: dict[str, list[int]] = {}
+    for text in chosen:
+        found = _CHOSEN.fullmatch(text)
+        if found is None:
+            raise RequestError(
+                f"{text!r} is nothing to attach results to.", remedy="Name it like this: Project:12, Plate:5."
+            )
+        wanted.setdefault(found["kind"], []).append(int(found["id"]))
+    places = {
+        (kind, place.object_id): place for kind, ids in wanted.items() for place in _places(gateway, kind, set(ids))
+    }
+    missing = [f"{kind} {each}" for kind, ids in wanted.items() for each in ids if (kind, each) not in places]
+    if missing:
         raise RequestError(
-            "None of the analysed images can be seen in this group.",
-            remedy="They were deleted or moved, or the session is in another group.",
+            f"There is no {missing[0]} that you can see in this group.",
+            remedy="Choose one in the group in which the analysis was started.",
         )
-    attaches = options.zip_to_parent or options.attach_files or (options.csv_tables and not options.imports_images)
-    if attaches and not surroundings.parents:
-        raise _refused("attach results", (*surroundings.projects, *surroundings.datasets, *surroundings.plates))
-    if options.attach_to_images:
-        refused = [image.place for image in surroundings.images.values() if not image.place.may_annotate]
-        if refused:
-            raise _refused("attach results", refused)
-    if options.dataset_id is not None:
-        dataset = read_place(gateway, "Dataset", options.dataset_id)
-        if not dataset.may_link:
-            raise _refused("import images", (dataset,))
-
-
-def _refused(what: str, places: Sequence[Place]) -> NotPermitted:
-    where = ", ".join(str(place) for place in places[:3]) or "the analysed images"
-    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-    return NotPermitted(
-        f"You may not {what} to {where}{more}: they belong to somebody else, in a group that does not allow it.",
-        remedy="Import into a new dataset of your own instead, or ask the owner of the group.",
-    )
+    return tuple(dict.fromkeys(places[kind, each] for kind, ids in wanted.items() for each in ids))
 
 
 def _first_annotatable(choices: Iterable[tuple[Place, ...]]) -> tuple[Place, ...]:
@@ -223,6 +255,15 @@ def _first_annotatable(choices: Iterable[tuple[Place, ...]]) -> tuple[Place, ...
         if mine:
             return mine
     return ()
+
+
+def _wells(sources: Sequence[SourceFile], rows: Iterable[list[Any]]) -> dict[int, WellPlace]:
+    analysed = {(each.image_id, each.object_id) for each in sources if each.object_type == "Plate"}
+    found: dict[int, WellPlace] = {}
+    # The first one stays: that in the plate that was analysed, else the one of lowest numbers.
+    for image_id, plate_id, *place in sorted(rows, key=lambda row: ((row[0], row[1]) not in analysed, row[1:5])):
+        found.setdefault(image_id, WellPlace(plate_id, *place))
+    return found
 
 
 def _place(kind: str, item: Any) -> Place:

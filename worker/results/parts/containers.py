@@ -1,4 +1,4 @@
-"""Where result images go: the dataset, existing or new."""
+"""Where result images go: the dataset and the screen, existing or new."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from worker.results.annotations import references
 from worker.results.datasets import target_dataset
+from worker.results.screens import target_screen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from worker.results.attempt import Attempt
     from worker.results.surroundings import Place
 
@@ -21,9 +24,17 @@ class Containers:
     ----------
     dataset : Place or None
         The dataset; None if none was asked for.
+    screen : Place or None
+        The screen for results of wells; None if none was asked for.
     """
 
     dataset: Place | None = None
+    screen: Place | None = None
+
+    @property
+    def all(self) -> tuple[Place, ...]:
+        """Both, as far as they were asked for."""
+        return tuple(place for place in (self.dataset, self.screen) if place is not None)
 
 
 def find_containers(attempt: Attempt) -> Containers:
@@ -39,11 +50,14 @@ def find_containers(attempt: Attempt) -> Containers:
     Containers
         What was asked for.
     """
-    if not attempt.options.into_dataset:
-        return Containers()
-    dataset, notes = target_dataset(
-        attempt.ledger, attempt.options, attempt.surroundings, references(attempt.annotation_ids)
-    )
+    dataset = _found(attempt, target_dataset) if attempt.options.into_dataset else None
+    screen = _found(attempt, target_screen) if attempt.options.into_screen else None
+    return Containers(dataset, screen)
+
+
+def _found(attempt: Attempt, target: Callable[..., tuple[Place, tuple[str, ...]]]) -> Place:
+    annotations = references(attempt.annotation_ids)
+    place, notes = target(attempt.ledger, attempt.options, attempt.surroundings, annotations)
     attempt.notes += notes
-    attempt.report("Dataset", dataset.object_id, dataset.name)
-    return Containers(dataset)
+    attempt.report(place.kind, place.object_id, place.name)
+    return place

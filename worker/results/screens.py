@@ -1,0 +1,124 @@
+"""The screen that derived plates go into: an existing one, or a new one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import omero.model
+import omero.sys
+from omero.rtypes import rstring, unwrap
+
+from worker.pixels.session import call_context, translated, who
+from worker.results.annotations import supervisor_annotation
+from worker.results.ledger import Key, Ledger
+from worker.results.surroundings import Place, read_place, read_surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from omero.gateway import BlitzGateway
+
+    from worker.results.model import Batch, ImportOptions, SourceFile
+    from worker.results.surroundings import Surroundings
+
+_OWN_SCREENS = """
+select s.id, l.child.id from Screen s left outer join s.plateLinks l
+where s.name = :name and s.details.owner.id = :user
+"""
+
+
+def target_screen(
+    ledger: Ledger, options: ImportOptions, surroundings: Surroundings, annotations: Sequence[Any]
+) -> tuple[Place, tuple[str, ...]]:
+    """Find or create the screen for plates of results.
+
+    The id beats the name. A screen that this run created is used again. Otherwise a screen with this name that belongs
+    to this person, in this group, is used unless duplicates were allowed: one that holds an analysed plate first, then
+    any, the oldest of several.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The run's ledger.
+    options : ImportOptions
+        What the person chose; it must name a screen.
+    surroundings : Surroundings
+        Where the analysed images lie.
+    annotations : Sequence of omero.model.MapAnnotationI
+        Annotations to link to a screen that is created; saved with it if they are not yet.
+
+    Returns
+    -------
+    screen : Place
+        The screen.
+    notes : tuple of str
+        What a person should know about it.
+
+    Raises
+    ------
+    RequestError
+        If the chosen id is not that of a screen that this person can see.
+    """
+    if options.screen_id is not None:
+        return read_place(ledger.gateway, "Screen", options.screen_id), ()
+    name = options.new_screen or ""
+    key = Key("-", "-", f"screen:{name}", "")
+    entry = ledger.find(key)
+    if entry is not None:
+        return read_place(ledger.gateway, "Screen", entry.object_id), ()
+    if not options.allow_duplicate_screen:
+        found = _own_screens(ledger, name, surroundings)
+        if found:
+            several = f"You have {len(found)} screens named {name!r}; used {found[0]}."
+            return read_place(ledger.gateway, "Screen", found[0]), (several,) if len(found) > 1 else ()
+    screen = omero.model.ScreenI()
+    screen.setName(rstring(name))
+    for annotation in annotations:
+        screen.linkAnnotation(annotation)
+    saved, _ = ledger.create(screen, key)
+    return Place("Screen", saved.getId().val, name, may_annotate=True, may_link=True), ()
+
+
+def shared_screen(gateway: BlitzGateway, options: ImportOptions, sources: Sequence[SourceFile], batch: Batch) -> int:
+    """Find or create the screen that all batches of a run put their plates into.
+
+    It is the supervising run's, as the dataset is that :func:`worker.results.datasets.shared_dataset` finds.
+
+    Parameters
+    ----------
+    gateway : BlitzGateway
+        The person's session.
+    options : ImportOptions
+        What the person chose; a new screen by name.
+    sources : Sequence of SourceFile
+        What this batch has analysed.
+    batch : Batch
+        Which batch it is.
+
+    Returns
+    -------
+    int
+        Id of the screen.
+
+    Raises
+    ------
+    OmeroError
+        If OMERO does not answer, or refuses.
+    """
+    with translated(f"find the screen {options.new_screen!r}"):
+        ledger = Ledger.open(gateway, batch.supervisor_id)
+        surroundings = read_surroundings(gateway, sources)
+        screen, _ = target_screen(ledger, options, surroundings, (supervisor_annotation(batch),))
+        return screen.object_id
+
+
+def _own_screens(ledger: Ledger, name: str, surroundings: Surroundings) -> list[int]:
+    parameters = omero.sys.ParametersI()
+    parameters.addString("name", name)
+    parameters.addLong("user", who(ledger.gateway).user_id)
+    service = ledger.gateway.c.sf.getQueryService()
+    plates_of: dict[int, set[int]] = {}
+    for screen_id, plate_id in unwrap(service.projection(_OWN_SCREENS, parameters, call_context(ledger.gateway))):
+        plates_of.setdefault(screen_id, set()).add(plate_id)
+    analysed = {place.object_id for place in surroundings.plates}
+    return sorted(each for each, plates in plates_of.items() if plates & analysed) or sorted(plates_of)
