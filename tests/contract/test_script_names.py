@@ -66,6 +66,100 @@ BATCHED = [changed for row in FIXED for changed in _BATCHED_CHANGES.get(row[0], 
 _Z, _T = "Default-Z (last-viewed)", "Default-T (last-viewed)"
 _OTHER = "Other (see below)"
 
+Row = tuple[str, type, str, bool, object, list[str] | None]
+
+
+def _zips(first: int, *, project: bool) -> list[Row]:
+    rows: list[Row] = []
+    for number, (kind, places) in enumerate(
+        (("project", "Project"), ("dataset", "Dataset_Attach"), ("plate", "Plate"))
+    ):
+        grouping = f"{first + number:02d}"
+        rows.append(
+            (f"Output - Attach as zip to {kind}?", RBoolI, grouping, False, project and kind == "project", None)
+        )
+        rows.append((places, RListI, f"{grouping}.1", True, None, None))
+    return rows
+
+
+def _dataset(number: str, *, on: bool, name: str, rename: str) -> list[Row]:
+    return [
+        ("Output - Add as attachment to original images", RBoolI, number, False, not on, None),
+        ("Output - Add as new images in NEW dataset", RBoolI, number, False, on, None),
+        ("New Dataset", RStringI, f"{number}.1", True, name, None),
+        ("Allow duplicate?", RBoolI, f"{number}.2", True, not on, None),
+        ("Dataset_ID", RLongI, f"{number}.25", True, None, None),
+        ("Rename imported files?", RBoolI, f"{number}.3", True, on, None),
+        ("Rename", RStringI, f"{number}.4", True, rename, None),
+    ]
+
+
+def _tables_and_files(table: str, other: str, *, on: bool) -> list[Row]:
+    return [
+        ("Output - Add csv files as OMERO.table", RBoolI, table, False, on, None),
+        ("Attach table to dataset", RBoolI, f"{table}.1", True, True, None),
+        ("Dataset for table", RListI, f"{table}.2", True, None, None),
+        ("Attach table to plate", RBoolI, f"{table}.3", True, False, None),
+        ("Plate for table", RListI, f"{table}.4", True, None, None),
+        ("Output - Attach non-image output files as annotations", RBoolI, other, True, False, None),
+        ("Attach file outputs to dataset", RBoolI, f"{other}.1", True, True, None),
+        ("Dataset for file outputs", RListI, f"{other}.2", True, None, None),
+        ("Attach file outputs to plate", RBoolI, f"{other}.3", True, False, None),
+        ("Plate for file outputs", RListI, f"{other}.4", True, None, None),
+        ("Create_ROIs", RBoolI, f"{other}.5", True, False, None),
+        ("ROI_Label_Pattern", RStringI, f"{other}.6", True, "", None),
+        ("ROI_Shape", RStringI, f"{other}.7", True, "Polygon", ["Polygon", "Mask"]),
+        ("ROI_Delete_Label_Images", RBoolI, f"{other}.8", True, False, None),
+        ("ROI_Name_Prefix", RStringI, f"{other}.9", True, "", None),
+        ("ROI_Color", RStringI, f"{other}.95", True, "", None),
+        # The reference has .10 and .11, which OMERO.web sorts before .2.
+        ("ROI_Clear_Existing", RBoolI, f"{other}.96", True, False, None),
+        ("ROI_Clear_Filter", RStringI, f"{other}.97", True, "", None),
+    ]
+
+
+_JOB: list[Row] = [
+    ("Completed Job", RBoolI, "01", False, True, None),
+    ("SLURM Job Id", RStringI, "01.1", False, None, None),
+    ("workflow_uuid", RStringI, "01.2", True, None, None),
+    ("Task_ID", RStringI, "01.3", True, None, None),
+    ("Log_Fallback_Target", RStringI, "01.4", True, None, None),
+    ("ROI_Target_Image_IDs", RListI, "01.5", True, None, None),
+]
+
+# Sections 1.6 and 1.7.
+RESULTS: dict[str, tuple[str, str, list[Row]]] = {
+    "SLURM_Get_Results.py": (
+        "_data",
+        "Slurm Get Results",
+        [
+            *_JOB,
+            *_zips(3, project=True),
+            *_dataset("06", on=False, name="My_Results", rename="{original_file}NucleiLabels.{ext}"),
+            *_tables_and_files("07", "08", on=False),
+            ("Cleanup?", RBoolI, "09", True, True, None),
+        ],
+    ),
+    "SLURM_Import_Results.py": (
+        "_data",
+        "BIOMERO.SLURM_Import_Results",
+        [
+            *_JOB,
+            *_zips(2, project=False),
+            *_dataset("05", on=True, name="Imported_Results", rename="{original_file}_IMPORTED.{ext}"),
+            ("Output - Add as new images in NEW screen", RBoolI, "06", False, False, None),
+            ("New Screen", RStringI, "06.1", True, "Imported_Results", None),
+            ("Allow duplicate screen name?", RBoolI, "06.2", True, False, None),
+            ("Screen_ID", RLongI, "06.25", True, None, None),
+            ("Import_Label_Zarrs", RBoolI, "07", True, True, None),
+            ("Import_Only_Labels", RBoolI, "07.1", True, True, None),
+            *_tables_and_files("08", "09", on=True),
+            ("Cleanup?", RBoolI, "10", True, True, None),
+            ("Test_Write_Permissions_Only", RBoolI, "10.1", True, False, None),
+        ],
+    ),
+}
+
 # Sections 1.3 to 1.5: by script, its folder and title, and its fields.
 TRANSFERS: dict[str, tuple[str, str, list[tuple[str, type, str, bool, object, list[str] | None]]]] = {
     "_SLURM_Image_Transfer.py": (
@@ -116,6 +210,7 @@ TRANSFERS: dict[str, tuple[str, str, list[tuple[str, type, str, bool, object, li
             ("Log_Fallback_Target", RStringI, "05", True, None, None),
         ],
     ),
+    **RESULTS,
     # Section 1.9 gives no groupings.
     "SLURM_Init_environment.py": (
         "admin",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 import Ice
 import omero
@@ -17,7 +17,7 @@ import omero.sys
 from worker.errors import WorkerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from worker.history.database import Database
 
@@ -28,27 +28,33 @@ PATIENCE_S = 3.0
 
 OMERO, RECORD = "OMERO", "the record of runs"
 
-MOST_PROJECTS = 500
+MOST_PLACES = 500
+"""Projects, and so on, that are offered."""
 
-_PROJECTS = "select p.id, p.name from Project p where p.details.owner.id = :id order by p.id desc"
+Kind = Literal["Project", "Dataset", "Plate"]
+
+_PLACES: Mapping[Kind, str] = {
+    kind: f"select o.id, o.name from {kind} o where o.details.owner.id = :id order by o.id desc"  # noqa: S608 - our own
+    for kind in get_args(Kind)
+}
 
 
 @dataclass(slots=True)
 class Found(Generic[T]):
-    """What has been found: rows of the record, and the person's projects.
+    """What has been found: rows of the record, and the person's projects, datasets and plates.
 
     Parameters
     ----------
     rows : list
         What the record has of this person.
-    projects : list of str
-        Their projects, as ``<id>: <name>``, the newest first.
+    places : dict of str to list of str
+        Their projects, and what else was asked for, as ``<id>: <name>``, the newest first, by kind.
     missing : list of str
         Who has not answered in time; empty if everybody has.
     """
 
     rows: list[T] = field(default_factory=list)
-    projects: list[str] = field(default_factory=list)
+    places: dict[Kind, list[str]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -59,13 +65,20 @@ class Found(Generic[T]):
         return f"{' and '.join(self.missing)} did not answer in time, so that less can be chosen from."
 
 
-def look_up(ask_record: Callable[[Database, int], list[T]], *, patience_s: float = PATIENCE_S) -> Found[T]:
+def look_up(
+    ask_record: Callable[[Database, int], list[T]],
+    *,
+    kinds: tuple[Kind, ...] = ("Project",),
+    patience_s: float = PATIENCE_S,
+) -> Found[T]:
     """Find out what is of whoever opens the dialog; this never fails.
 
     Parameters
     ----------
     ask_record : callable
         Asks the record of runs for what belongs to the person with that OMERO id.
+    kinds : tuple of str
+        What to ask OMERO for.
     patience_s : float
         How long to wait for OMERO, and then for the record, in seconds.
 
@@ -79,7 +92,7 @@ def look_up(ask_record: Callable[[Database, int], list[T]], *, patience_s: float
     found: Found[T] = Found(missing=[OMERO, RECORD])
     try:
         # Not beside this thread: Ice ends the whole process if that ends while Ice waits. It keeps time by itself.
-        user = _ask_omero(found, patience_s)
+        user = _ask_omero(found, kinds, patience_s)
         found.missing.remove(OMERO)
     except Exception as error:  # noqa: BLE001 - whatever it is, the dialog opens
         _say(error)
@@ -88,7 +101,7 @@ def look_up(ask_record: Callable[[Database, int], list[T]], *, patience_s: float
     thread = threading.Thread(target=_look_up, args=(ask_record, user, found), name="look-up", daemon=True)
     thread.start()
     thread.join(patience_s)
-    return Found(found.rows, found.projects, list(found.missing))
+    return Found(found.rows, found.places, list(found.missing))
 
 
 def _look_up(ask_record: Callable[[Database, int], list[T]], user: int, found: Found[T]) -> None:
@@ -106,8 +119,8 @@ def _say(error: Exception) -> None:
     print(f"What is yours cannot be looked up: {error if known else type(error).__name__}", flush=True)
 
 
-def _ask_omero(found: Found[Any], patience_s: float) -> int:
-    """Find the person, and their projects in all of their groups."""
+def _ask_omero(found: Found[Any], kinds: tuple[Kind, ...], patience_s: float) -> int:
+    """Find the person, and what is theirs in all of their groups."""
     # omero-py tries three times to connect.
     timeout_ms = int(patience_s * 1000 / 3)
     client = omero.client(
@@ -120,9 +133,10 @@ def _ask_omero(found: Found[Any], patience_s: float) -> int:
         user: int = session.getAdminService().getEventContext().userId
         query = omero.sys.ParametersI()
         query.addId(user)
-        query.page(0, MOST_PROJECTS)
-        rows = session.getQueryService().projection(_PROJECTS, query, {"omero.group": "-1"})
-        found.projects = [f"{project_id.val}: {name.val}" for project_id, name in rows]
+        query.page(0, MOST_PLACES)
+        for kind in kinds:
+            rows = session.getQueryService().projection(_PLACES[kind], query, {"omero.group": "-1"})
+            found.places[kind] = [f"{object_id.val}: {name.val}" for object_id, name in rows]
         return user
     finally:
         client.__del__()

@@ -72,7 +72,7 @@ def look_up_jobs(*, patience_s: float = PATIENCE_S) -> Offer:
         return jobs_of(database, user)
 
     found = look_up(ask, patience_s=patience_s)
-    return Offer(tuple(found.rows), tuple(found.projects), found.problem)
+    return Offer(tuple(found.rows), tuple(found.places.get("Project", ())), found.problem)
 
 
 def parameters(offer: Offer) -> list[Any]:

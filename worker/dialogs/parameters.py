@@ -151,6 +151,8 @@ def field_parameter(field: Field) -> Any:
     if field.kind == "object":
         return Long(field.name, **about)
     if field.kind == "texts":
+        if field.values:
+            about["values"] = [rstring(value) for value in field.values]
         return List(field.name, **about).ofType(rstring(""))
     if field.least is not None:
         about["min"] = field.least

@@ -280,7 +280,7 @@ def _read_option(inputs: Mapping[str, Any], field: fields.Field) -> Any:
     if field.kind == "switch":
         return read_switch(inputs, field)
     if field.kind == "object":
-        return _read_object(inputs, field)
+        return read_object(inputs, field)
     if field.values:
         return read_choice(inputs, field)
     text = str(inputs.get(field.name) or "").strip()
@@ -303,7 +303,8 @@ def read_choice(inputs: Mapping[str, Any], field: fields.Field) -> str:
     return str(value)
 
 
-def _read_object(inputs: Mapping[str, Any], field: fields.Field) -> int | None:
+def read_object(inputs: Mapping[str, Any], field: fields.Field) -> int | None:
+    """Read the id of an object; None where there is none, or 0, which OMERO.web sends for a field nobody touched."""
     value = inputs.get(field.name)
     if not value:
         return None

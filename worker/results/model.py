@@ -169,9 +169,13 @@ class ImportOptions(_Json):
         Remove ROIs that are on the analysed images already.
     roi_clear_filter : str
         Remove only those whose name holds this text.
+    roi_targets : tuple of int
+        Ids of the analysed images that ROIs are drawn on; empty: all that have a label image.
     zip_places, table_places, file_places : tuple of str
         Where zip, tables and other files are attached: ``Project:12``, ``Dataset:3``, ``Plate:5``, ``Screen:2``.
         Empty: to what the analysed images lie in.
+    log_place : str
+        Where the job's log is attached if there is nothing else that it can be attached to.
     """
 
     zip_to_parent: bool = True
@@ -195,9 +199,11 @@ class ImportOptions(_Json):
     roi_delete_label_images: bool = False
     roi_clear_existing: bool = False
     roi_clear_filter: str = ""
+    roi_targets: tuple[int, ...] = ()
     zip_places: tuple[str, ...] = ()
     table_places: tuple[str, ...] = ()
     file_places: tuple[str, ...] = ()
+    log_place: str = ""
 
     @property
     def into_dataset(self) -> bool:
