@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.analyses import catalogue as catalogues
-from worker.analyses import parameters, sources
+from worker.analyses import copies, parameters, sources
+from worker.analyses.sources import SourcedAnalysis, image_tag, version_of
 from worker.analyses.tokens import Tokens
 from worker.cluster import flags, images, jobscript, jobtemplate, sitescript, variables
 from worker.engine.files import folders_of
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from worker.settings.models import Settings, WorkflowSettings
 
 
-def job_of(context: StepContext) -> jobscript.JobRequest:
+def job_of(context: StepContext, analysis: Analysis | None = None) -> jobscript.JobRequest:
     """Describe the job of a branch.
 
     Parameters
     ----------
     context : StepContext
         A step of the branch.
+    analysis : Analysis, optional
+        What its descriptor says, if that has been read already.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def job_of(context: StepContext) -> jobscript.JobRequest:
     settings, slurm = context.settings, context.slurm
     choice = request.workflows[branch.index]
     workflow = settings.workflow(choice.name)
-    analysis = analysis_of(settings, choice.name, context.resources.state_dir)
+    analysis = analysis or analysis_of(settings, choice.name, context.resources.state_dir)
     values = parameters.check_values(analysis, choice.parameters)
     files = folders_of(request, branch.index, layout)
     task = context.tracker.task(branch.task_id)
@@ -147,7 +150,12 @@ def output_of(context: StepContext, task: Task | None = None) -> PurePosixPath:
 
 
 def analysis_of(settings: Settings, name: str, state_dir: Path) -> Analysis:
-    """Find out what a workflow is: as the dialog showed it, else from its repository.
+    """Find out what a workflow is, as `described` does."""
+    return described(settings, name, state_dir).analysis
+
+
+def described(settings: Settings, name: str, state_dir: Path) -> SourcedAnalysis:
+    """Find out what a workflow is, and who says so: as the dialog showed it, else from its repository.
 
     Parameters
     ----------
@@ -160,8 +168,9 @@ def analysis_of(settings: Settings, name: str, state_dir: Path) -> Analysis:
 
     Returns
     -------
-    Analysis
-        Its image and parameters.
+    SourcedAnalysis
+        Its image and parameters, with the descriptor that they are from; without the content of that where it is not
+        kept any more.
 
     Raises
     ------
@@ -170,17 +179,29 @@ def analysis_of(settings: Settings, name: str, state_dir: Path) -> Analysis:
     DescriptorError
         If the repository cannot be read.
     """
+    cache_dir = sources.cache_dir(state_dir)
     entry = catalogues.load(catalogues.catalogue_path(state_dir)).entry(name)
     if entry is not None and entry.analysis is not None:
-        return entry.analysis
+        return SourcedAnalysis(
+            entry.analysis,
+            image_tag(entry.analysis.image) or version_of(entry.ref),
+            entry.commit,
+            entry.problem,
+            entry.source,
+            entry.fetched_at,
+            entry.ref,
+            entry.path,
+            entry.sha256,
+            copies.load_content(cache_dir, entry.sha256) or b"" if entry.sha256 else b"",
+        )
     workflow = settings.workflow(name)
     if workflow.repo is None:
         raise SettingsError(
             f"slurm-config.ini names no repository for workflow {name}.", remedy=f"Set {name}_repo in [WORKFLOWS]."
         )
-    return sources.read_analysis(
+    return sources.fetch_analysis(
         workflow.repo,
-        cache_dir=sources.cache_dir(state_dir),
+        cache_dir=cache_dir,
         timeout_s=settings.analyses.timeout_s,
         tokens=Tokens.of(settings.analyses),
     )

@@ -11,8 +11,10 @@ import structlog
 from worker.cluster import slurm
 from worker.engine.context import Done, NotYet, Outcome
 from worker.engine.conversions import conversion_job
+from worker.engine.jobs import described as descriptor_of
 from worker.engine.jobs import job_of
 from worker.engine.retry import LIMIT_FLAGS
+from worker.engine.submissions import changed_descriptor, facts_of
 
 if TYPE_CHECKING:
     from worker.engine.context import StepContext
@@ -32,7 +34,7 @@ def submit(context: StepContext) -> Outcome:
     Returns
     -------
     Done
-        With ``job_id``, whether the job was ``adopted``, its ``key``, and its ``limits`` if they are known.
+        With ``job_id``, whether the job was ``adopted``, its ``key``, its ``limits`` if they are known, and ``notes``.
     NotYet
         While it is not certain whether it was submitted.
 
@@ -58,10 +60,16 @@ def submit(context: StepContext) -> Outcome:
             return Done({"job_id": found, "adopted": True, "key": key})
     elif task.attempt > 1:
         _cancel_earlier(context, task)
-    job = job_of(context) if context.request.conversion is None else conversion_job(context)
+    described, note = None, ""
+    if context.request.conversion is None:
+        choice = context.request.workflows[branch.index]
+        described = descriptor_of(context.settings, choice.name, context.resources.state_dir)
+        note = changed_descriptor(context, described)
+        job = job_of(context, described.analysis)
+    else:
+        job = conversion_job(context)
     context.tracker.start_task(branch.task_id)
-    if task.submission_key is None:
-        context.tracker.intend_submission(branch.task_id, key)
+    context.tracker.intend_submission(branch.task_id, key, facts_of(context, job, described))
     context.guard()
     context.report(f"Submitting {job.workflow} to the cluster.")
     number = context.resources.leases.number(context.run_id)
@@ -70,7 +78,8 @@ def submit(context: StepContext) -> Outcome:
     context.tracker.update_task_status(branch.task_id, "PENDING")
     context.report(f"Slurm job {job_id} ({job.workflow}) is waiting for its turn.")
     limits = {name: value for name, value in job.flags.items() if name in LIMIT_FLAGS}
-    return Done({"job_id": job_id, "adopted": False, "key": key, "limits": limits})
+    notes = {"notes": [note]} if note else {}
+    return Done({"job_id": job_id, "adopted": False, "key": key, "limits": limits, **notes})
 
 
 def _cancel_earlier(context: StepContext, task: Task) -> None:
