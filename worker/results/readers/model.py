@@ -37,6 +37,10 @@ _MICROMETRES: Final = {
 }
 
 
+class Unreadable(Exception):
+    """Why a file cannot be read as an image: the end of a sentence that the door begins with the file's name."""
+
+
 @dataclass(frozen=True, slots=True)
 class PixelSize:
     """Physical size of a pixel, in micrometres; None where unknown.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from worker.errors import ResultsError
+from worker.results.readers.model import Unreadable
+from worker.results.readers.omezarr import zarr_images
 from worker.results.readers.png import png_images
 from worker.results.readers.tiff import tiff_images
 
@@ -16,36 +19,43 @@ if TYPE_CHECKING:
 
     from worker.results.readers.model import FileImage, Plane
 
+    Reader = Callable[[Path, Mapping[str, int], ExitStack], tuple[FileImage, ...]]
+
 TIFF_SUFFIXES = (".tif", ".tiff")
 PNG_SUFFIXES = (".png",)
 IMAGE_SUFFIXES = TIFF_SUFFIXES + PNG_SUFFIXES
+ZARR_SUFFIX = ".zarr"
+
+IMAGE_BYTES_MAX: Final = 2**43
+"""Size of an image, as decoded: 8 TiB. A file of a few bytes may claim any size."""
 
 
 @contextmanager
 def open_images(path: Path, expected: Mapping[str, int] | None = None) -> Iterator[tuple[FileImage, ...]]:
-    """Open the images in a file.
+    """Open the images in a file, or in an OME-Zarr folder.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file or folder.
     expected : Mapping, optional
         Sizes of the analysed image under ``Z``, ``T`` and ``C``, to tell what unnamed pages are.
 
     Yields
     ------
     tuple of FileImage
-        Its images (TIFF series); readable until the context ends.
+        Its images (series of a TIFF; images, labels and fields of an OME-Zarr); readable until the context ends.
 
     Raises
     ------
     ResultsError
         If the file is no image, is damaged, or is stored in a way that cannot be read.
     """
-    reader = png_images if path.suffix.lower() in PNG_SUFFIXES else tiff_images
     with ExitStack() as stack:
         try:
-            images = reader(path, expected or {}, stack)
+            images = _reader(path)(path, expected or {}, stack)
+            for image in images:
+                _check(image)
         except Exception as error:
             # Decoders raise what they like: zlib.error, struct.error, AssertionError, SyntaxError.
             raise _unreadable(path, error) from error
@@ -54,9 +64,25 @@ def open_images(path: Path, expected: Mapping[str, int] | None = None) -> Iterat
         yield tuple(dataclasses.replace(image, read=_guarded(path, image.read)) for image in images)
 
 
+def _reader(path: Path) -> Reader:
+    suffix = path.suffix.lower()
+    if suffix == ZARR_SUFFIX:
+        return zarr_images
+    return png_images if suffix in PNG_SUFFIXES else tiff_images
+
+
+def _check(image: FileImage) -> None:
+    sizes = (image.size_x, image.size_y, image.size_z, image.size_c, image.size_t)
+    said = " x ".join(map(str, sizes))
+    if not math.prod(sizes):
+        raise Unreadable(f"it has no pixels: its sizes (X, Y, Z, C, T) are {said}")
+    if math.prod(sizes) * image.dtype.itemsize > IMAGE_BYTES_MAX:
+        raise Unreadable(f"it claims to have {said} pixels (X, Y, Z, C, T)")
+
+
 def _unreadable(path: Path, error: Exception) -> ResultsError:
     return ResultsError(
-        f"{path.name} cannot be read as an image: {error}.",
+        f"{path.name} cannot be read as an image: {str(error) or type(error).__name__}.",
         remedy="The file itself is in the zip of the results, if that was asked for.",
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import imagecodecs
 import numpy as np
 
-from worker.results.readers.model import FileImage, PixelSize
+from worker.results.readers.model import FileImage, PixelSize, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,21 +44,21 @@ def png_images(path: Path, _expected: Mapping[str, int], _stack: ExitStack) -> t
 
     Raises
     ------
-    ValueError
+    Unreadable
         If it is no PNG, or is too large.
     """
     with path.open("rb") as stream:
         head = stream.read(_HEADER.size)
     if len(head) < _HEADER.size:
-        raise ValueError("it ends before its header does")
+        raise Unreadable("it ends before its header does")
     signature, chunk, size_x, size_y, bits, colour_type = _HEADER.unpack(head)
     if signature != b"\x89PNG\r\n\x1a\n" or chunk != b"IHDR" or colour_type not in _SAMPLES:
-        raise ValueError("it is no PNG file")
+        raise Unreadable("it is no PNG file")
     size_c = _SAMPLES[colour_type]
     dtype = np.dtype("bool" if bits == 1 and size_c == 1 else "uint16" if bits == 16 else "uint8")
     size_bytes = size_x * size_y * size_c * dtype.itemsize
     if size_bytes > DECODED_BYTES_MAX:
-        raise ValueError(
+        raise Unreadable(
             f"it claims to have {size_x} x {size_y} pixels; a PNG is decoded as a whole, and"
             f" {size_bytes / 2**30:.1f} GiB are too much for that"
         )
@@ -68,7 +68,7 @@ def png_images(path: Path, _expected: Mapping[str, int], _stack: ExitStack) -> t
         if not decoded:
             pixels = _decoded(path, bits if colour_type == _GREY else 8)
             if pixels.shape[:2] != (size_y, size_x) or pixels.shape[2] < size_c:
-                raise ValueError("its pixels are not what its header says")
+                raise Unreadable("its pixels are not what its header says")
             decoded.append(pixels)
         return np.asarray(decoded[0][rows, columns, c], dtype)
 

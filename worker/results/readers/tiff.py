@@ -10,7 +10,6 @@ number, looked for in the order Z, T, C; if none has, they are Z.
 from __future__ import annotations
 
 import math
-import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +17,20 @@ import tifffile
 import zarr
 from PIL import Image
 
-from worker.results.readers.model import WHOLE_PLANE_BYTES, FileImage, PixelSize, micrometres
+from worker.results.readers import omexml
+from worker.results.readers.model import WHOLE_PLANE_BYTES, FileChannel, FileImage, PixelSize, Unreadable, micrometres
+from worker.results.readers.omexml import DescribedImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import ExitStack
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from worker.results.readers.model import Plane
+
+_UNDESCRIBED = DescribedImage("", PixelSize(), ())
 
 
 def tiff_images(path: Path, expected: Mapping[str, int], stack: ExitStack) -> tuple[FileImage, ...]:
@@ -51,15 +56,15 @@ def tiff_images(path: Path, expected: Mapping[str, int], stack: ExitStack) -> tu
     if any(page is None for each in series for page in each.pages):
         tiff = stack.enter_context(tifffile.TiffFile(path, _multifile=False, is_ome=False))
         series = tiff.series
-    sizes = _ome_pixel_sizes(tiff)
+    described = _described(tiff)
     return tuple(
-        _tiff_image(path, each, expected, sizes[index] if index < len(sizes) else PixelSize(), stack)
+        _tiff_image(path, each, expected, described[index] if index < len(described) else _UNDESCRIBED, stack)
         for index, each in enumerate(series)
     )
 
 
 def _tiff_image(
-    path: Path, series: Any, expected: Mapping[str, int], pixel_size: PixelSize, stack: ExitStack
+    path: Path, series: Any, expected: Mapping[str, int], described: DescribedImage, stack: ExitStack
 ) -> FileImage:
     sizes, positions = _dimensions(series.axes, series.shape, expected)
     plane_bytes = sizes["Y"] * sizes["X"] * series.dtype.itemsize
@@ -89,8 +94,10 @@ def _tiff_image(
         sizes["Y"],
         sizes["X"],
         np.dtype(series.dtype),
-        pixel_size,
+        described.pixel_size,
         read,
+        name=described.name,
+        channels=described.channels if len(described.channels) == sizes["C"] else (),
     )
 
 
@@ -128,8 +135,10 @@ def _dimensions(
         positions[(same or free or ["T"])[0]].append(position)
     if "S" in axes:
         positions["C"].append(axes.index("S"))
+    if not math.prod(shape):
+        raise Unreadable(f"it has no pixels: its shape is {shape}")
     if not positions["Y"] or not positions["X"]:
-        raise ValueError(f"it has the axes {axes}, but no rows and columns")
+        raise Unreadable(f"it has the axes {axes}, but no rows and columns")
     return {name: math.prod(shape[position] for position in positions[name]) for name in "TCZYX"}, positions
 
 
@@ -146,7 +155,7 @@ def _pillow_pages(path: Path, series: Any, stack: ExitStack) -> Callable[[tuple[
     inner = len(series.keyframe.shape)
     outer = series.shape[: len(series.shape) - inner]
     if math.prod(outer) != len(series.pages):
-        raise ValueError(f"its {series.keyframe.compression.name} compression cannot be read in this arrangement")
+        raise Unreadable(f"its {series.keyframe.compression.name} compression cannot be read in this arrangement")
     picture = stack.enter_context(Image.open(path))
 
     def part(index: tuple[int | slice, ...]) -> Plane:
@@ -154,26 +163,34 @@ def _pillow_pages(path: Path, series: Any, stack: ExitStack) -> Callable[[tuple[
         picture.seek(series.pages[number].index)
         pixels = np.asarray(picture)
         if pixels.shape != tuple(series.keyframe.shape) or pixels.dtype.newbyteorder("=") != series.dtype:
-            raise ValueError(f"its {series.keyframe.compression.name} compression cannot be read for {series.dtype}")
+            raise Unreadable(f"its {series.keyframe.compression.name} compression cannot be read for {series.dtype}")
         return np.asarray(pixels[index[len(outer) :]])
 
     return part
 
 
-def _ome_pixel_sizes(tiff: Any) -> list[PixelSize]:
-    if not tiff.is_ome or not tiff.ome_metadata:
-        return []
-    try:
-        root = ET.fromstring(tiff.ome_metadata)  # noqa: S314  # no entities: expat refuses amplification by itself
-    except ET.ParseError:
-        return []
-    return [
-        PixelSize(
-            *(
-                micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-                for axis in "XYZ"
-            )
-        )
-        for pixels in root.iter()
-        if pixels.tag.endswith("}Pixels")
-    ]
+def _described(tiff: Any) -> tuple[DescribedImage, ...]:
+    """Collect what the file says about its series, in their order."""
+    if tiff.is_ome and tiff.ome_metadata:
+        return omexml.images(tiff.ome_metadata)
+    if tiff.is_imagej and tiff.imagej_metadata:
+        return (_imagej(tiff.imagej_metadata, tiff.pages[0]),)
+    return ()
+
+
+def _imagej(metadata: Mapping[str, Any], page: Any) -> DescribedImage:
+    """Read what ImageJ writes: pixels per unit in the tags of TIFF, the unit and the rest in its own metadata."""
+    unit = str(metadata.get("unit", ""))
+    sizes = []
+    for name in ("XResolution", "YResolution"):
+        tag = page.tags.get(name)
+        numerator, denominator = tag.value if tag is not None else (0, 0)
+        sizes.append(micrometres(denominator / numerator if numerator else None, unit))
+    sizes.append(micrometres(metadata.get("spacing"), unit))
+    tables = metadata.get("LUTs") if metadata.get("mode") in {"composite", "color"} else None
+    return DescribedImage("", PixelSize(*sizes), tuple(FileChannel("", _brightest(each)) for each in tables or ()))
+
+
+def _brightest(table: NDArray[Any]) -> tuple[int, int, int]:
+    red, green, blue = (int(value) for value in table[:, -1])
+    return red, green, blue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from worker.errors import ResultsError
-from worker.results.readers.model import PixelSize
+from worker.results.readers.model import FileChannel, PixelSize
 from worker.results.readers.opening import open_images
 
 if TYPE_CHECKING:
@@ -117,6 +118,26 @@ def test_the_size_of_pixels_that_ome_metadata_give_is_read_in_micrometres(tmp_pa
         assert images[0].pixel_size == PixelSize(x_um=0.25, y_um=0.5, z_um=None)
 
 
+def test_the_names_and_colours_of_channels_are_those_of_ome_metadata(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"], "Color": [0x0000FFFF, -16776961]}, "Name": "cells"}
+    tifffile.imwrite(path, np.zeros((2, 4, 5), "uint8"), metadata=metadata, photometric="minisblack")
+    with open_images(path) as (image,):
+        assert image.channels == (FileChannel("DAPI", (0, 0, 255)), FileChannel("GFP", (255, 0, 0)))
+        assert image.name == "cells"
+
+
+def test_what_imagej_says_of_pixels_and_colours(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    table = np.zeros((3, 256), "uint8")
+    table[1] = np.arange(256)
+    metadata = {"axes": "ZCYX", "unit": "micron", "spacing": 2.0, "mode": "composite", "LUTs": [table, table[::-1]]}
+    tifffile.imwrite(path, np.zeros((2, 2, 4, 5), "uint8"), imagej=True, resolution=(4, 2), metadata=metadata)
+    with open_images(path) as (image,):
+        assert image.pixel_size == PixelSize(x_um=0.25, y_um=0.5, z_um=2.0)
+        assert [channel.colour_rgb for channel in image.channels] == [(0, 255, 0), (0, 255, 0)]
+
+
 @pytest.mark.parametrize("compression", ["zlib", "lzma"])
 def test_compressed_tiff(tmp_path: Path, compression: str) -> None:
     path = tmp_path / "a.tif"
@@ -172,3 +193,22 @@ def test_an_image_that_ends_too_early_is_an_error_when_its_missing_part_is_read(
         stream.write(b"\xff" * 20)
     with open_images(path) as images, pytest.raises(ResultsError, match=r"short.tif cannot be read"):
         images[0].plane(0, 0, 2)
+
+
+def test_an_image_without_pixels_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "empty.tif"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tifffile.imwrite(path, np.zeros((0, 5), "uint8"))
+    with pytest.raises(ResultsError, match=r"empty\.tif .*it has no pixels"), open_images(path):
+        pass
+
+
+def test_a_file_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "huge.tif"
+    tifffile.imwrite(path, np.zeros((4, 5), "uint8"), metadata=None)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+            tiff.pages[0].tags[name].overwrite(2**31 - 1, dtype="I")
+    with pytest.raises(ResultsError, match=r"huge\.tif .*claims to have 2147483647 x 2147483647"), open_images(path):
+        pass
