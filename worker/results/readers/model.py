@@ -95,7 +95,7 @@ class FileImage:
     well : tuple of int or None
         Row and column of its well, from 0, if the file is a plate.
     field : int or None
-        Its number in that well, from 0.
+        Its number in that well: that which it is called by, else its place in the well, from 0.
     """
 
     size_t: int

@@ -67,9 +67,10 @@ def _plate(folder: ZarrFolder, plate: Any) -> Iterator[FileImage]:
         row, column = well.get("rowIndex"), well.get("columnIndex")
         if not (isinstance(row, int) and isinstance(column, int) and row >= 0 and column >= 0):
             raise Unreadable(f"its metadata do not say in which row and column the well {path!r} is")
-        for number, field in enumerate(_objects(folder.attributes(path).get("well"), "images")):
-            for image in _image_and_labels(folder, f"{path}/{field.get('path', '')}"):
-                yield replace(image, well=(row, column), field=number)
+        for index, field in enumerate(_objects(folder.attributes(path).get("well"), "images")):
+            name = str(field.get("path", ""))
+            for image in _image_and_labels(folder, f"{path}/{name}"):
+                yield replace(image, well=(row, column), field=int(name) if name.isdecimal() else index)
 
 
 def _series(folder: ZarrFolder) -> Iterator[FileImage]:

@@ -165,19 +165,16 @@ def test_what_another_library_writes_is_read(tmp_path: Path) -> None:
 def test_every_series_is_an_image_with_what_its_ome_xml_says(tmp_path: Path, version: str) -> None:
     root = tmp_path / "a.zarr"
     write_group(root, "", version, {"bioformats2raw.layout": 3})
+    xml = ""
     for series in range(2):
-        write_image(
-            root, str(series), constant_planes(1, 1, 1)[0, 0] + series, "zyx", version, axes=axes_of("zyx", None)
-        )
+        planes = constant_planes(1, 1, 1)[0, 0] + series
+        write_image(root, str(series), planes, "zyx", version, axes=axes_of("zyx", None))
+        channel = f'<Channel Name="c{series}" Color="-16776961"/>'
+        xml += f'<Image Name="series {series}"><Pixels PhysicalSizeX="0.5">{channel}</Pixels></Image>'
     (root / "OME").mkdir()
     (root / "OME" / "METADATA.ome.xml").write_text(
-        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
-        + "".join(
-            f'<Image ID="Image:{n}" Name="series {n}"><Pixels PhysicalSizeX="0.5"><Channel Name="c{n}" Color="-16776961"/>'
-            "</Pixels></Image>"
-            for n in range(2)
-        )
-        + "</OME>"
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{xml}</OME>'
     )
     with open_images(root) as images:
         assert [image.name for image in images] == ["series 0", "series 1"]
@@ -203,8 +200,8 @@ def test_fields_of_a_plate_say_where_they_are(tmp_path: Path, version: str) -> N
     write_group(root, "", version, {"plate": {"rows": [], "columns": [], "wells": wells}})
     for number, well in enumerate(wells):
         path = str(well["path"])
-        write_group(root, path, version, {"well": {"images": [{"path": "0"}, {"path": "1"}]}})
-        for field in range(2):
+        write_group(root, path, version, {"well": {"images": [{"path": "0"}, {"path": "3"}]}})
+        for field in (0, 3):
             planes = constant_planes(1, 1, 1)[0, 0] + 10 * number + field
             write_image(root, f"{path}/{field}", planes, "zyx", version)
     write_group(root, "A/1/0/labels", version, {"labels": ["nuclei"]})
@@ -213,11 +210,11 @@ def test_fields_of_a_plate_say_where_they_are(tmp_path: Path, version: str) -> N
         assert [(image.well, image.field, image.label) for image in images] == [
             ((0, 0), 0, False),
             ((0, 0), 0, True),
-            ((0, 0), 1, False),
+            ((0, 0), 3, False),
             ((2, 11), 0, False),
-            ((2, 11), 1, False),
+            ((2, 11), 3, False),
         ]
-        assert images[4].plane(0, 0, 0)[0, 0] == 11
+        assert images[4].plane(0, 0, 0)[0, 0] == 13
 
 
 def test_a_chunk_that_is_not_there_holds_the_fill_value(tmp_path: Path) -> None:
