@@ -28,6 +28,7 @@
     │       └── ConnectionLost     ... as the connection broke                      (transient)
     ├── CircuitOpen                cluster or OMERO did not answer; not asked now   (transient)
     ├── LocalDiskError             a disk of ours is full, or cannot be used        (transient)
+    ├── StorageUnavailable         the storage of a group is full, or does not work (transient)
     ├── TransferDamaged            size or checksum of a file differ after transfer (transient)
     ├── OmeroError
     │   ├── OmeroRefused           OMERO said no (permissions, missing object)
@@ -37,6 +38,7 @@
     ├── ExportError                the pixels cannot be exported
     ├── AnalysisFailed             the job ended, but not well
     ├── ResultsError               results cannot be brought into OMERO
+    ├── ImporterUnavailable        the importer's database does not answer          (transient)
     ├── LeaseLost                  another process drives this run now              (transient)
     │   └── Fenced                 ... as the cluster has noticed                   (transient)
     └── RunCancelled               somebody does not want this run any more
@@ -289,6 +291,26 @@ class LocalDiskError(WorkerError):
         )
 
 
+class StorageUnavailable(WorkerError):
+    """The storage on which results stay that are imported in place is full, or does not work.
+
+    Parameters
+    ----------
+    path : object
+        The folder.
+    error : OSError
+        What the operating system says.
+    """
+
+    transient = True
+
+    def __init__(self, path: object, error: OSError) -> None:
+        super().__init__(
+            f"The storage for results cannot be used ({path}): {error.strerror or error}.",
+            remedy="Make room there, or mend the mount; the step is tried again until then.",
+        )
+
+
 class TransferDamaged(WorkerError):
     """Size or checksum of a file are not the same on both sides after a transfer."""
 
@@ -327,6 +349,12 @@ class AnalysisFailed(WorkerError):
 
 class ResultsError(WorkerError):
     """What the analysis produced cannot be brought into OMERO."""
+
+
+class ImporterUnavailable(WorkerError):
+    """The database of the importer does not answer; whether it has taken an order is looked up by the order's uuid."""
+
+    transient = True
 
 
 class LeaseLost(WorkerError):

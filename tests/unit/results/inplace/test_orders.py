@@ -1,0 +1,255 @@
+"""Orders to the importer, in a table of its own."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from worker.errors import ImporterUnavailable, SettingsError
+from worker.results.inplace.judging import Verdict, judge
+from worker.results.inplace.orders import (
+    FAILED,
+    PENDING,
+    STARTED,
+    Order,
+    OrderBook,
+    file_names,
+    imports,
+    order_uuid,
+    preprocessing,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TASK = UUID("0dba9bff-e15f-4a35-bbd5-8d1b2d6b7f3e")
+ORDER = Order(order_uuid(TASK, "images", 1), "team-a", "alice", "Dataset", 12, ("/data/a.tif", "/data/ü ł.tif"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of either kind, without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'orders.sqlite'}"
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[sa.Engine]:
+    """The importer's way to its database, with its tables."""
+    engine = sa.create_engine(url)
+    preprocessing.create(engine)
+    imports.create(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def book(url: str, engine: sa.Engine) -> Iterator[OrderBook]:
+    """Our way to it."""
+    with OrderBook(SecretStr(url)) as book:
+        yield book
+
+
+def say(engine: sa.Engine, order: Order, stage: str, description: str | None = None, **more: Any) -> None:
+    """Say something about an order, as the importer does."""
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(imports).values(
+                **{
+                    "group_name": order.group_name,
+                    "user_name": order.user_name,
+                    "destination_id": str(order.destination_id),
+                    "destination_type": order.destination_type,
+                    "stage": stage,
+                    "uuid": str(order.uuid),
+                    "timestamp": sa.func.now(),
+                    "files": json.dumps(list(order.files)),
+                    "description": description,
+                    **more,
+                }
+            )
+        )
+
+
+def rows(engine: sa.Engine) -> list[Any]:
+    with engine.connect() as connection:
+        return [row._asdict() for row in connection.execute(sa.select(imports).order_by(imports.c.id))]
+
+
+def test_an_order_is_a_row_as_the_importers_own_clients_write_it(book: OrderBook, engine: sa.Engine) -> None:
+    assert book.place([ORDER]) == (ORDER.uuid,)
+
+    (row,) = rows(engine)
+    assert row.pop("timestamp") is not None
+    assert row.pop("id") == 1
+    assert row == {
+        "group_name": "team-a",
+        "user_name": "alice",
+        "destination_id": "12",
+        "destination_type": "Dataset",
+        "stage": "Import Pending",
+        "uuid": str(ORDER.uuid),
+        "files": json.dumps(["/data/a.tif", "/data/ü ł.tif"]),
+        "file_names": json.dumps(["a.tif", "ü ł.tif"]),
+        "description": None,
+        "preprocessing_id": None,
+    }
+
+
+def test_an_order_that_was_placed_is_not_placed_again(book: OrderBook, engine: sa.Engine) -> None:
+    labels = replace(ORDER, uuid=order_uuid(TASK, "labels", 1))
+    book.place([ORDER])
+
+    assert book.place([ORDER, labels]) == (labels.uuid,)
+    assert book.place([labels, ORDER]) == ()
+    assert len(rows(engine)) == 2
+
+
+def test_of_many_who_place_the_same_orders_at_once_one_does(url: str, engine: sa.Engine) -> None:
+    orders = [replace(ORDER, uuid=order_uuid(TASK, what, 1)) for what in ("images", "labels")]
+
+    def place(_: int) -> int:
+        with OrderBook(SecretStr(url)) as book:
+            return len(book.place(orders))
+
+    with ThreadPoolExecutor(8) as pool:
+        placed = list(pool.map(place, range(16)))
+
+    assert sum(placed) == 2
+    assert len(rows(engine)) == 2
+
+
+def test_orders_are_placed_all_or_none(book: OrderBook, engine: sa.Engine) -> None:
+    broken = replace(ORDER, uuid=order_uuid(TASK, "labels", 1), group_name=None)  # type: ignore[arg-type]  # on purpose
+
+    with pytest.raises(ImporterUnavailable):
+        book.place([ORDER, broken])
+    assert rows(engine) == []
+
+
+def test_what_was_said_is_read_in_its_order(book: OrderBook, engine: sa.Engine) -> None:
+    book.place([ORDER])
+    say(engine, ORDER, STARTED)
+    say(engine, ORDER, FAILED, "no such file")
+
+    history, unknown = book.read([ORDER.uuid, UUID(int=1)])
+
+    assert [row.stage for row in history.rows] == [PENDING, STARTED, FAILED]
+    assert [row.files for row in history.rows] == [ORDER.files] * 3
+    assert history.rows[-1].description == "no such file"
+    assert 0 <= history.silent_s < 60
+    assert unknown.rows == ()
+    assert judge(history) is Verdict.FAILED
+    assert judge(unknown) is Verdict.UNPLACED
+
+
+def test_a_clock_that_is_ahead_makes_no_silence(book: OrderBook, engine: sa.Engine) -> None:
+    book.place([ORDER])
+    say(engine, ORDER, FAILED, timestamp=datetime.now(UTC) + timedelta(hours=2))
+
+    (history,) = book.read([ORDER.uuid])
+
+    assert history.silent_s == 0
+
+
+def test_silence_is_counted_from_what_was_said_last(book: OrderBook, engine: sa.Engine) -> None:
+    say(engine, ORDER, PENDING, timestamp=datetime.now(UTC) - timedelta(hours=2))
+    say(engine, ORDER, STARTED, timestamp=datetime.now(UTC) - timedelta(hours=1))
+
+    (history,) = book.read([ORDER.uuid])
+
+    assert history.silent_s == pytest.approx(3600, abs=60)
+
+
+def test_an_order_is_overtaken_when_a_later_one_was_begun(book: OrderBook, engine: sa.Engine) -> None:
+    later = replace(ORDER, uuid=UUID(int=5))
+    book.place([ORDER])
+    book.place([later])
+    assert not book.read([ORDER.uuid])[0].overtaken
+
+    say(engine, later, STARTED)
+
+    assert book.read([ORDER.uuid])[0].overtaken
+    assert not book.read([later.uuid])[0].overtaken
+
+
+def test_files_of_somebody_elses_making_do_no_harm(book: OrderBook, engine: sa.Engine) -> None:
+    say(engine, ORDER, PENDING, files="not json")
+
+    assert book.read([ORDER.uuid])[0].rows[0].files == ()
+
+
+def test_orders_that_nobody_begins_are_counted(book: OrderBook, engine: sa.Engine) -> None:
+    assert not book.backlog().forgotten
+    now = datetime.now(UTC)
+    say(engine, replace(ORDER, uuid=UUID(int=1)), PENDING, timestamp=now - timedelta(days=11))
+    say(engine, replace(ORDER, uuid=UUID(int=2)), PENDING, timestamp=now - timedelta(hours=2))
+    say(engine, replace(ORDER, uuid=UUID(int=2)), STARTED)
+    say(engine, replace(ORDER, uuid=UUID(int=3)), PENDING, timestamp=now - timedelta(seconds=30))
+    assert (book.backlog().orders, book.backlog().forgotten) == (1, False)
+
+    say(engine, replace(ORDER, uuid=UUID(int=4)), PENDING, timestamp=now - timedelta(hours=1))
+
+    backlog = book.backlog()
+    assert (backlog.orders, backlog.forgotten) == (2, True)
+    assert backlog.oldest_s == pytest.approx(3600, abs=60)
+
+
+def test_a_database_without_the_importers_table_is_said_to_be_the_wrong_one(url: str) -> None:
+    with OrderBook(SecretStr(url)) as book, pytest.raises(SettingsError, match="has no table 'imports'"):
+        book.check()
+
+
+def test_a_table_of_an_older_importer_is_told_by_its_columns(book: OrderBook, engine: sa.Engine) -> None:
+    book.check()
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE imports DROP COLUMN description"))
+
+    with pytest.raises(SettingsError, match="no column description"):
+        book.check()
+
+
+def test_tables_that_are_not_there_are_no_outage(url: str) -> None:
+    with OrderBook(SecretStr(url)) as book, pytest.raises((SettingsError, ImporterUnavailable), match="imports"):
+        book.place([ORDER])
+
+
+def test_a_database_that_is_down_is_waited_for_and_its_password_kept() -> None:
+    with (
+        OrderBook(SecretStr("postgresql+psycopg2://biomero:topsecret@127.0.0.1:1/biomero")) as book,
+        pytest.raises(ImporterUnavailable) as caught,
+    ):
+        book.check()
+    assert caught.value.transient
+    assert "topsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://u:topsecret@h/d"])
+def test_a_url_of_nothing_that_we_know_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="INGEST_TRACKING_DB_URL") as caught:
+        OrderBook(SecretStr(url))
+    assert "topsecret" not in str(caught.value)
+
+
+def test_the_uuid_of_an_order_says_what_it_is_for() -> None:
+    uuids = {order_uuid(task, what, n) for task in (TASK, UUID(int=1)) for what in ("images", "labels") for n in (1, 2)}
+
+    assert len(uuids) == 8
+    assert order_uuid(TASK, "images", 1) == ORDER.uuid
+
+
+def test_names_of_many_files_are_shortened() -> None:
+    assert file_names(["/d/a.tif"]) == ["a.tif"]
+    assert file_names(["/d/a.tif", "/d/b.tif"]) == ["a.tif", "b.tif"]
+    assert file_names([f"/d/{n}.tif" for n in range(9)]) == ["0.tif", "...", "8.tif"]

@@ -1,0 +1,180 @@
+"""What became of orders, and what to do next: pure functions of what the importer has said.
+
+===================================================  ================
+what was said about an order                         `Verdict`
+===================================================  ================
+nothing                                              UNPLACED
+that it is completed, whatever else                  DONE
+last: that it is begun                               WORKING
+last: that it failed, and why                        FAILED
+last: that it failed, not why; it had been begun     INTERRUPTED
+last: that it failed, not why; it had not            UNBEGUN
+only that it is pending, and a later one was begun   OVERTAKEN
+only that it is pending                              WAITING
+===================================================  ================
+
+An importer that starts marks every order that it finds unfinished as failed, and gives no reason; those that fail while
+it runs have one. It begins orders in the order of their rows; one that it has overtaken it will not look at again.
+
+==========================================================  ==========
+the orders of an attempt                                    `Move`
+==========================================================  ==========
+one is not placed                                           PLACE
+all are done                                                FINISH
+one is at work or waits, and there was news of it           WAIT
+one is at work or waits, and there was none for too long    GIVE_UP
+all have ended, some as the importer was restarted          RENEW, once
+all have ended, some with a reason                          GIVE_UP
+==========================================================  ==========
+
+A person who retries an import that was given up gets another attempt, unless an order of the last one may still be at
+work: then that one is waited for, since two orders for one file would become two images.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from worker.results.inplace.orders import COMPLETED, FAILED, PENDING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.results.inplace.orders import OrderHistory
+
+SETTLING_S: Final = 60.0
+"""What an importer had begun when it was restarted may still arrive: OMERO goes on by itself for a while."""
+
+FIRST_LOOK_S: Final = 2.0
+LAST_LOOK_S: Final = 60.0
+
+
+class Verdict(StrEnum):
+    """What became of an order."""
+
+    UNPLACED = "unplaced"
+    WAITING = "waiting"
+    OVERTAKEN = "overtaken"
+    WORKING = "working"
+    DONE = "done"
+    UNBEGUN = "unbegun"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the importer will do nothing more about it."""
+        return self in (Verdict.DONE, Verdict.UNBEGUN, Verdict.INTERRUPTED, Verdict.FAILED)
+
+
+class Move(StrEnum):
+    """What to do next about the orders of an attempt."""
+
+    PLACE = "place"
+    WAIT = "wait"
+    FINISH = "finish"
+    RENEW = "renew"
+    GIVE_UP = "give up"
+
+
+def judge(history: OrderHistory) -> Verdict:
+    """Tell what became of an order.
+
+    Parameters
+    ----------
+    history : OrderHistory
+        What was said about it.
+
+    Returns
+    -------
+    Verdict
+        See the table above.
+    """
+    stages = [row.stage for row in history.rows]
+    if not stages:
+        return Verdict.UNPLACED
+    if COMPLETED in stages:
+        return Verdict.DONE
+    if stages[-1] == FAILED:
+        if reason_of(history):
+            return Verdict.FAILED
+        return Verdict.INTERRUPTED if set(stages) - {PENDING, FAILED} else Verdict.UNBEGUN
+    if set(stages) == {PENDING}:
+        return Verdict.OVERTAKEN if history.overtaken else Verdict.WAITING
+    # An order that failed as one importer was restarted may have been taken up by another.
+    return Verdict.WORKING
+
+
+def reason_of(history: OrderHistory) -> str:
+    """Why an order failed, in the importer's words; empty if it gave no reason."""
+    return next((row.description for row in reversed(history.rows) if row.stage == FAILED and row.description), "")
+
+
+def next_move(
+    histories: Sequence[OrderHistory], *, silent_s: float, timeout_s: float, renewable: bool, ended_s: float
+) -> Move:
+    """Decide what to do about the orders of an attempt.
+
+    Parameters
+    ----------
+    histories : Sequence of OrderHistory
+        What was said about each.
+    silent_s : float
+        For how long there was no news of those that have not ended.
+    timeout_s : float
+        How long that may last.
+    renewable : bool
+        Whether what a restart has cut short may be ordered anew.
+    ended_s : float
+        For how long all of them are known to have ended. Not the importer's time, which it writes without its zone.
+
+    Returns
+    -------
+    Move
+        See the table above.
+    """
+    verdicts = [judge(history) for history in histories]
+    if Verdict.UNPLACED in verdicts:
+        return Move.PLACE
+    if not all(verdict.ended for verdict in verdicts):
+        return Move.GIVE_UP if silent_s >= timeout_s else Move.WAIT
+    if all(verdict is Verdict.DONE for verdict in verdicts):
+        return Move.FINISH
+    if renewable and Verdict.FAILED not in verdicts:
+        settled = Verdict.INTERRUPTED not in verdicts or ended_s >= SETTLING_S
+        return Move.RENEW if settled else Move.WAIT
+    return Move.GIVE_UP
+
+
+def may_order_again(histories: Sequence[OrderHistory]) -> bool:
+    """Whether another order for the same files cannot meet one that is still at work.
+
+    Parameters
+    ----------
+    histories : Sequence of OrderHistory
+        What was said about the orders of the attempt that was given up.
+
+    Returns
+    -------
+    bool
+        True if each has ended, was overtaken, or was never placed.
+    """
+    over = (Verdict.OVERTAKEN, Verdict.UNPLACED)
+    return all(verdict.ended or verdict in over for verdict in map(judge, histories))
+
+
+def look_again_s(waited_s: float) -> float:
+    """Say when to look again: soon at first, then ever more rarely.
+
+    Parameters
+    ----------
+    waited_s : float
+        For how long there was no news.
+
+    Returns
+    -------
+    float
+        A fifth of that, in seconds; at least 2, at most 60.
+    """
+    return min(max(FIRST_LOOK_S, waited_s / 5), LAST_LOOK_S)
