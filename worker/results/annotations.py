@@ -51,6 +51,7 @@ def provenance_maps(provenance: Provenance) -> dict[str, dict[str, str]]:
             "Created_On": provenance.started,
             "Modified_On": modified,
             "Task_IDs": ", ".join(provenance.task_ids or (provenance.task_id,)),
+            **known({"Worker_Version": provenance.worker_version, "Settings_SHA256": provenance.settings_digest}),
         },
         task_namespace: {
             "Task_ID": provenance.task_id,
@@ -64,6 +65,7 @@ def provenance_maps(provenance: Provenance) -> dict[str, dict[str, str]]:
             "Input_Data": provenance.input_data,
             "Job_IDs": str(provenance.job_id),
             **{f"Param_{name}": str(value) for name, value in provenance.parameters.items()},
+            **analysis_pairs(provenance),
         },
         f"{task_namespace}/job": {
             "Job_ID": str(provenance.job_id),
@@ -72,9 +74,64 @@ def provenance_maps(provenance: Provenance) -> dict[str, dict[str, str]]:
             "Result_Message": provenance.result_message,
             "Command": provenance.command,
             **{f"Env_{name}": value for name, value in provenance.environment.items()},
+            **job_pairs(provenance),
         },
         **_batch_map(provenance.batch),
     }
+
+
+def analysis_pairs(provenance: Provenance) -> dict[str, str]:
+    """Say what exactly was run, behind the keys that have always been there.
+
+    Parameters
+    ----------
+    provenance : Provenance
+        Where the results come from.
+
+    Returns
+    -------
+    dict
+        Keys and values; none of what nobody knows.
+    """
+    return known(
+        {
+            "Descriptor_SHA256": provenance.descriptor_sha256,
+            "Descriptor_Source": provenance.descriptor_source,
+            "Image_SHA256": provenance.image_sha256,
+            "Image_Source": provenance.image_source,
+        }
+    )
+
+
+def job_pairs(provenance: Provenance) -> dict[str, str]:
+    """Say where and how the job ran, behind the keys that have always been there.
+
+    Parameters
+    ----------
+    provenance : Provenance
+        Where the results come from.
+
+    Returns
+    -------
+    dict
+        Keys and values; none of what nobody knows.
+    """
+    return known(
+        {
+            "Cluster": provenance.cluster,
+            "Hosts": ", ".join(provenance.hosts),
+            "Started_On": provenance.job_started,
+            "Ended_On": provenance.job_ended,
+            "Exit_Code": "" if provenance.exit_code is None else str(provenance.exit_code),
+            "Slurm_Version": provenance.slurm_version,
+            "Runtime_Version": provenance.runtime_version,
+        }
+    ) | {f"Resource_{name}": value for name, value in provenance.resources.items()}
+
+
+def known(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what nobody knows: an empty value would look like one that is known to be empty."""
+    return {name: value for name, value in pairs.items() if value}
 
 
 def _batch_map(batch: Batch | None) -> dict[str, dict[str, str]]:

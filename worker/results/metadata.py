@@ -6,6 +6,8 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from worker.results.annotations import analysis_pairs, job_pairs, known
+
 if TYPE_CHECKING:
     from worker.results.model import Provenance
 
@@ -46,6 +48,10 @@ def metadata_rows(provenance: Provenance) -> list[tuple[str, str]]:
         (f"{job}_Result_Message", provenance.result_message),
         (f"{job}_Command", provenance.command),
         *((f"{job}_Env_{name}", value) for name, value in provenance.environment.items()),
+        # Ours, behind those that have always been there.
+        *known({"Worker_Version": provenance.worker_version, "Settings_SHA256": provenance.settings_digest}).items(),
+        *((f"{task}_{name}", value) for name, value in analysis_pairs(provenance).items()),
+        *((f"{job}_{name}", value) for name, value in job_pairs(provenance).items()),
     ]
 
 

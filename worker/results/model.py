@@ -280,7 +280,23 @@ class Provenance(_Json):
     environment : Mapping
         Environment variables that the job was given; never secrets.
     settings_digest : str
-        sha256 of the settings that the run was made with.
+        sha256 of the settings that the job was submitted with.
+    worker_version : str
+        Version of the worker that submitted it.
+    descriptor_sha256, descriptor_source : str
+        Digest of the bytes of the analysis's descriptor, and where it was read from.
+    image_sha256, image_source : str
+        Digest of the container image that the job ran, and what that was pulled from; never what nobody has verified.
+    cluster, slurm_version, runtime_version : str
+        Where it ran, under which Slurm, with which container runtime.
+    hosts : tuple of str
+        The nodes that it ran on.
+    job_started, job_ended : str
+        When, ISO 8601.
+    exit_code : int or None
+        Its exit code.
+    resources : Mapping
+        Options of sbatch, as the job was given them; empty for one without value.
     batch : Batch or None
         Which batch of which run this one is; None: of none.
     """
@@ -304,6 +320,19 @@ class Provenance(_Json):
     command: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     settings_digest: str = ""
+    worker_version: str = ""
+    descriptor_sha256: str = ""
+    descriptor_source: str = ""
+    image_sha256: str = ""
+    image_source: str = ""
+    cluster: str = ""
+    slurm_version: str = ""
+    runtime_version: str = ""
+    hosts: tuple[str, ...] = ()
+    job_started: str = ""
+    job_ended: str = ""
+    exit_code: int | None = None
+    resources: dict[str, str] = field(default_factory=dict)
     batch: Batch | None = None
 
 

@@ -101,6 +101,62 @@ def test_annotations_have_the_established_namespaces_and_keys() -> None:
     }
 
 
+KNOWN = dataclasses.replace(
+    PROVENANCE,
+    settings_digest="5" * 64,
+    worker_version="0.1",
+    descriptor_sha256="d" * 64,
+    descriptor_source="https://git.example.org/org/w_cellpose (v1.3 0123) descriptor.json",
+    image_sha256="1" * 64,
+    image_source="docker://org/w_cellpose:v1.3",
+    cluster="snellius",
+    slurm_version="slurm 24.11.5",
+    runtime_version="apptainer version 1.4.5",
+    hosts=("n1", "n2"),
+    job_started="2026-01-02T03:05:00Z",
+    job_ended="2026-01-02T03:06:00Z",
+    exit_code=0,
+    resources={"mem": "4GB", "exclusive": ""},
+)
+
+
+def test_what_is_known_besides_stands_behind_the_established_keys() -> None:
+    established, said = provenance_maps(PROVENANCE), provenance_maps(KNOWN)
+    added = {namespace: list(pairs)[len(established[namespace]) :] for namespace, pairs in said.items()}
+    assert added == {
+        "biomero/workflow": ["Worker_Version", "Settings_SHA256"],
+        "biomero/workflow/task/cellpose": [
+            "Descriptor_SHA256",
+            "Descriptor_Source",
+            "Image_SHA256",
+            "Image_Source",
+        ],
+        "biomero/workflow/task/cellpose/job": [
+            "Cluster",
+            "Hosts",
+            "Started_On",
+            "Ended_On",
+            "Exit_Code",
+            "Slurm_Version",
+            "Runtime_Version",
+            "Resource_mem",
+            "Resource_exclusive",
+        ],
+    }
+    assert all(list(said[namespace])[: len(pairs)] == list(pairs) for namespace, pairs in established.items())
+
+
+def test_metadata_says_the_same_behind_its_established_rows() -> None:
+    before = list(csv.reader(io.StringIO(render(PROVENANCE).decode())))
+    after = list(csv.reader(io.StringIO(render(KNOWN).decode())))
+    assert after[: len(before)] == before
+    added = dict(after[len(before) :])
+    assert added["Settings_SHA256"] == "5" * 64
+    assert added["Task_cellpose_Image_SHA256"] == "1" * 64
+    assert added["Task_cellpose_Job_42_Resource_mem"] == "4GB"
+    assert Provenance.from_json(KNOWN.to_json()) == KNOWN
+
+
 def test_results_of_a_batch_say_so() -> None:
     batch = Batch("99999999-2222-3333-4444-555555555555", "nightly, in batches", 2, 3, "Image", (7, 8))
     provenance = dataclasses.replace(PROVENANCE, batch=batch)
