@@ -38,12 +38,13 @@ OWNED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "RenderingDef": ("quantization",),
         "FileAnnotation": ("file",),
         "WellSample": ("image",),
+        "Image": ("fileset",),
         "FilesetEntry": ("originalFile",),
     }
 )
 """References to objects that go when nothing else points at them any more."""
 
-CONTAINERS = frozenset({"DatasetImageLink", "ProjectDatasetLink", "ScreenPlateLink"})
+CONTAINERS = frozenset({"DatasetImageLink", "ProjectDatasetLink", "ScreenPlateLink", "FilesetJobLink"})
 """Links whose children go with their parents, unless they have another one."""
 
 
@@ -112,6 +113,17 @@ def _is_held_by(store: Store, row: Row, found: Mapping[Row, None]) -> bool:
         if field == "child" or (field in OWNED.get(other.cls, ()) and field != "parent")
     ]
     return all(holder in found for holder in holders)
+
+
+def split_fileset(store: Store, found: Mapping[Row, None]) -> tuple[Row, Row] | None:
+    """Return two images of one fileset of which one would go and one would stay; None if there are none."""
+    for row in found:
+        fileset = row["fileset"] if row.cls == "Image" else None
+        if fileset is not None:
+            for other in store.collection(fileset, "images"):
+                if other not in found:
+                    return row, other
+    return None
 
 
 def obstacle(store: Store, found: Mapping[Row, None]) -> tuple[Row, Row, str] | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.lab.omero.files import DTYPES, Files
+from tests.lab.omero.planes import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.lab.omero.files import Files
     from tests.lab.omero.model.rows import Row
     from tests.lab.omero.model.store import Store
 

@@ -9,7 +9,7 @@ import Ice
 import omero
 import omero.cmd
 
-from tests.lab.omero.deletion import belongings, is_link, obstacle
+from tests.lab.omero.deletion import belongings, is_link, obstacle, split_fileset
 from tests.lab.omero.model.schema import SCHEMA
 from tests.lab.omero.services.base import Service, model_class
 from tests.lab.omero.serving.dispatch import log, servant
@@ -124,6 +124,9 @@ def _delete(blitz: Blitz, call: Call, request: Any, removed: list[Row]) -> Any:
     for row in found:
         if not is_link(row) and not call.may_delete(row) and row.owner is not None and not _goes_along(row):
             raise Refused("graph-fail", f"not permitted to delete {row}, which belongs to {targets[0]}")
+    torn = split_fileset(blitz.store, found)
+    if torn is not None:
+        raise Refused("graph-fail", f"may not delete {torn[0]} while {torn[1]} remains")
     hindrance = obstacle(blitz.store, found)
     if hindrance is not None:
         other, row, field = hindrance
@@ -175,6 +178,9 @@ def _change_group(blitz: Blitz, call: Call, request: Any, removed: list[Row]) ->
         if is_link(row) and any(row[name] is not None and row[name] not in found for name in ("parent", "child"))
     ]
     moved = [row for row in found if row not in broken]
+    torn = split_fileset(store, found)
+    if torn is not None:
+        raise Refused("graph-fail", f"may not move {torn[0]} while {torn[1]} remains")
     for row in moved:
         if row.owner is not None and not is_link(row) and not call.may_move(row) and not _goes_along(row):
             raise Refused("graph-fail", f"not permitted to move {row}, which belongs to {targets[0]}")

@@ -121,13 +121,6 @@ class RepositoryService(Service):
         return omero.api.RawFileStorePrx.uncheckedCast(proxy)
 
 
-@servant(omero.grid.ManagedRepository)
-class ManagedRepositoryService(RepositoryService):
-    """Where importers put files; nothing can be imported in that way here."""
-
-    repository = "ManagedRepository"
-
-
 @servant(omero.grid.Repository)
 class ScriptRepositoryService(RepositoryService):
     """Where the official scripts are."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import omero
 from omero.rtypes import rlong
 
-from tests.lab.omero.files import DTYPES, PixelBuffer
+from tests.lab.omero.imagefiles import UnknownImage
 from tests.lab.omero.model.encode import Encoder, encode
 from tests.lab.omero.model.rows import Quantity, Row
+from tests.lab.omero.planes import AXES, DTYPES
 from tests.lab.omero.services.base import Service, encode_all, model_class
 from tests.lab.omero.serving.dispatch import servant, unlocked, writes
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tests.lab.omero.files import PixelBuffer
     from tests.lab.omero.model.store import Store
     from tests.lab.omero.security.call import Call
 
@@ -185,7 +188,10 @@ class PixelsReader(Service):
         if row is None or not call.may_see(row):
             raise omero.ResourceError("", "", f"Cannot read pixels with id={pixels_id}")
         self.pixels = row
-        self.buffer = self.blitz.files.pixels(row)
+        try:
+            self.buffer = self.blitz.files.pixels(row)
+        except UnknownImage as error:
+            raise omero.ResourceError("", "", f"Cannot read pixels with id={pixels_id}: {error}") from error
 
     def released(self) -> None:
         self.buffer = None
@@ -198,8 +204,8 @@ class PixelsReader(Service):
         return self.buffer
 
     @property
-    def array(self) -> NDArray[Any]:
-        """The opened pixels as an array, (T, C, Z, Y, X)."""
+    def array(self) -> Any:
+        """The opened pixels as something to be indexed, (T, C, Z, Y, X)."""
         return self.data.array
 
     def requiresPixelsPyramid(self, current: Any = None) -> bool:
@@ -240,20 +246,25 @@ class RawPixelsService(PixelsReader):
     def getByteWidth(self, current: Any = None) -> int:
         return self.data.dtype.itemsize
 
+    def _size_bytes(self, axes: str) -> int:
+        """Return how many bytes there are along some of the last axes."""
+        shape: tuple[int, ...] = self.data.array.shape
+        return math.prod(shape[-len(axes) :]) * self.data.dtype.itemsize
+
     def getRowSize(self, current: Any = None) -> int:
-        return int(self.array[0, 0, 0, 0].nbytes)
+        return self._size_bytes("X")
 
     def getPlaneSize(self, current: Any = None) -> int:
-        return int(self.array[0, 0, 0].nbytes)
+        return self._size_bytes("YX")
 
     def getStackSize(self, current: Any = None) -> int:
-        return int(self.array[0, 0].nbytes)
+        return self._size_bytes("ZYX")
 
     def getTimepointSize(self, current: Any = None) -> int:
-        return int(self.array[0].nbytes)
+        return self._size_bytes("CZYX")
 
     def getTotalSize(self, current: Any = None) -> int:
-        return int(self.array.nbytes)
+        return self._size_bytes(AXES)
 
     def isSigned(self, current: Any = None) -> bool:
         return self.data.dtype.kind in "if"
@@ -333,13 +344,18 @@ class RawPixelsService(PixelsReader):
     def _write(self, target: NDArray[Any], data: bytes, current: Any) -> None:
         with self.store.lock:
             self.call(current).check_update(self.pixels)
+        if not self.data.writable:
+            raise omero.ApiUsageException("", "", f"{self.pixels} was imported: its file stays as it is")
         if len(data) != target.nbytes:
             raise omero.ApiUsageException("", "", f"{len(data)} bytes were sent where {target.nbytes} belong")
         target[...] = np.frombuffer(data, target.dtype).reshape(target.shape)
 
     @unlocked
     def calculateMessageDigest(self, current: Any = None) -> bytes:
-        return hashlib.sha1(self.array.tobytes(), usedforsecurity=False).digest()
+        digest = hashlib.sha1(usedforsecurity=False)
+        for t, c, z in np.ndindex(self.data.size_t, self.data.size_c, self.data.size_z):
+            digest.update(self.array[t, c, z].tobytes())
+        return digest.digest()
 
     @unlocked
     def findMinMax(self, channels: Sequence[int], current: Any = None) -> dict[int, list[float]]:

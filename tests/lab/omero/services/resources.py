@@ -10,7 +10,8 @@ import omero
 from tests.lab.omero.model.decode import Decoder
 from tests.lab.omero.model.encode import encode
 from tests.lab.omero.services.base import Service
-from tests.lab.omero.services.files import ManagedRepositoryService, ScriptRepositoryService
+from tests.lab.omero.services.files import ScriptRepositoryService
+from tests.lab.omero.services.imports import ManagedRepositoryService
 from tests.lab.omero.services.tables import MIMETYPE, TableService
 from tests.lab.omero.serving.dispatch import log, servant, unlocked, writes
 from tests.lab.omero.serving.switchboard import name_of

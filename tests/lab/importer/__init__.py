@@ -1,0 +1,1 @@
+"""The released biomero-importer in the lab."""
