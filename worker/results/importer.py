@@ -31,6 +31,7 @@ from worker.results.parts.files import (
     bring_zip,
 )
 from worker.results.parts.images import bring_images
+from worker.results.parts.plates import bring_plates
 from worker.results.parts.tables import bring_tables
 from worker.results.permissions import check_options
 from worker.results.surroundings import read_places, read_surroundings
@@ -181,9 +182,14 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
     places = list(surroundings.containers)
     if containers.dataset and containers.dataset.may_annotate and containers.dataset not in places:
         places.append(containers.dataset)
+    if containers.screen and containers.screen.may_annotate and not places:
+        places.append(containers.screen)
     bring_log(attempt, log_file, surroundings.parents or tuple(places))
-    if containers.dataset:
-        bring_images(attempt, outputs, containers.dataset)
+    rest = bring_plates(attempt, outputs, matched.kinds, containers)
+    if containers.dataset and (rest.images or not containers.screen):
+        bring_images(attempt, rest, containers.dataset)
+    elif containers.screen:
+        bring_files(attempt, rest.images, places)
     leftover = bring_tables(attempt, outputs, places) if options.csv_tables else []
     if options.attach_to_images:
         bring_attached_images(attempt, outputs, places)

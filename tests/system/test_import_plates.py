@@ -1,0 +1,250 @@
+"""Results of wells as plates: wells, fields, acquisitions and planes as they were, and nothing in between."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import omero.model
+import pytest
+import tifffile
+from omero.rtypes import rstring
+
+from tests.lab.omero.images import make_plate
+from tests.lab.person import logged_in
+from tests.system.interruption import Killed, MortalGateway
+from tests.system.results_bench import NOTHING, Bench, ask, files_on, images_of_run, keys_of_run, maps_on, only
+from worker.errors import RequestError, ResultsError
+from worker.results.importer import check_permissions
+from worker.results.model import ImportReport, SourceFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from omero.gateway import BlitzGateway
+
+    from tests.lab.description import Lab
+
+pytestmark = pytest.mark.lab
+
+WELLS: Final = ((0, 0), (2, 11), (7, 5))
+"""Wells with images, of a plate of 96."""
+
+FIELDS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PlateBench:
+    """A bench whose analysed images are the fields of a plate."""
+
+    bench: Bench
+    plate_id: int
+
+    def write(self, row: int, column: int, field: int, kind: str = "_mask") -> Path:
+        """Write a result of a field, under the name that our converter gave to its image."""
+        path = self.bench.folder / f"plate_{chr(ord('A') + row)}{column + 1:02d}_s{field + 1:03d}{kind}.ome.tif"
+        tifffile.imwrite(path, planes(row, column, field), metadata={"axes": "TCZYX"})
+        return path
+
+    def write_all(self, kind: str = "_mask") -> None:
+        for row, column in WELLS:
+            for field in range(FIELDS):
+                self.write(row, column, field, kind)
+
+
+def planes(row: int, column: int, field: int) -> NDArray[Any]:
+    """Planes (T=2, C=3, Z=3, 4, 5), each constant and unlike all others of the plate."""
+    t, c, z = np.ogrid[:2, :3, :3]
+    value = 10_000 * field + 1_000 * row + 50 * column + 9 * t + 3 * c + z
+    return np.broadcast_to(value.astype("uint16")[..., None, None], (2, 3, 3, 4, 5)).copy()
+
+
+@pytest.fixture
+def plates(alice: BlitzGateway, bench: Bench) -> PlateBench:
+    name = f"plate {uuid.uuid4()}"
+
+    def small(row: int, column: int, field: int) -> NDArray[Any] | None:
+        return np.full((4, 5), 1, "uint8") if (row, column) in WELLS else None
+
+    plate_id = make_plate(alice, name, 8, 12, FIELDS, small, pixel_size_um=(0.25, 0.5))
+    rows = ask(
+        alice,
+        "select w.row, w.column, index(ws), ws.image.id from Well w join w.wellSamples ws where w.plate.id = :id",
+        id=plate_id,
+    )
+    sources = tuple(
+        SourceFile(f"plate.zarr/{chr(ord('A') + row)}/{column + 1}/{field}", "Plate", plate_id, image_id, "field")
+        for row, column, field, image_id in sorted(rows)
+    )
+    return PlateBench(replace(bench, sources=sources), plate_id)
+
+
+def fields_of(gateway: BlitzGateway, plate_id: int) -> dict[tuple[int, int, int], int]:
+    """Image of each field by row, column and number, as another client sees them."""
+    hql = "select w.row, w.column, index(ws), ws.image.id from Well w join w.wellSamples ws where w.plate.id = :id"
+    return {(row, column, field): image_id for row, column, field, image_id in ask(gateway, hql, id=plate_id)}
+
+
+def plates_of(gateway: BlitzGateway, screen_id: int) -> dict[str, int]:
+    """Plates of a screen by name."""
+    hql = "select p.name, p.id from ScreenPlateLink l join l.child p where l.parent.id = :id"
+    found = ask(gateway, hql, id=screen_id)
+    assert len(found) == len({name for name, _ in found})
+    return dict(found)
+
+
+def test_a_plate_of_results_is_like_the_analysed_one(plates: PlateBench, fresh: BlitzGateway) -> None:
+    plates.write_all()
+    report = plates.bench.bring(replace(NOTHING, new_screen=f"screen {uuid.uuid4()}"))
+    source = fresh.getObject("Plate", plates.plate_id)
+    ((name, plate_id),) = plates_of(fresh, only(report, "Screen")).items()
+    assert name == f"{source.getName()}_mask"
+    derived = fresh.getObject("Plate", plate_id)
+    for said in ("getRows", "getColumns", "getRowNamingConvention", "getColumnNamingConvention"):
+        assert getattr(derived._obj, said)().val == getattr(source._obj, said)().val
+    acquisitions = ask(fresh, "select a.id, a.name from PlateAcquisition a where a.plate.id = :id", id=plate_id)
+    assert [name for _, name in acquisitions] == ["Run 1"]
+    found = fields_of(fresh, plate_id)
+    assert sorted(found) == [(row, column, field) for row, column in WELLS for field in range(FIELDS)]
+    for place, image_id in found.items():
+        image = fresh.getObject("Image", image_id)
+        assert image.getPixelSizeX() == 0.25
+        pixels = image.getPrimaryPixels()
+        for t, c, z in np.ndindex(2, 3, 3):
+            assert np.array_equal(pixels.getPlane(z, c, t), planes(*place)[t, c, z])
+    in_run = "select count(*) from WellSample s where s.plateAcquisition.id = :id"
+    assert ask(fresh, in_run, id=acquisitions[0][0]) == [[len(found)]]
+    assert maps_on(fresh, "Plate", plate_id)["biomero/workflow"][0]["Workflow_ID"] == plates.bench.provenance.run_id
+    an_image = next(iter(found.values()))
+    assert maps_on(fresh, "Image", an_image)["biomero/workflow/task/nuclei"][0]["Param_diameter"] == "30"
+
+
+def test_wells_without_results_are_left_out_and_kinds_are_apart(plates: PlateBench, fresh: BlitzGateway) -> None:
+    plates.write(0, 0, 0), plates.write(0, 0, 1), plates.write(7, 5, 1)
+    plates.write(2, 11, 0, "_outline")
+    (plates.bench.folder / "more").mkdir()
+    plates.write(2, 11, 0, "").rename(plates.bench.folder / "more" / "plate_C12_s001.ome.tif")
+    plates.write(2, 11, 1, "")
+    report = plates.bench.bring(replace(NOTHING, new_screen=f"screen {uuid.uuid4()}"))
+    source = fresh.getObject("Plate", plates.plate_id).getName()
+    found = {name: sorted(fields_of(fresh, each)) for name, each in plates_of(fresh, only(report, "Screen")).items()}
+    assert found == {
+        f"{source}_mask": [(0, 0, 0), (0, 0, 1), (7, 5, 0)],
+        f"{source}_outline": [(2, 11, 0)],
+        f"{source}_more": [(2, 11, 0)],
+        f"{source}_nuclei": [(2, 11, 0)],
+    }
+
+
+def test_a_damaged_field_is_missing_and_told_and_the_others_are_there(plates: PlateBench, fresh: BlitzGateway) -> None:
+    plates.write_all()
+    broken = plates.bench.folder / "plate_C12_s001_mask.ome.tif"
+    broken.write_bytes(b"not a TIFF")
+    options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}")
+    with pytest.raises(ResultsError, match=r"Not everything .*plate_C12_s001_mask"):
+        plates.bench.bring(options)
+    (screen,) = ask(fresh, "select s.id from Screen s where s.name = :name", name=str(options.new_screen))
+    (plate_id,) = plates_of(fresh, screen[0]).values()
+    assert len(fields_of(fresh, plate_id)) == len(images_of_run(fresh, plates.bench)) == 5
+    # What is repaired joins the others in its well.
+    plates.write(2, 11, 0)
+    plates.bench.bring(options)
+    assert sorted(fields_of(fresh, plate_id)) == [(row, column, field) for row, column in WELLS for field in (0, 1)]
+    assert plates_of(fresh, screen[0]).keys() == {fresh.getObject("Plate", plate_id).getName()}
+
+
+def test_results_of_no_well_go_to_the_dataset_and_a_note_says_so(plates: PlateBench, fresh: BlitzGateway) -> None:
+    plates.write(0, 0, 0)
+    tifffile.imwrite(plates.bench.folder / "summary.tif", np.ones((4, 5), "uint8"))
+    report = plates.bench.bring(
+        replace(NOTHING, new_screen=f"screen {uuid.uuid4()}", new_dataset=f"rest {uuid.uuid4()}")
+    )
+    assert len(plates_of(fresh, only(report, "Screen"))) == 1
+    in_dataset = "select i.name from DatasetImageLink l join l.child i where l.parent.id = :id"
+    assert ask(fresh, in_dataset, id=only(report, "Dataset")) == [["summary.tif"]]
+    assert any("of no well" in note and "summary.tif" in note for note in report.notes)
+
+
+def test_without_a_dataset_results_of_no_well_are_attached_as_files(plates: PlateBench, fresh: BlitzGateway) -> None:
+    plates.write(0, 0, 0)
+    tifffile.imwrite(plates.bench.folder / "summary.tif", np.ones((4, 5), "uint8"))
+    report = plates.bench.bring(replace(NOTHING, new_screen=f"screen {uuid.uuid4()}"))
+    assert "summary.tif" in files_on(fresh, "Plate", plates.plate_id)
+    assert any("attached as files: summary.tif" in note for note in report.notes)
+
+
+def test_a_screen_alone_is_refused_for_images_that_are_in_no_well(bench: Bench) -> None:
+    with pytest.raises(RequestError, match=r"cells.tif.* cannot go into a screen.*Choose a dataset"):
+        check_permissions(bench.gateway, bench.sources, replace(NOTHING, new_screen="screen"))
+    check_permissions(bench.gateway, bench.sources, replace(NOTHING, new_screen="screen", new_dataset="others"))
+
+
+def make_screen(gateway: BlitzGateway, name: str) -> int:
+    screen = omero.model.ScreenI()
+    screen.setName(rstring(name))
+    return int(gateway.getUpdateService().saveAndReturnObject(screen, gateway.SERVICE_OPTS).getId().val)
+
+
+def test_the_screen_is_found_by_the_same_rules_as_a_dataset(lab: Lab, plates: PlateBench, alice: BlitzGateway) -> None:
+    plates.write(0, 0, 0)
+    name = f"screen {uuid.uuid4()}"
+    with logged_in(lab, "bob") as bob:
+        of_bob = make_screen(bob, name)
+    options = replace(NOTHING, new_screen=name)
+
+    def screen_of(report: ImportReport) -> int:
+        return only(report, "Screen")
+
+    first = screen_of(plates.bench.bring(options))
+    assert first != of_bob
+    assert screen_of(plates.bench.again().bring(options)) == first
+    second = screen_of(plates.bench.again().bring(replace(options, allow_duplicate_screen=True)))
+    assert second != first
+    by_id = plates.bench.again().bring(replace(options, screen_id=second))
+    assert screen_of(by_id) == second
+    several = plates.bench.again().bring(options)
+    assert screen_of(several) == first
+    assert any("You have 2 screens" in note for note in several.notes)
+    with pytest.raises(RequestError, match="no Screen 987654321"):
+        plates.bench.bring(replace(options, screen_id=987654321))
+
+
+@pytest.mark.parametrize(
+    # Dying before a write is dying after the one before it, except for the first.
+    "moment",
+    ["after the write", pytest.param("before the write", marks=pytest.mark.slow)],
+)
+def test_killed_at_any_call_and_repeated_gives_the_same_plate_once(
+    plates: PlateBench, lab: Lab, fresh: BlitzGateway, moment: str
+) -> None:
+    plates.write(0, 0, 0), plates.write(0, 0, 1)
+    options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}", allow_duplicate_screen=True)
+
+    def state(bench: Bench) -> dict[str, Any]:
+        ours = "select p.name, p.id from Plate p where p.description like :said"
+        found = ask(fresh, ours, said=f"%{bench.provenance.run_id}%")
+        return {
+            "plates": [(name, sorted(fields_of(fresh, each))) for name, each in found],
+            "images": images_of_run(fresh, bench),
+            "keys": keys_of_run(fresh, bench),
+            "wells": [[len(set(fields_of(fresh, each).values())) for _, each in found]],
+        }
+
+    clean = MortalGateway(plates.bench.gateway)
+    plates.bench.bring(options, gateway=clean)
+    expected = state(plates.bench)
+    assert len(expected["images"]) == 2
+    # Whatever is written apart from planes, which are all alike.
+    numbers = [number for number, name in enumerate(clean.writes, 1) if name.startswith(("save", "submit"))]
+    for number in numbers:
+        again = plates.bench.again()
+        with logged_in(lab, "alice") as mortal, pytest.raises(Killed):
+            again.bring(options, gateway=MortalGateway(mortal, number, reply_lost=moment == "after the write"))
+        again.bring(options)
+        assert state(again) == expected, f"killed {moment} {number}, {clean.writes[number - 1]}"
+    counted = MortalGateway(plates.bench.gateway)
+    plates.bench.bring(options, gateway=counted)
+    assert counted.writes == []

@@ -1,0 +1,216 @@
+"""Results of wells as plates in the screen: one plate for each analysed plate and kind of result."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from worker.errors import ResultsError
+from worker.results.annotations import references
+from worker.results.images import ImageLabel, annotation_links, write_image
+from worker.results.ledger import Key
+from worker.results.model import ImportedImage
+from worker.results.naming import distinct, rename, split_name
+from worker.results.plates import derive_plate, finish_well, read_source_plate
+from worker.results.readers.opening import open_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from worker.results.attempt import Attempt
+    from worker.results.model import SourceFile
+    from worker.results.outputs import Output, Outputs
+    from worker.results.parts.containers import Containers
+    from worker.results.plates import DerivedPlate, SourcePlate
+    from worker.results.readers.model import FileImage
+    from worker.results.surroundings import Place, WellPlace
+
+_NAMED: Final = 3
+"""How many results a note names."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """A result image file that was made from one field of a plate."""
+
+    output: Output
+    source: SourceFile
+    place: WellPlace
+    kind: str
+
+    @property
+    def plate(self) -> tuple[int, str]:
+        """The analysed plate and what the result is of it."""
+        return self.place.plate_id, self.kind
+
+    @property
+    def well(self) -> tuple[tuple[int, str], int, int]:
+        """The well, of the plate that the result goes into."""
+        return self.plate, self.place.row, self.place.column
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An image that has all of its pixels; nobody sees it before its well is finished."""
+
+    key: Key
+    source: SourceFile
+    image: ImportedImage
+
+
+def bring_plates(attempt: Attempt, outputs: Outputs, kinds: Mapping[str, str], containers: Containers) -> Outputs:
+    """Import every result of a well into a plate that is like the analysed one.
+
+    Parameters
+    ----------
+    attempt : Attempt
+        The import, which learns what was imported.
+    outputs : Outputs
+        What the analysis wrote.
+    kinds : Mapping
+        Path of each result to what it is of its source, as `worker.results.matching.Matches` says.
+    containers : Containers
+        The screen; and the dataset, if there is one for all other results.
+
+    Returns
+    -------
+    Outputs
+        The same without the images that are in a plate now, or should be.
+    """
+    screen = containers.screen
+    if screen is None:
+        return outputs
+    results, rest = _divided(attempt, outputs.images, kinds)
+    plates = _Plates(attempt, screen)
+    for _, group in itertools.groupby(sorted(results, key=_order), key=lambda result: result.well):
+        plates.bring_well(list(group))
+    if rest:
+        where = f"in {containers.dataset}" if containers.dataset else "attached as files"
+        attempt.note(f"Not in the screen, as they are of no well, but {where}: {_listed(rest)}.")
+    return replace(outputs, images=tuple(rest))
+
+
+@dataclass(slots=True)
+class _Plates:
+    """The plates of one import, each made when its first well is ready."""
+
+    attempt: Attempt
+    screen: Place
+    models: dict[int, SourcePlate] = field(default_factory=dict)
+    derived: dict[tuple[int, str], DerivedPlate] = field(default_factory=dict)
+    names: dict[tuple[int, str], set[str]] = field(default_factory=dict)
+
+    def bring_well(self, results: Sequence[_Result]) -> None:
+        """Import the results of one kind of one well; those that cannot be read are problems."""
+        ready: dict[str, list[_Written]] = {}
+        for result in results:
+            try:
+                with open_images(result.output.file, self._sizes(result.source)) as images:
+                    for index, image in enumerate(images):
+                        kind = (
+                            result.kind
+                            if index == 0
+                            else "_".join(filter(None, (result.kind, image.name or str(index))))
+                        )
+                        ready.setdefault(kind, []).append(self._write(result, index, image, kind))
+            except ResultsError as error:
+                self.attempt.problem(str(error))
+            self.attempt.step()
+        for kind, written in ready.items():
+            self._finish(results[0].place, kind, written)
+
+    def _sizes(self, source: SourceFile) -> Mapping[str, int] | None:
+        analysed = self.attempt.analysed(source)
+        return analysed.sizes if analysed else None
+
+    def _write(self, result: _Result, index: int, image: FileImage, kind: str) -> _Written:
+        attempt, path, source = self.attempt, result.output.path, result.source
+        taken = self.names.setdefault((result.place.plate_id, kind), set())
+        label = ImageLabel(
+            distinct(rename(attempt.options.rename, path, source.name), taken), attempt.description(source)
+        )
+        key = attempt.key(source, f"field:{path}#{index}", result.output.sha256)
+        image_id = write_image(attempt.ledger, key, image, label, source=attempt.analysed(source))
+        return _Written(key, source, ImportedImage(path, index, image_id, label.name, source, image.label))
+
+    def _finish(self, place: WellPlace, kind: str, written: Sequence[_Written]) -> None:
+        attempt = self.attempt
+        model = self.models.get(place.plate_id)
+        if model is None:
+            model = self.models[place.plate_id] = read_source_plate(attempt.ledger.gateway, place.plate_id)
+        derived = self.derived.get((place.plate_id, kind)) or self._derive(model, place.plate_id, kind)
+        new = [each for each in written if not self._complete(each.key)]
+        if new:
+            links = [link for each in new for link in annotation_links(each.image.image_id, attempt.annotation_ids)]
+            fields = [(each.key, each.image.image_id, each.source.image_id) for each in new]
+            finish_well(attempt.ledger, derived, model, place, fields, links)
+        for each in written:
+            attempt.report("Image", each.image.image_id, each.image.name)
+            attempt.imported.append(each.image)
+
+    def _complete(self, key: Key) -> bool:
+        entry = self.attempt.ledger.find(key)
+        return entry is not None and entry.complete
+
+    def _derive(self, model: SourcePlate, plate_id: int, kind: str) -> DerivedPlate:
+        attempt = self.attempt
+        name = f"{model.name}_{kind or attempt.provenance.workflow}"
+        derived = derive_plate(
+            attempt.ledger,
+            Key(attempt.provenance.task_id, f"Plate:{plate_id}", f"plate:{kind}", ""),
+            model,
+            name,
+            f"{attempt.description(None)} | source: {model.name} (plate {plate_id})",
+            self.screen.object_id,
+            references(attempt.annotation_ids),
+        )
+        self.derived[plate_id, kind] = derived
+        attempt.report("Plate", derived.plate_id, name)
+        return derived
+
+
+def _divided(
+    attempt: Attempt, images: Iterable[Output], kinds: Mapping[str, str]
+) -> tuple[list[_Result], list[Output]]:
+    """Tell results of wells from others."""
+    results, rest = [], []
+    for output in images:
+        source = attempt.made_from.get(output.path)
+        place = attempt.surroundings.wells.get(source.image_id) if source is not None else None
+        if source is None or place is None:
+            rest.append(output)
+        else:
+            results.append(_Result(output, source, place, kinds.get(output.path, "")))
+    return _distinct_kinds(results), rest
+
+
+def _distinct_kinds(results: Sequence[_Result]) -> list[_Result]:
+    """Tell results apart that would take the same field of the same plate: by extension, then by number."""
+    by_extension = _apart(results, lambda result, _: split_name(PurePosixPath(result.output.path).name)[1])
+    return _apart(by_extension, lambda _, number: str(number))
+
+
+def _apart(results: Sequence[_Result], more: Callable[[_Result, int], str]) -> list[_Result]:
+    fields = Counter((result.kind, result.source.image_id) for result in results)
+    crowded = {kind for (kind, _), count in fields.items() if count > 1}
+    seen: Counter[tuple[str, int]] = Counter()
+    apart = []
+    for result in results:
+        kind = result.kind
+        if kind in crowded:
+            seen[kind, result.source.image_id] += 1
+            kind = "_".join(filter(None, (kind, more(result, seen[kind, result.source.image_id]))))
+        apart.append(replace(result, kind=kind))
+    return apart
+
+
+def _listed(outputs: Sequence[Output]) -> str:
+    more = f" and {len(outputs) - _NAMED} more" if len(outputs) > _NAMED else ""
+    return ", ".join(output.path for output in outputs[:_NAMED]) + more
+
+
+def _order(result: _Result) -> tuple[object, ...]:
+    return *result.well, result.place.field, result.output.path
