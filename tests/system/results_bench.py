@@ -14,6 +14,7 @@ from omero.rtypes import unwrap, wrap
 
 from tests.lab.omero.images import import_image, make_dataset, make_project
 from tests.lab.person import logged_in
+from worker.errors import ResultsError
 from worker.results.importer import import_results
 from worker.results.ledger import NS_KEY
 from worker.results.model import ImportOptions, ImportReport, Provenance, SourceFile
@@ -53,9 +54,12 @@ class Bench:
     def bring(self, options: ImportOptions, *, gateway: Any = None, progress: Any = None) -> ImportReport:
         """Import whatever lies in the folder."""
         files = [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()]
-        return import_results(
+        report = import_results(
             gateway or self.gateway, self.folder, files, self.sources, options, self.provenance, self.log, progress
         )
+        if report.problems:
+            raise ResultsError(" ".join(report.problems))
+        return report
 
     def again(self) -> Bench:
         """The same images, analysed by another run."""

@@ -48,7 +48,10 @@ def branch_failed(view: RunView, branch: Branch) -> str | None:
     job = view.step(branch.step("watch"))
     if job.progress is Progress.DONE and not job.data.get("ok", False):
         return str(job.data.get("message", "The job failed."))
-    return None
+    problems = view.step(branch.step("import")).data.get("problems")
+    if not problems:
+        return None
+    return f"Not everything could be brought into OMERO: {' '.join(problems)} Everything else is there."
 
 
 def next_branch_step(view: RunView, branch: Branch) -> Step | None:

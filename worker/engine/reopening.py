@@ -128,6 +128,8 @@ def failed_at(view: RunView, branch: Branch) -> str | None:
     job = view.step(branch.step("watch"))
     if job.progress is Progress.DONE and branch_failed(view, branch) is not None and not job.data.get("ok", False):
         return "submit"
+    if view.step(branch.step("import")).data.get("problems"):
+        return "import"
     kind = next((kind for kind in view.course.branch if not _done(view, branch.step(kind))), None)
     # Whoever was watched when the run ended has been cancelled, or nobody knows what became of it.
     return "submit" if kind == "watch" else kind

@@ -127,4 +127,4 @@ class Attempt:
 
     def result(self) -> ImportReport:
         """Give what is in OMERO now."""
-        return ImportReport(tuple(self.objects), tuple(self.notes))
+        return ImportReport(tuple(self.objects), tuple(self.notes), tuple(self.problems))

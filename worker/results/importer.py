@@ -4,8 +4,8 @@ Order of writing: provenance, job log, images, tables, attachments, zip. Whateve
 there when it becomes visible, and whoever looks for a failed run finds its log. What has been written is known from the
 ledger (:mod:`worker.results.ledger`); a repetition goes the same way and skips what is there.
 
-An import that could not bring in everything that was asked for ends in an error, never in a silent note, after all
-else has been written.
+What was asked for and could not be brought in is a problem of the report, never a silent note, after all else has been
+written: whoever asked for the import tells the person that it has failed, and what of it is there.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def import_results(
     Raises
     ------
     ResultsError
-        If the analysis wrote nothing, or something of it could not be brought in; all else is in OMERO then.
+        If the analysis wrote nothing.
     NotPermitted
         If OMERO does not allow it; nothing was written then.
     RequestError
@@ -201,11 +201,6 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
         bring_zip(attempt, outputs, read_places(attempt.ledger.gateway, options.zip_places) or surroundings.parents)
     if outputs.zarr_members:
         _note_zarrs(attempt, outputs)
-    if attempt.problems:
-        raise ResultsError(
-            f"Not everything could be brought into OMERO: {' '.join(attempt.problems)}",
-            remedy="Everything else is there.",
-        )
     return attempt.result()
 
 

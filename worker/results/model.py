@@ -393,7 +393,10 @@ class ImportReport(_Json):
         Every object that holds something of the results, in the order in which they were written.
     notes : tuple of str
         What a person should know: what could not be matched, what was done another way than asked.
+    problems : tuple of str
+        What was asked for and is missing in OMERO; an import that has any has failed, and may be repeated.
     """
 
     objects: tuple[CreatedObject, ...] = ()
     notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()

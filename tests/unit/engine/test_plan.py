@@ -53,6 +53,11 @@ def named(decision: Decision) -> str:
         pytest.param(run({"export": WAITING}), f"wait until {SOON}", id="an export waits for its next attempt"),
         pytest.param(run({"export": REFUSED}), "end badly: sbatch refused", id="an export that failed ends the run"),
         pytest.param(run(EXPORTED), "submit/0", id="what is exported is submitted"),
+        pytest.param(
+            run(FETCHED | {"import/0": StepView(Progress.DONE, {"problems": ["a.tif is no image."]})}),
+            "end badly: Not everything could be brought into OMERO: a.tif is no image. Everything else is there.",
+            id="an import that lacks something ends the run, with its data left on the cluster",
+        ),
         pytest.param(run(EXPORTED | {"submit/0": INTENDED}), "submit/0", id="an unconfirmed submission is looked into"),
         pytest.param(
             run(EXPORTED | {"submit/0": REFUSED}), "end badly: sbatch refused", id="a refused job ends the run"

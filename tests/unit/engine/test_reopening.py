@@ -39,6 +39,11 @@ def test_a_failed_import_is_taken_again_by_itself() -> None:
     assert again(view) == Reopening(("import/0", "tidy", "cancel"), (), (UUID(int=2),))
 
 
+def test_an_import_that_lacked_something_is_taken_again() -> None:
+    view = run(submit_0=done(), watch_0=done(ok=True), fetch_0=done(), import_0=done(problems=["a.tif is no image."]))
+    assert again(view) == Reopening(("import/0", "tidy", "cancel"), (), (UUID(int=2),))
+
+
 def test_a_failed_job_is_followed_by_another_one() -> None:
     view = run(submit_0=done(), watch_0=done(ok=False), fetch_0=done(), import_0=done())
     assert again(view) == Reopening(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
@@ -13,10 +13,33 @@ from worker.engine.provenance import batch_of, provenance_of
 from worker.engine.steps.fetch import log_file, stage
 from worker.results import importer
 from worker.results.datasets import shared_dataset
-from worker.results.model import CreatedObject, ImportOptions, SourceFile
+from worker.results.model import ImportOptions, ImportReport, SourceFile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from omero.gateway import BlitzGateway
+
     from worker.engine.context import StepContext
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What is brought into OMERO: the results of a job, on this machine."""
+
+    origin: StepContext
+    """The step, seen from where the job was made."""
+    job: Mapping[str, Any]
+    """How the job has ended."""
+    folder: Path
+    """Where its output is."""
+    paths: tuple[str, ...]
+    """The files there."""
+    log: Path | None
+    """The job's log, if there is one."""
+    sources: tuple[SourceFile, ...]
+    """What was analysed."""
 
 
 def bring_in(context: StepContext) -> Outcome:
@@ -30,55 +53,143 @@ def bring_in(context: StepContext) -> Outcome:
     Returns
     -------
     Done
-        With the ``objects`` in OMERO (kind, object_id, name) and ``notes`` for the person.
+        With the ``objects`` in OMERO (kind, object_id, name), ``notes`` for the person, and ``problems``: what was
+        asked for and could not be brought in, for which the branch fails.
     NotYet
         While another batch of the same run looks for the dataset that they share.
     """
-    branch, tracker = context.own_branch, context.tracker
-    origin = origin_of(context)
-    job = job_of(origin)
-    fetched = context.view.step(branch.step("fetch")).data
-    paths = [file["path"] for file in fetched["files"]]
-    # Staged by a process on another machine, or lost with its disk: fetch again, the record says what.
-    if any(not (context.staging / "out" / path).exists() for path in paths) or not context.staging.exists():
-        stage(context)
-    log = log_file(context, job["job_id"])
-    sources = [SourceFile(**source) for source in origin.view.step("export").data["sources"]]
-    tracker.start_task(branch.import_task_id)
+    staged = staged_results(context)
+    context.tracker.start_task(context.own_branch.import_task_id)
     context.report("Bringing the results into OMERO.")
     with context.omero() as gateway:
         context.guard()
-        objects: list[CreatedObject]
-        notes: tuple[str, ...] = ()
-        if job["ok"]:
-            options = _options(context, gateway, sources)
-            if options is None:
-                return NotYet(datetime.now(UTC) + timedelta(seconds=1))
-            report = importer.import_results(
-                gateway,
-                context.staging / "out",
-                paths,
-                sources,
-                options,
-                provenance_of(origin),
-                log if log.exists() else None,
-                lambda done, total: _progress(context, done, total),
+        if not staged.job["ok"]:
+            return conclude(
+                context, _attach_log(gateway, staged), "The job failed; only its log was brought into OMERO."
             )
-            objects, notes = list(report.objects), report.notes
-        else:
-            attached = importer.attach_log(gateway, log, sources, provenance_of(origin)) if log.exists() else None
-            objects = [attached] if attached else []
-    if job["ok"]:
-        tracker.complete_task(branch.import_task_id, f"{len(objects)} objects in OMERO")
+        options = options_of(context, gateway, staged.sources)
+        if options is None:
+            return NotYet(datetime.now(UTC) + timedelta(seconds=1))
+        return conclude(context, import_staged(context, gateway, staged, options))
+
+
+def staged_results(context: StepContext) -> Staged:
+    """Find the results that the step ``fetch`` has staged; fetch them again if they are not here.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+
+    Returns
+    -------
+    Staged
+        The results.
+    """
+    origin = origin_of(context)
+    job = job_of(origin)
+    fetched = context.view.step(context.own_branch.step("fetch")).data
+    folder = context.staging / "out"
+    paths = tuple(file["path"] for file in fetched["files"])
+    # Staged by a process on another machine, or lost with its disk: fetch again, the record says what.
+    if any(not (folder / path).exists() for path in paths) or not context.staging.exists():
+        stage(context)
+    log = log_file(context, job["job_id"])
+    sources = tuple(SourceFile(**source) for source in origin.view.step("export").data["sources"])
+    return Staged(origin, job, folder, paths, log if log.exists() else None, sources)
+
+
+def import_staged(
+    context: StepContext,
+    gateway: BlitzGateway,
+    staged: Staged,
+    options: ImportOptions,
+    in_place: Mapping[str, tuple[int, ...]] | None = None,
+) -> ImportReport:
+    """Import what is staged.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+    gateway : BlitzGateway
+        The person's session.
+    staged : Staged
+        The results.
+    options : ImportOptions
+        Where they go.
+    in_place : Mapping, optional
+        Ids of the images that the importer has made of them already, by path.
+
+    Returns
+    -------
+    ImportReport
+        What is in OMERO now.
+    """
+    return importer.import_results(
+        gateway,
+        staged.folder,
+        staged.paths,
+        staged.sources,
+        options,
+        provenance_of(staged.origin),
+        staged.log,
+        lambda done, total: _progress(context, done, total),
+        in_place,
+    )
+
+
+def conclude(context: StepContext, report: ImportReport, failure: str = "") -> Done:
+    """End the task of an import, and record what it has led to.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+    report : ImportReport
+        What is in OMERO now.
+    failure : str
+        Why there is nothing else; empty if nothing stood in the way of the import itself.
+
+    Returns
+    -------
+    Done
+        The outcome of the step.
+    """
+    branch, tracker = context.own_branch, context.tracker
+    failure = failure or " ".join(report.problems)
+    if failure:
+        tracker.fail_task(branch.import_task_id, failure)
     else:
-        tracker.fail_task(branch.import_task_id, "The job failed; only its log was brought into OMERO.")
-    return Done({"objects": [item.to_json() for item in objects], "notes": list(notes)})
+        tracker.complete_task(branch.import_task_id, f"{len(report.objects)} objects in OMERO")
+    return Done(report.to_json())
 
 
-def _options(context: StepContext, gateway: Any, sources: list[SourceFile]) -> ImportOptions | None:
+def _attach_log(gateway: BlitzGateway, staged: Staged) -> ImportReport:
+    if staged.log is None:
+        return ImportReport()
+    attached = importer.attach_log(gateway, staged.log, staged.sources, provenance_of(staged.origin))
+    return ImportReport((attached,) if attached else ())
+
+
+def options_of(context: StepContext, gateway: BlitzGateway, sources: Sequence[SourceFile]) -> ImportOptions | None:
     """Where the results go; None while another batch creates the dataset for all of them.
 
     The batches of one run take turns by a lease of their own, so that there is one new dataset and not one for each.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+    gateway : BlitzGateway
+        The person's session.
+    sources : Sequence of SourceFile
+        What was analysed.
+
+    Returns
+    -------
+    ImportOptions or None
+        What the person chose.
     """
     options = ImportOptions.from_json(context.request.output)
     batch = batch_of(origin_of(context))
