@@ -138,7 +138,7 @@ def test_a_damaged_image_leaves_nothing_behind_and_does_not_stop_the_others(benc
         stream.seek(offset)
         stream.write(b"\xff" * 8)
     tifffile.imwrite(bench.folder / "nuclei_mask.tif", np.ones((4, 5), "uint8"))
-    with pytest.raises(ResultsError, match="cells_mask.tif cannot be read"):
+    with pytest.raises(ResultsError, match=r"cells_mask\.tif cannot be read"):
         bench.bring(replace(NOTHING, new_dataset="labels"))
     assert [each.getName() for each in children(fresh, "Dataset", results_dataset(fresh, bench))] == ["nuclei_mask.tif"]
     assert images_of_run(fresh, bench) == ["nuclei_mask.tif"]
