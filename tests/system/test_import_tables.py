@@ -71,7 +71,7 @@ def test_where_omero_has_no_tables_a_csv_is_attached_as_it_is(bench: Bench, fres
     (bench.folder / "m.csv").write_text("a\n1\n")
     report = bench.bring(replace(NOTHING, csv_tables=True), gateway=WithoutTables(bench.gateway))
     assert content(files_on(fresh, "Dataset", bench.dataset_id)["m.csv"]) == b"a\n1\n"
-    assert report.notes == ("OMERO has no tables service: CSV files are attached as they are.",)
+    assert report.notes == ("OMERO has no tables service: tables are attached as files.",)
 
 
 class WithoutTables:

@@ -47,6 +47,8 @@ class Attempt:
         The annotations that say where results come from, to be linked to whatever is created.
     imported : list of ImportedImage
         The result images that are in OMERO now.
+    rois : dict
+        (Id of an analysed image, number of a label) to the ids of the ROIs that this run has made of it.
     objects : list of CreatedObject
         Everything that holds something of the results.
     notes : list of str
@@ -65,6 +67,7 @@ class Attempt:
     made_from: Mapping[str, SourceFile] = field(default_factory=dict)
     annotation_ids: tuple[int, ...] = ()
     imported: list[ImportedImage] = field(default_factory=list)
+    rois: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
     objects: list[CreatedObject] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

@@ -1,41 +1,64 @@
-"""Typed columns of a CSV or TSV file, decided by all of its values.
+"""Typed columns of a result table, decided by all of their values.
 
 =======  ==============================================================================================
 Long     every cell is an integer that 64 bits hold; none is missing, none has leading zeros
-Double   every cell is a number or missing (missing: empty, ``NaN``, ``NA``, ``N/A``, ``null``, ``None``;
-         stored as NaN); integers among them are at most 2**53, so that none changes its value
+Double   every cell is a number or missing (missing: empty, ``NaN``, ``NA``, ``N/A``, ``null``, ``None`` and
+         the like; stored as NaN); integers among them are at most 2**53, so that none changes its value
 Bool     every cell is ``true`` or ``false``; none is missing
-String   everything else, and whatever mixes the above; the text is kept as it is
+String   everything else, and whatever mixes the above: dates, integers beyond 64 bits, codes like ``007``;
+         the text is kept as it is
 =======  ==============================================================================================
 
-A row that is too short has missing cells at its end; one that is too long makes the file no table. Column names become
-identifiers, because OMERO.tables cannot be queried by others; the title in the file becomes the description.
+Column names become identifiers, because OMERO.tables cannot be queried by others; the title in the file becomes the
+description.
 """
 
 from __future__ import annotations
 
-import csv
+import json
 import keyword
+import math
 import re
 import unicodedata
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-from worker.errors import ResultsError
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-TABLE_SUFFIXES: Final = (".csv", ".tsv")
+TABLE_SUFFIXES: Final = (".csv", ".tsv", ".parquet")
 
-_MISSING: Final = frozenset({"", "nan", "na", "n/a", "null", "none"})
-_INTEGER: Final = re.compile(r"[+-]?(0|[1-9]\d*)")
-_NUMBER: Final = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?)", re.IGNORECASE)
-_LEADING_ZERO: Final = re.compile(r"[+-]?0\d")
+BATCH_ROWS: Final = 10_000
+"""Rows that are read and sent at once, at most."""
+
+BATCH_CELLS: Final = 1_000_000
+"""Cells that are read and sent at once, at most: 8 MB of numbers, where OMERO takes messages of 64."""
+
+TRUE_WORDS: Final = frozenset({"yes", "true", "t", "1"})
+FALSE_WORDS: Final = frozenset({"no", "false", "f", "0"})
+
+_MISSING: Final = frozenset(
+    {"", "nan", "-nan", "na", "<na>", "n/a", "#n/a", "#na", "null", "none", "1.#qnan", "-1.#ind", "1.#ind", "-1.#qnan"}
+)
+_LONGEST_MISSING: Final = 16
+_BREAK: Final = "\x1f"
+_INTEGER: Final = r"[+-]?(?:0|[1-9][0-9]*)"
+_INTEGERS: Final = re.compile(rf"(?:[ \t]*{_INTEGER}[ \t]*{_BREAK})*+")
+_NUMBERS: Final = re.compile(
+    rf"(?:[ \t]*[+-]?(?:(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?)[ \t]*{_BREAK})*+",
+    re.IGNORECASE,
+)
+_COMMA_NUMBERS: Final = re.compile(
+    rf"(?:[ \t]*[+-]?(?:(?:0|[1-9][0-9]*)(?:,[0-9]*)?|,[0-9]+)(?:e[+-]?[0-9]+)?[ \t]*{_BREAK})*+", re.IGNORECASE
+)
+_ONE_INTEGER: Final = re.compile(_INTEGER)
+_SAFE_DIGITS: Final = 15
+_MAX_WORDS: Final = len(TRUE_WORDS | FALSE_WORDS)
 _EXACT: Final = 2**53
 _TRANSLITERATED: Final = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "%": "percent", "#": "number"})
+
+Value = int | float | bool | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,60 +75,87 @@ class Column:
         ``Long``, ``Double``, ``Bool`` or ``String``.
     size_bytes : int
         Longest cell in UTF-8, at least 1.
+    decimal : str
+        What stands before the decimals of its numbers.
+    refers_to : str
+        What its cells name, as far as the file itself says so: ``image``, ``well``, ``plate``, ``dataset`` or ``roi``.
     """
 
     name: str
     title: str
     kind: str
     size_bytes: int
+    decimal: str = "."
+    refers_to: str = ""
 
     @property
     def description(self) -> str:
         """The title in ASCII: OMERO.tables keeps descriptions as HDF5 strings and fails on anything else."""
-        return self.title.translate(_TRANSLITERATED).encode("ascii", "backslashreplace").decode()
+        head, mark, tail = self.title.partition("%%")
+        pair = tail.partition("=")
+        # What `omero metadata populate` makes of "Area%%unit=um".
+        text = json.dumps({pair[0].strip(): pair[2].strip()}) if mark and pair[1] else tail.strip() if mark else head
+        return text.translate(_TRANSLITERATED).encode("ascii", "backslashreplace").decode()
 
-    def value(self, cell: str) -> int | float | bool | str:
-        """Convert one cell.
+    @property
+    def width_bytes(self) -> int:
+        """What one of its values takes in OMERO, where every value of a column takes the same."""
+        return self.size_bytes if self.kind == "String" else 8
+
+    def values(self, cells: Sequence[str]) -> list[Value]:
+        """Convert cells.
 
         Parameters
         ----------
-        cell : str
+        cells : Sequence of str
             What stands in the file.
 
         Returns
         -------
-        int, float, bool or str
-            Its value, by this column's kind.
+        list of int, float, bool or str
+            Their values, by this column's kind.
         """
         if self.kind == "Long":
-            return int(cell)
-        if self.kind == "Double":
-            return float("nan") if is_missing(cell) else float(cell)
+            return list(map(int, cells))
         if self.kind == "Bool":
-            return cell.strip().lower() == "true"
-        return cell
+            return [cell.strip().lower() in TRUE_WORDS for cell in cells]
+        if self.kind == "Double":
+            texts = [cell.replace(",", ".") for cell in cells] if self.decimal == "," else cells
+            try:
+                return list(map(float, texts))
+            except ValueError:
+                return [math.nan if is_missing(text) else float(text) for text in texts]
+        return list(cells)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a file is to be read.
+class ResultTable(Protocol):
+    """A table that an analysis wrote, whatever its format; read in batches, so that memory does not grow with it."""
 
-    Parameters
-    ----------
-    columns : tuple of Column
-        Its columns.
-    rows : int
-        Number of rows below the header.
-    delimiter : str
-        What separates cells.
-    encoding : str
-        How characters are encoded.
-    """
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Its columns."""
 
-    columns: tuple[Column, ...]
-    rows: int
-    delimiter: str
-    encoding: str
+    @property
+    def rows(self) -> int:
+        """Number of its rows."""
+
+    @property
+    def declared(self) -> bool:
+        """Whether the file itself says what its columns are."""
+
+    def batches(self, only: Collection[int] | None = None) -> Iterator[list[list[Value]]]:
+        """Read all rows.
+
+        Parameters
+        ----------
+        only : Collection of int, optional
+            Positions of the columns that are wanted; the others are left empty.
+
+        Yields
+        ------
+        list of list
+            The values of some rows, a list for each column.
+        """
 
 
 def is_missing(cell: str) -> bool:
@@ -121,163 +171,163 @@ def is_missing(cell: str) -> bool:
     bool
         True for empty cells and the usual words for "not available".
     """
-    return cell.strip().lower() in _MISSING
+    return len(cell) <= _LONGEST_MISSING and cell.strip().lower() in _MISSING
 
 
-def read_layout(path: Path) -> Layout:
-    """Read a file once and decide on its columns.
-
-    Parameters
-    ----------
-    path : Path
-        A CSV or TSV file with a header.
-
-    Returns
-    -------
-    Layout
-        Its columns; memory use does not depend on the number of rows.
-
-    Raises
-    ------
-    ResultsError
-        If the file is no table.
-    """
-    encoding = _encoding(path)
-    delimiter = _delimiter(path, encoding)
-    with _opened(path, encoding, delimiter) as rows:
-        titles = next(rows, None)
-        if not titles or not any(title.strip() for title in titles):
-            raise ResultsError(f"{path.name} is no table: it is empty.")
-        guesses = [_Guess() for _ in titles]
-        count = 0
-        for row in rows:
-            count += 1
-            if len(row) > len(titles):
-                raise ResultsError(
-                    f"{path.name} is no table: row {count} has {len(row)} cells, its header has {len(titles)}."
-                )
-            for index, guess in enumerate(guesses):
-                guess.look(row[index] if index < len(row) else "")
-    names = legal_names(titles)
-    columns = tuple(
-        Column(name, title.strip(), guess.kind(), max(guess.size_bytes, 1))
-        for name, title, guess in zip(names, titles, guesses, strict=True)
-    )
-    return Layout(columns, count, delimiter, encoding)
+def as_text(value: Value) -> str:
+    """Give a value as text, as it names something: ``12`` for 12 and 12.0; empty if it is missing."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return ""
+        return str(int(value)) if value.is_integer() else str(value)
+    return "" if isinstance(value, str) and is_missing(value) else str(value).strip()
 
 
-def read_rows(path: Path, layout: Layout) -> Iterator[list[str]]:
-    """Read the rows of a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    layout : Layout
-        What :func:`read_layout` said of it.
-
-    Yields
-    ------
-    list of str
-        The cells of a row, one for each column.
-    """
-    width = len(layout.columns)
-    with _opened(path, layout.encoding, layout.delimiter) as rows:
-        next(rows)
-        for row in rows:
-            yield row + [""] * (width - len(row))
-
-
-def legal_names(titles: Iterable[str]) -> tuple[str, ...]:
+def legal_names(titles: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
     """Make identifiers of column titles.
 
     Parameters
     ----------
     titles : Iterable of str
         What stands in the header.
+    taken : Iterable of str
+        Names that none of them may have.
 
     Returns
     -------
     tuple of str
         Different identifiers, in the same order: ``Area (µm²)`` becomes ``Area_um2``.
     """
-    taken: set[str] = set()
+    known = {name.lower() for name in taken}
     names = []
     for number, title in enumerate(titles, start=1):
-        plain = unicodedata.normalize("NFKD", title.translate(_TRANSLITERATED)).encode("ascii", "ignore").decode()
+        head = title.partition("%%")[0].translate(_TRANSLITERATED)
+        plain = unicodedata.normalize("NFKD", head).encode("ascii", "ignore").decode()
         name = re.sub(r"\W+", "_", plain).strip("_") or f"column_{number}"
         if name[0].isdigit() or keyword.iskeyword(name):
             name = f"column_{name}"
         answer, count = name, 1
-        while answer.lower() in taken:
+        while answer.lower() in known:
             count += 1
             answer = f"{name}_{count}"
-        taken.add(answer.lower())
+        known.add(answer.lower())
         names.append(answer)
     return tuple(names)
 
 
-class _Guess:
-    """What the cells of a column have been so far."""
+class Guess:
+    """What the cells of a column have been so far.
 
-    __slots__ = ("bools", "exact", "integers", "missing", "numbers", "size_bytes", "values")
+    Attributes
+    ----------
+    size_bytes : int
+        Longest cell in UTF-8.
+    missing : bool
+        Whether some cell holds no value.
+    points : bool
+        Whether the cells are numbers so far, some of them with a decimal point.
+    odd : str
+        One of the cells that are no number.
+    """
+
+    __slots__ = ("_commas", "_exact", "_integers", "_numbers", "_values", "_words", "missing", "odd", "size_bytes")
 
     def __init__(self) -> None:
         self.size_bytes = 0
-        self.values = 0
-        self.missing = False
-        self.integers = self.numbers = self.bools = self.exact = True
+        self.missing = self._values = False
+        self.odd = ""
+        self._integers = self._numbers = self._commas = self._exact = True
+        self._words: set[str] = set()
 
-    def look(self, cell: str) -> None:
-        self.size_bytes = max(self.size_bytes, len(cell.encode()))
-        if is_missing(cell):
+    def look(self, cells: Iterable[str]) -> None:
+        """Take more cells into account."""
+        unique = set(cells)
+        if not unique:
+            return
+        longest = max(map(len, unique))
+        ascii_only = all(map(str.isascii, unique))
+        self.size_bytes = max(self.size_bytes, longest if ascii_only else max(len(cell.encode()) for cell in unique))
+        gaps = [cell for cell in unique if is_missing(cell)]
+        if gaps:
             self.missing = True
-            return
-        self.values += 1
-        text = cell.strip()
-        self.bools = self.bools and text.lower() in {"true", "false"}
-        if not self.numbers:
-            return
-        if _INTEGER.fullmatch(text):
-            value = int(text)
-            self.integers = self.integers and -(2**63) <= value < 2**63
-            self.exact = self.exact and abs(value) <= _EXACT
-        else:
-            self.integers = False
-            self.numbers = bool(_NUMBER.fullmatch(text)) and not _LEADING_ZERO.match(text)
+            unique.difference_update(gaps)
+            if not unique:
+                return
+        self._values = True
+        if len(self._words) <= _MAX_WORDS:
+            self._words.update(cell.strip().lower() for cell in islice(unique, _MAX_WORDS + 1))
+        if self._numbers or self._commas:
+            self._look_for_numbers(unique, longest)
 
-    def kind(self) -> str:
-        if not self.values:
+    def _look_for_numbers(self, unique: set[str], longest: int) -> None:
+        # All at once: the engine of regular expressions is many times faster than a loop of ours.
+        text = _BREAK.join(unique) + _BREAK
+        if not _INTEGERS.fullmatch(text):
+            numbers, commas = (bool(each.fullmatch(text)) for each in (_NUMBERS, _COMMA_NUMBERS))
+            if (numbers or commas) and "e" in text.lower() and any(map(_overflows, unique)):
+                numbers = commas = False
+            if not numbers and not self.odd:
+                self.odd = next((cell for cell in unique if not _NUMBERS.fullmatch(cell + _BREAK)), "")
+            self._integers = False
+            self._numbers = self._numbers and numbers
+            self._commas = self._commas and commas
+        if longest > _SAFE_DIGITS and (self._exact or self._integers):
+            whole = [int(cell) for cell in unique if _ONE_INTEGER.fullmatch(cell.strip())]
+            self._exact = self._exact and all(abs(value) <= _EXACT for value in whole)
+            self._integers = self._integers and all(-(2**63) <= value < 2**63 for value in whole)
+
+    @property
+    def points(self) -> bool:
+        """Whether the cells are numbers, some of them with a decimal point."""
+        return self._values and self._numbers and not self._commas
+
+    def kind(self, decimal: str = ".") -> str:
+        """Decide.
+
+        Parameters
+        ----------
+        decimal : str
+            What stands before decimals in this file.
+
+        Returns
+        -------
+        str
+            ``Long``, ``Double``, ``Bool`` or ``String``.
+        """
+        if not self._values:
             return "String"
-        if self.numbers and self.integers and not self.missing:
+        if self._numbers and self._integers and not self.missing:
             return "Long"
-        if self.numbers and self.exact:
+        if (self._numbers or (self._commas and decimal == ",")) and self._exact:
             return "Double"
-        if self.bools and not self.missing:
-            return "Bool"
+        if self._words == {"true"} or self._words == {"false"} or self._words == {"true", "false"}:
+            return "String" if self.missing else "Bool"
         return "String"
 
+    def fits(self, kind: str, decimal: str) -> bool:
+        """Say whether all cells can be of a kind that the file itself declares.
 
-@contextmanager
-def _opened(path: Path, encoding: str, delimiter: str) -> Iterator[Iterator[list[str]]]:
-    with path.open(encoding=encoding, newline="") as stream:
-        yield (row for row in csv.reader(stream, delimiter=delimiter) if row and not row[0].startswith("# header "))
+        Parameters
+        ----------
+        kind : str
+            ``Long``, ``Double``, ``Bool`` or ``String``.
+        decimal : str
+            What stands before decimals in this file.
+
+        Returns
+        -------
+        bool
+            True if no cell would be lost or become something else.
+        """
+        if kind == "Long":
+            return not self.missing and (self._numbers and self._integers)
+        if kind == "Double":
+            return self._numbers or (self._commas and decimal == ",")
+        if kind == "Bool":
+            return not self.missing and self._words <= TRUE_WORDS | FALSE_WORDS
+        return True
 
 
-def _encoding(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            while stream.read(2**20):
-                pass
-    except UnicodeDecodeError:
-        return "latin-1"
-    return "utf-8-sig"
-
-
-def _delimiter(path: Path, encoding: str) -> str:
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    with path.open(encoding=encoding) as stream:
-        header = next((line for line in stream if line.strip() and not line.startswith("# header ")), "")
-    unquoted = re.sub(r'"[^"]*"', "", header)
-    return max(",;\t", key=unquoted.count)
+def _overflows(cell: str) -> bool:
+    text = cell.strip().lower().replace(",", ".")
+    return "e" in text and "n" not in text and math.isinf(float(text))

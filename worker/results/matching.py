@@ -22,7 +22,7 @@ from worker.results.naming import split_name
 from worker.results.wellnames import WellNames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from worker.results.model import SourceFile
 
@@ -114,6 +114,23 @@ def match(results: Iterable[str], sources: Sequence[SourceFile]) -> Matches:
         else:
             notes.append(f"{path} is not linked to an image: its name begins with the name of none.")
     return Matches(found, (*notes, *_rule_notes(found, rules)), rules, kinds)
+
+
+def finder(sources: Sequence[SourceFile]) -> Callable[[str], frozenset[int]]:
+    """Prepare to find the images of many names, one after the other.
+
+    Parameters
+    ----------
+    sources : Sequence of SourceFile
+        What was exported.
+
+    Returns
+    -------
+    Callable
+        Called with the path or name of a result; gives the ids of the images that it may be of.
+    """
+    names = _Names(sources)
+    return lambda path: names.find(path).ids
 
 
 def stems(source: SourceFile) -> tuple[str, ...]:

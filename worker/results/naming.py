@@ -12,6 +12,7 @@ For a result whose image is not known, ``{original_file}`` and ``{original_ext}`
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ from worker.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+NAME_LENGTH = 255
+"""Most characters of a name in OMERO: its database has varchar(255) for names of images, containers and files."""
 
 VARIABLES = ("original_file", "original_ext", "file", "ext")
 
@@ -121,3 +125,28 @@ def distinct(name: str, taken: set[str]) -> str:
         answer = f"{stem}_{count}.{ext}" if ext else f"{stem}_{count}"
     taken.add(answer)
     return answer
+
+
+def fitting(name: str, limit: int = NAME_LENGTH) -> str:
+    """Shorten a name to what OMERO's database holds.
+
+    Parameters
+    ----------
+    name : str
+        The name wanted.
+    limit : int
+        Most characters that it may have.
+
+    Returns
+    -------
+    str
+        The name; of one that is too long, beginning and end with an ellipsis between them, and its extension. Names
+        that differ in the middle alone get a mark each, so that they go on to differ.
+    """
+    name = name.encode("utf-8", "replace").decode()
+    if len(name) <= limit:
+        return name
+    mark = f"…{hashlib.sha256(name.encode()).hexdigest()[:6]}…"
+    stem, ext = split_name(name)
+    end = f"{stem[-limit // 4 :]}.{ext}" if ext else stem[-limit // 4 :]
+    return f"{stem[: limit - len(mark) - len(end)]}{mark}{end}"

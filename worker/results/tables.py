@@ -2,12 +2,14 @@
 
 OMERO makes a table's file before its first row. A file that an interrupted attempt left behind is seen by nobody
 (no annotation points to it) and is deleted before the table is written anew; the annotation comes last.
+
+An OMERO.table is one HDF5 file in which every row takes the same room, and whose description of its columns must fit
+into 64 KB. What would need more than :data:`MAX_TABLE_BYTES`, or has too many columns, is not made a table.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,11 +19,12 @@ import omero.sys
 from omero.constants.namespaces import NSBULKANNOTATIONS
 from omero.rtypes import unwrap
 
-from worker.errors import ResultsError
+from worker.errors import ResultsError, TransferDamaged
 from worker.pixels.session import call_context, who
 from worker.results.attachments import annotate, linked
-from worker.results.columns import is_missing, read_layout, read_rows
-from worker.results.matching import match
+from worker.results.columns import legal_names
+from worker.results.delimited import read_delimited
+from worker.results.references import Reference, find_references
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,22 +32,36 @@ if TYPE_CHECKING:
 
     from omero.gateway import BlitzGateway
 
-    from worker.results.columns import Column, Layout
+    from worker.results.columns import Column, ResultTable, Value
     from worker.results.ledger import Key, Ledger
     from worker.results.model import SourceFile
+    from worker.results.references import Known
     from worker.results.surroundings import Place
 
-BATCH_ROWS: Final = 10_000
-"""Rows that are sent at once."""
+MAX_TABLE_BYTES: Final = 4 * 2**30
+"""Most that a table may take in OMERO."""
 
-IMAGE_COLUMN: Final = "Image"
-"""Column of image ids that is added where it is known which image each row is about."""
+_HEADER_BYTES: Final = 64_000
+"""What HDF5 has for describing columns, less a little for itself."""
 
-_NO_IMAGE: Final = -1
+_COLUMN_BYTES: Final = 52
+"""What the description of a column takes besides its name."""
 
-_IMAGE_TITLES: Final = frozenset(
-    {"image", "imagename", "imagefile", "imagefilename", "file", "filename", "filepath", "source", "sourceimage"}
-)
+
+@dataclass(frozen=True, slots=True)
+class WrittenTable:
+    """A table in OMERO.
+
+    Parameters
+    ----------
+    annotation_id : int
+        Id of the FileAnnotation.
+    notes : tuple of str
+        What a person should know of it.
+    """
+
+    annotation_id: int
+    notes: tuple[str, ...] = ()
 
 
 def tables_enabled(gateway: BlitzGateway) -> bool:
@@ -63,17 +80,42 @@ def tables_enabled(gateway: BlitzGateway) -> bool:
     return bool(gateway.c.sf.sharedResources().areTablesEnabled(call_context(gateway)))
 
 
+def read_table(path: Path) -> ResultTable:
+    """Read a result table once and decide on its columns.
+
+    Parameters
+    ----------
+    path : Path
+        A file with one of the suffixes :data:`worker.results.columns.TABLE_SUFFIXES`.
+
+    Returns
+    -------
+    ResultTable
+        The table.
+
+    Raises
+    ------
+    ResultsError
+        If the file is no table.
+    """
+    if path.suffix.lower() == ".parquet":
+        from worker.results.parquet import read_parquet  # see there
+
+        return read_parquet(path)
+    return read_delimited(path)
+
+
 def write_table(
     ledger: Ledger,
     key: Key,
     path: Path,
     name: str,
     *,
-    sources: Sequence[SourceFile],
+    known: Known,
     about: SourceFile | None,
     places: Sequence[Place],
-) -> int:
-    """Write one CSV or TSV file as an OMERO.table, once.
+) -> WrittenTable:
+    """Write one result table as an OMERO.table, once.
 
     Parameters
     ----------
@@ -85,40 +127,49 @@ def write_table(
         The file.
     name : str
         Name of the table in OMERO.
-    sources : Sequence of SourceFile
-        What was analysed, to tell which image a row is about.
+    known : Known
+        What its rows can be about.
     about : SourceFile or None
-        The image that the whole file is about, if it is about just one.
+        The image that the whole file was made from, if that is one.
     places : Sequence of Place
         What to attach the table to.
 
     Returns
     -------
-    int
-        Id of the FileAnnotation.
+    WrittenTable
+        The table; the same for each repetition.
 
     Raises
     ------
     ResultsError
         If the file is no table, or OMERO does not make one of it.
+    TransferDamaged
+        If OMERO has other rows than were sent.
     """
+    table = read_table(path)
+    references, notes = find_references(table, known, about)
+    said = tuple(f"{path.name}: {note}." for note in (*notes, *_left_out(table)))
     annotation_id = linked(ledger, key, places)
-    if annotation_id is not None:
-        return annotation_id
-    layout = read_layout(path)
-    images = _image_ids(path, layout, sources, about)
-    _delete_leftovers(ledger, name)
-    file_id = _write(ledger.gateway, path, name, layout, images)
-    return annotate(ledger, key, file_id, NSBULKANNOTATIONS, f"Table of {path.name}", places)
+    if annotation_id is None:
+        columns = with_room(table.columns, references)
+        _check_room(path, table.rows, columns, references)
+        _delete_leftovers(ledger, name)
+        try:
+            file_id = _write(ledger.gateway, path, name, table, columns, references)
+        except ResultsError:
+            _delete_leftovers(ledger, name)
+            raise
+        annotation_id = annotate(ledger, key, file_id, NSBULKANNOTATIONS, f"Table of {path.name}", places)
+    return WrittenTable(annotation_id, said)
 
 
-def table_name(path: str, job_id: int, run_id: str) -> str:
-    """Name the table of a result file.
+def table_names(paths: Iterable[str], job_id: int, run_id: str) -> Mapping[str, str]:
+    """Name the tables of result files.
 
     Parameters
     ----------
-    path : str
-        Path of the file.
+    paths : Iterable of str
+        Paths of the files.
     job_id : int
         Slurm's id of the job.
     run_id : str
@@ -126,101 +177,112 @@ def table_name(path: str, job_id: int, run_id: str) -> str:
 
     Returns
     -------
-    str
-        ``<file>_<job>_<run>.csv``.
+    Mapping
+        Path to ``<file>_<job>_<run>.csv``; where several files have one name, with their folders before it
+        (``a/m.csv``: ``a_m_…``) and then with their suffix.
     """
-    return f"{PurePosixPath(path).stem}_{job_id}_{run_id}.csv"
+    ways = (
+        lambda path: PurePosixPath(path).stem,
+        lambda path: str(PurePosixPath(path).with_suffix("")).replace("/", "_"),
+        lambda path: path.replace("/", "_"),
+    )
+    paths = list(paths)
+    names: dict[str, str] = {}
+    for way in ways:
+        stems = [way(path) for path in paths]
+        names.update(
+            {
+                path: stem
+                for path, stem in zip(paths, stems, strict=True)
+                if stems.count(stem) == 1 and path not in names
+            }
+        )
+    return {path: f"{names.get(path, path.replace('/', '__'))}_{job_id}_{run_id}.csv" for path in paths}
 
 
-def _image_ids(
-    path: Path, layout: Layout, sources: Sequence[SourceFile], about: SourceFile | None
-) -> Mapping[str, int] | int | tuple[int, Mapping[str, int]] | None:
-    """Say which image each row is about: one for all, or by the cells of a column; None if it cannot be told."""
-    if about is not None:
-        return about.image_id
-    candidates = [
-        index
-        for index, column in enumerate(layout.columns)
-        if _squeezed(column.title) in _IMAGE_TITLES or _squeezed(column.title).startswith("filename")
+def with_room(columns: Sequence[Column], references: Sequence[Reference]) -> tuple[Column, ...]:
+    """Make room for our own columns of ids, which have the names that OMERO's clients know.
+
+    Parameters
+    ----------
+    columns : Sequence of Column
+        The columns of the file.
+    references : Sequence of Reference
+        What is added.
+
+    Returns
+    -------
+    tuple of Column
+        The columns of the file; ``Image`` is called ``Image_Name`` now, or ``Image_ID`` if it has numbers.
+    """
+    ours = {reference.kind.lower() for reference in references}
+    wanted = [
+        f"{column.name}_{'Name' if column.kind == 'String' else 'ID'}" if column.name.lower() in ours else column.name
+        for column in columns
     ]
-    for index in candidates:
-        cells = {row[index] for row in read_rows(path, layout) if not is_missing(row[index])}
-        ids = _resolved(cells, sources)
-        if ids is not None:
-            return index, ids
-    return None
+    # A column of the file may be called so already.
+    names = legal_names(wanted, taken=ours)
+    return tuple(replace(column, name=name) for column, name in zip(columns, names, strict=True))
 
 
-def _resolved(cells: Iterable[str], sources: Sequence[SourceFile]) -> Mapping[str, int] | None:
-    """Find the image that each cell names; None unless every one names just one."""
-    by_name: dict[str, set[int]] = {}
-    for source in sources:
-        for name in {source.name, source.path, PurePosixPath(source.path).name}:
-            by_name.setdefault(name, set()).add(source.image_id)
-    ids = {}
-    for cell in cells:
-        file = PurePosixPath(cell.strip().replace("\\", "/")).name
-        exact = by_name.get(cell.strip()) or by_name.get(file) or set()
-        if len(exact) == 1:
-            ids[cell] = next(iter(exact))
-            continue
-        found = None if exact else match((file,), sources).sources.get(file)
-        if found is None:
-            return None
-        ids[cell] = found.image_id
-    return ids or None
+def _left_out(table: ResultTable) -> list[str]:
+    fields = getattr(table, "left_out", ())
+    return [f"lists, structures and bytes have no place in a table; left out: {', '.join(fields)}"] if fields else []
 
 
-def _squeezed(title: str) -> str:
-    return "".join(character for character in title.lower() if character.isalnum())
+def _check_room(path: Path, rows: int, columns: Sequence[Column], references: Sequence[Reference]) -> None:
+    names = [*(column.name for column in columns), *(reference.kind for reference in references)]
+    if sum(_COLUMN_BYTES + 8 * (len(name) // 8 + 1) for name in names) > _HEADER_BYTES:
+        raise ResultsError(f"{path.name} is no table for OMERO: {len(columns)} columns are more than it can hold.")
+    width_bytes = sum(column.width_bytes for column in columns) + 8 * len(references)
+    if rows * width_bytes > MAX_TABLE_BYTES:
+        widest = max(columns, key=lambda column: column.width_bytes)
+        raise ResultsError(
+            f"{path.name} is no table for OMERO: each of its {rows} rows would take {width_bytes} bytes there, as"
+            f" much as the longest text of each column; the longest, of {widest.title!r}, takes {widest.width_bytes}."
+        )
 
 
-def _write(gateway: BlitzGateway, path: Path, name: str, layout: Layout, images: Any) -> int:
+def _write(
+    gateway: BlitzGateway,
+    path: Path,
+    name: str,
+    table: ResultTable,
+    columns: Sequence[Column],
+    references: Sequence[Reference],
+) -> int:
     context = call_context(gateway)
-    columns = _with_room(layout.columns) if images is not None else layout.columns
     resources = gateway.c.sf.sharedResources()
     repositories = resources.repositories(context)
-    table = resources.newTable(repositories.descriptions[0].getId().val, name, context)
-    if table is None:
+    made = resources.newTable(repositories.descriptions[0].getId().val, name, context)
+    if made is None:
         raise ResultsError(f"OMERO made no table for {path.name}: its tables service did not answer in time.")
     try:
-        table.initialize(_grid_columns(columns, [], images, []), context)
-        rows = read_rows(path, layout)
-        while batch := list(islice(rows, BATCH_ROWS)):
-            about = [_about(images, row) for row in batch] if images is not None else []
-            table.addData(_grid_columns(columns, batch, images, about), context)
-        return int(table.getOriginalFile(context).getId().val)
-    except (omero.ApiUsageException, omero.ValidationException) as error:
-        raise ResultsError(f"OMERO makes no table of {path.name}: {error.message}.") from error
+        made.initialize(_grid_columns(columns, [[] for _ in columns], references, 0), context)
+        for batch in table.batches():
+            made.addData(_grid_columns(columns, batch, references, len(batch[0])), context)
+        there = made.getNumberOfRows(context)
+        if there != table.rows:
+            raise TransferDamaged(f"OMERO has {there} rows of {path.name}, which has {table.rows}.")
+        return int(made.getOriginalFile(context).getId().val)
+    except (omero.ApiUsageException, omero.ValidationException, omero.InternalException) as error:
+        reason = (error.message or "").strip().rpartition("\n")[2]
+        raise ResultsError(f"OMERO makes no table of {path.name}: {reason or type(error).__name__}.") from error
     finally:
-        table.close(context)
-
-
-def _with_room(columns: Sequence[Column]) -> Sequence[Column]:
-    """Make room for our own column of image ids, by the name that OMERO's clients know."""
-    return tuple(
-        replace(column, name=f"{column.name}_Name") if column.name == IMAGE_COLUMN else column for column in columns
-    )
-
-
-def _about(images: Any, row: Sequence[str]) -> int:
-    if isinstance(images, int):
-        return images
-    index, ids = images
-    return int(ids.get(row[index], _NO_IMAGE))
+        made.close(context)
 
 
 def _grid_columns(
-    columns: Sequence[Column], batch: Sequence[Sequence[str]], images: Any, about: list[int]
+    columns: Sequence[Column], batch: Sequence[Sequence[Value]], references: Sequence[Reference], rows: int
 ) -> list[Any]:
     made = []
-    for index, column in enumerate(columns):
-        values = [column.value(row[index]) for row in batch]
+    for column, values in zip(columns, batch, strict=True):
         kind = getattr(omero.grid, f"{column.kind}Column")
         size = (column.size_bytes,) if column.kind == "String" else ()
         made.append(kind(column.name, column.description, *size, values))
-    if images is not None:
-        made.append(omero.grid.ImageColumn(IMAGE_COLUMN, "Image that the row is about", about))
+    for reference in references:
+        kind = getattr(omero.grid, f"{reference.kind}Column")
+        made.append(kind(reference.kind, f"{reference.kind} that the row is about", reference.ids(batch, rows)))
     return made
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.errors import ResultsError
-from worker.results.columns import legal_names, read_layout, read_rows
+from worker.results.columns import legal_names
+from worker.results.delimited import read_delimited
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def kinds(tmp_path: Path, *cells: str) -> str:
     path = tmp_path / "m.csv"
     path.write_text("\n".join(["id,v", *(f'0,"{cell}"' for cell in cells)]) + "\n")
-    return read_layout(path).columns[1].kind
+    return read_delimited(path).columns[1].kind
 
 
 @pytest.mark.parametrize(
@@ -64,26 +65,24 @@ def test_a_column_without_any_value_is_text(tmp_path: Path) -> None:
 def test_a_table_without_rows_is_a_table(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("a,b\n")
-    assert read_layout(path).rows == 0
+    assert read_delimited(path).rows == 0
 
 
 def test_a_missing_number_is_nan_and_a_missing_text_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("n,t\n1,a\n,NaN\n")
-    layout = read_layout(path)
-    values = [[column.value(cell) for column, cell in zip(layout.columns, row, strict=True)]
-              for row in read_rows(path, layout)]  # fmt: skip
-    assert values[0] == [1.0, "a"]
-    number = values[1][0]
-    assert isinstance(number, float)
-    assert math.isnan(number)
-    assert values[1][1] == "NaN"
+    layout = read_delimited(path)
+    ((numbers, texts),) = layout.batches()
+    assert numbers[0] == 1.0
+    assert isinstance(numbers[1], float)
+    assert math.isnan(numbers[1])
+    assert texts == ["a", "NaN"]
 
 
 def test_the_size_of_text_counts_bytes(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("t\nµm²\n", encoding="utf-8")
-    assert read_layout(path).columns[0].size_bytes == len("µm²".encode())
+    assert read_delimited(path).columns[0].size_bytes == len("µm²".encode())
 
 
 @pytest.mark.parametrize(
@@ -92,50 +91,48 @@ def test_the_size_of_text_counts_bytes(tmp_path: Path) -> None:
 )
 def test_the_delimiter_is_found(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    assert [column.kind for column in read_layout(tmp_path / name).columns] == ["Long", "String"]
+    assert [column.kind for column in read_delimited(tmp_path / name).columns] == ["Long", "String"]
 
 
 def test_delimiters_inside_quotes_do_not_count(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text('"a,b,c";d\n1;2\n')
-    assert [column.title for column in read_layout(path).columns] == ["a,b,c", "d"]
+    assert [column.title for column in read_delimited(path).columns] == ["a,b,c", "d"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
 def test_the_encoding_is_found(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "m.csv"
     path.write_text("größe\nä\n", encoding=encoding)
-    layout = read_layout(path)
+    layout = read_delimited(path)
     assert layout.columns[0].title == "größe"
-    assert list(read_rows(path, layout)) == [["ä"]]
+    assert list(layout.batches()) == [[["ä"]]]
 
 
 def test_a_line_of_types_above_the_header_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("# header image,l\nimage,area\nx,1\n")
-    assert [column.title for column in read_layout(path).columns] == ["image", "area"]
+    assert [column.title for column in read_delimited(path).columns] == ["image", "area"]
 
 
 def test_a_row_that_is_too_short_ends_in_missing_cells(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
-    path.write_text("a,b\n1\n2,3\n")
-    layout = read_layout(path)
-    assert [column.kind for column in layout.columns] == ["Long", "Double"]
-    assert list(read_rows(path, layout)) == [["1", ""], ["2", "3"]]
+    path.write_text("a,b\nx\ny,z\n")
+    assert list(read_delimited(path).batches()) == [[["x", "y"], ["", "z"]]]
 
 
 def test_a_row_that_is_too_long_makes_the_file_no_table(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("a,b\n1,2,3\n")
     with pytest.raises(ResultsError, match=r"m.csv is no table: row 1 has 3 cells, its header has 2"):
-        read_layout(path)
+        read_delimited(path)
 
 
 def test_an_empty_file_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("\n\n")
     with pytest.raises(ResultsError, match="it is empty"):
-        read_layout(path)
+        read_delimited(path)
 
 
 def test_column_names_become_identifiers() -> None:
@@ -156,4 +153,4 @@ def test_column_names_become_identifiers() -> None:
 def test_descriptions_keep_the_title_as_far_as_omero_can_store_it(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("Area (µm²),größe,a/b\n1,2,3\n", encoding="utf-8")
-    assert [column.description for column in read_layout(path).columns] == ["Area (um2)", r"gr\xf6\xdfe", "a/b"]
+    assert [column.description for column in read_delimited(path).columns] == ["Area (um2)", r"gr\xf6\xdfe", "a/b"]

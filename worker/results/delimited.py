@@ -1,0 +1,234 @@
+"""CSV and TSV files as tables, read row by row.
+
+==================  ===============================================================================================
+encoding            UTF-8 or UTF-16 by its mark; else UTF-8 if it is; else that of western Windows; else Latin-1
+delimiter           ``,``, ``;`` or tab, whichever the header has most of; a ``.tsv`` has tabs
+decimal comma       in files with ``;`` where no column of numbers has a decimal point
+``# header d,l,s``  a first line that declares the columns, as for ``omero metadata populate``: ``d`` Double,
+                    ``l`` Long, ``s`` String, ``b`` Bool; ``image``, ``well``, ``plate``, ``dataset`` and ``roi`` name
+                    something in OMERO. It is followed exactly, or the file is no table
+short row           missing cells at its end
+long row            no table, unless what is too much is empty
+blank line          left out
+quoted line breaks  are part of the cell
+==================  ===============================================================================================
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from worker.errors import ResultsError
+from worker.results.columns import BATCH_CELLS, BATCH_ROWS, Column, Guess, legal_names
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from worker.results.columns import Value
+
+REFERENCES: Final = frozenset({"image", "well", "plate", "dataset", "roi"})
+
+_KINDS: Final = {"d": "Double", "l": "Long", "s": "String", "b": "Bool"}
+_KIND_NAMES: Final = {"Double": "d, a number", "Long": "l, an integer of 64 bits", "Bool": "b, true or false"}
+_TYPES_MARK: Final = "# header"
+_BATCH_CHARACTERS: Final = 4 * 2**20
+_CHUNK_BYTES: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class DelimitedTable:
+    """A CSV or TSV file, and how it is to be read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : tuple of Column
+        Its columns.
+    rows : int
+        Number of rows below the header.
+    delimiter : str
+        What separates cells.
+    encoding : str
+        How characters are encoded.
+    declared : bool
+        Whether a first line declares the columns.
+    """
+
+    path: Path
+    columns: tuple[Column, ...]
+    rows: int
+    delimiter: str
+    encoding: str
+    declared: bool = False
+
+    def batches(self, only: Collection[int] | None = None) -> Iterator[list[list[Value]]]:
+        """Read all rows.
+
+        Parameters
+        ----------
+        only : Collection of int, optional
+            Positions of the columns that are wanted; the others are left empty.
+
+        Yields
+        ------
+        list of list
+            The values of some rows, a list for each column.
+        """
+        for cells in _columns_of(self.path, self.encoding, self.delimiter, 1 + self.declared, len(self.columns)):
+            yield [
+                column.values(cells[index]) if only is None or index in only else []
+                for index, column in enumerate(self.columns)
+            ]
+
+
+def read_delimited(path: Path) -> DelimitedTable:
+    """Read a file once and decide on its columns.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV or TSV file with a header.
+
+    Returns
+    -------
+    DelimitedTable
+        The table; memory use does not depend on the number of rows.
+
+    Raises
+    ------
+    ResultsError
+        If the file is no table.
+    """
+    encoding = _encoding(path)
+    delimiter = _delimiter(path, encoding)
+    types, titles = _head(path, encoding, delimiter)
+    guesses = [Guess() for _ in titles]
+    count = 0
+    for cells in _columns_of(path, encoding, delimiter, 1 + bool(types), len(titles)):
+        count += len(cells[0])
+        for guess, column in zip(guesses, cells, strict=True):
+            guess.look(column)
+    decimal = "," if delimiter == ";" and not any(guess.points for guess in guesses) else "."
+    columns = tuple(
+        _column(path, name, title.strip(), guess, decimal, word)
+        for name, title, guess, word in zip(
+            legal_names(titles), titles, guesses, types or [""] * len(titles), strict=True
+        )
+    )
+    return DelimitedTable(path, columns, count, delimiter, encoding, declared=bool(types))
+
+
+def _column(path: Path, name: str, title: str, guess: Guess, decimal: str, word: str) -> Column:
+    size_bytes = max(guess.size_bytes, 1)
+    if not word:
+        return Column(name, title, guess.kind(decimal), size_bytes, decimal)
+    if word in REFERENCES:
+        # What it names is added beside it; the column itself keeps what stands in the file.
+        return Column(name, title, guess.kind(decimal), size_bytes, decimal, refers_to=word)
+    kind = _KINDS[word]
+    if not guess.fits(kind, decimal):
+        cell = repr(guess.odd) if guess.odd else "an empty cell" if guess.missing else "other numbers"
+        raise ResultsError(
+            f"{path.name} is no table as its first line declares it: the column {title!r} is declared as"
+            f" {_KIND_NAMES[kind]}, and holds {cell}."
+        )
+    return Column(name, title, kind, size_bytes, decimal)
+
+
+def _head(path: Path, encoding: str, delimiter: str) -> tuple[list[str], list[str]]:
+    """Read the declared types, if there are any, and the titles."""
+    with _opened(path, encoding, delimiter) as rows:
+        first = next(rows, [])
+        types: list[str] = []
+        if first and first[0].startswith(_TYPES_MARK):
+            types = [cell.strip().lower() for cell in [first[0].removeprefix(_TYPES_MARK), *first[1:]]]
+            first = next(rows, [])
+        while types and len(types) > len(first) and not types[-1]:
+            types.pop()
+    if not any(title.strip() for title in first):
+        raise ResultsError(f"{path.name} is no table: it is empty.")
+    if types and len(types) != len(first):
+        raise ResultsError(
+            f"{path.name} is no table: its first line declares {len(types)} columns, its header has {len(first)}."
+        )
+    unknown = [word for word in types if word not in _KINDS and word not in REFERENCES]
+    if unknown:
+        raise ResultsError(
+            f"{path.name} is no table: its first line declares a column as {unknown[0]!r}.",
+            remedy=f"There are: {', '.join([*_KINDS, *sorted(REFERENCES)])}.",
+        )
+    return types, first
+
+
+def _columns_of(
+    path: Path, encoding: str, delimiter: str, skipped: int, width: int
+) -> Iterator[Sequence[Sequence[str]]]:
+    """Read the cells of some rows at once, a sequence for each column."""
+    limit = max(1, min(BATCH_ROWS, BATCH_CELLS // width))
+    with _opened(path, encoding, delimiter) as rows:
+        for _ in range(skipped):
+            next(rows)
+        batch: list[list[str]] = []
+        size = done = 0
+        for row in rows:
+            if len(row) != width:
+                row = _fitted(row, width, path, done + len(batch) + 1)  # noqa: PLW2901  # the row as it is meant
+            batch.append(row)
+            size += sum(map(len, row))
+            if len(batch) == limit or size > _BATCH_CHARACTERS:
+                yield list(zip(*batch, strict=True))
+                done += len(batch)
+                batch, size = [], 0
+        if batch:
+            yield list(zip(*batch, strict=True))
+
+
+def _fitted(row: list[str], width: int, path: Path, number: int) -> list[str]:
+    if len(row) > width and any(cell.strip() for cell in row[width:]):
+        raise ResultsError(f"{path.name} is no table: row {number} has {len(row)} cells, its header has {width}.")
+    return row[:width] + [""] * (width - len(row))
+
+
+@contextmanager
+def _opened(path: Path, encoding: str, delimiter: str) -> Iterator[Iterator[list[str]]]:
+    try:
+        with path.open(encoding=encoding, newline="") as stream:
+            yield filter(None, csv.reader(stream, delimiter=delimiter))
+    except csv.Error as error:
+        raise ResultsError(f"{path.name} is no table: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise ResultsError(f"{path.name} is no table: its text breaks off or is damaged ({error.reason}).") from error
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as stream:
+        mark = stream.read(4)
+    if mark.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return next(name for name in ("utf-8-sig", "cp1252", "latin-1") if _decodes(path, name))
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    try:
+        with path.open(encoding=encoding) as stream:
+            while stream.read(_CHUNK_BYTES):
+                pass
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _delimiter(path: Path, encoding: str) -> str:
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    with path.open(encoding=encoding) as stream:
+        header = next((line for line in stream if line.strip()), "")
+    unquoted = re.sub(r'"[^"]*"', "", header)
+    return max(",;\t", key=unquoted.count)
