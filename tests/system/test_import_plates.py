@@ -18,7 +18,8 @@ from tests.system.interruption import Killed, MortalGateway
 from tests.system.results_bench import NOTHING, Bench, ask, files_on, images_of_run, keys_of_run, maps_on, only
 from worker.errors import RequestError, ResultsError
 from worker.results.importer import check_permissions
-from worker.results.model import ImportReport, SourceFile
+from worker.results.model import Batch, ImportReport, SourceFile
+from worker.results.sharing import shares, with_shared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,7 +145,7 @@ def test_a_damaged_field_is_missing_and_told_and_the_others_are_there(plates: Pl
     broken = plates.bench.folder / "plate_C12_s001_mask.ome.tif"
     broken.write_bytes(b"not a TIFF")
     options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}")
-    with pytest.raises(ResultsError, match=r"Not everything .*plate_C12_s001_mask"):
+    with pytest.raises(ResultsError, match="plate_C12_s001_mask.ome.tif cannot be read"):
         plates.bench.bring(options)
     (screen,) = ask(fresh, "select s.id from Screen s where s.name = :name", name=str(options.new_screen))
     (plate_id,) = plates_of(fresh, screen[0]).values()
@@ -248,3 +249,18 @@ def test_killed_at_any_call_and_repeated_gives_the_same_plate_once(
     counted = MortalGateway(plates.bench.gateway)
     plates.bench.bring(options, gateway=counted)
     assert counted.writes == []
+
+
+def test_batches_of_a_run_share_one_screen_and_one_dataset(plates: PlateBench, fresh: BlitzGateway) -> None:
+    batch = Batch(str(uuid.uuid4()), "supervisor", 1, 2, "Plate", (plates.plate_id,))
+    name = f"shared {uuid.uuid4()}"
+    options = replace(NOTHING, new_screen=name, new_dataset=name, allow_duplicate_screen=True)
+    assert shares(options)
+    shared = [with_shared(plates.bench.gateway, options, plates.bench.sources, batch) for _ in range(2)]
+    assert shared[0] == shared[1]
+    assert not shares(shared[0])
+    for kind, object_id in (("Screen", shared[0].screen_id), ("Dataset", shared[0].dataset_id)):
+        found = fresh.getObjects(kind, attributes={"name": name})
+        assert [each.getId() for each in found] == [object_id]
+        said = maps_on(fresh, kind, int(object_id or 0))["biomero/workflow"]
+        assert [each["Workflow_ID"] for each in said] == [batch.supervisor_id]

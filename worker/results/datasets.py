@@ -8,17 +8,14 @@ import omero.model
 import omero.sys
 from omero.rtypes import rstring, unwrap
 
-from worker.pixels.session import call_context, translated, who
-from worker.results.annotations import supervisor_annotation
+from worker.pixels.session import call_context, who
 from worker.results.ledger import Key, Ledger
-from worker.results.surroundings import Place, read_place, read_surroundings
+from worker.results.surroundings import Place, read_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from omero.gateway import BlitzGateway
-
-    from worker.results.model import Batch, ImportOptions, SourceFile
+    from worker.results.model import ImportOptions
     from worker.results.surroundings import Surroundings
 
 _OWN_DATASETS = """
@@ -76,40 +73,6 @@ def target_dataset(
     item, notes = _new_dataset(name, surroundings, annotations)
     saved, _ = ledger.create(item, key)
     return Place("Dataset", saved.getId().val, name, may_annotate=True, may_link=True), notes
-
-
-def shared_dataset(gateway: BlitzGateway, options: ImportOptions, sources: Sequence[SourceFile], batch: Batch) -> int:
-    """Find or create the dataset that all batches of a run put their result images into.
-
-    It is the supervising run's: its key is in that run's ledger, where the next batch finds it. OMERO has no way to
-    let the first of two callers win, so the caller makes sure that there is only one at a time.
-
-    Parameters
-    ----------
-    gateway : BlitzGateway
-        The person's session.
-    options : ImportOptions
-        What the person chose; a new dataset by name.
-    sources : Sequence of SourceFile
-        What this batch has analysed.
-    batch : Batch
-        Which batch it is.
-
-    Returns
-    -------
-    int
-        Id of the dataset.
-
-    Raises
-    ------
-    OmeroError
-        If OMERO does not answer, or refuses.
-    """
-    with translated(f"find the dataset {options.new_dataset!r}"):
-        ledger = Ledger.open(gateway, batch.supervisor_id)
-        surroundings = read_surroundings(gateway, sources)
-        dataset, _ = target_dataset(ledger, options, surroundings, (supervisor_annotation(batch),))
-        return dataset.object_id
 
 
 def _own_datasets(ledger: Ledger, name: str, surroundings: Surroundings) -> list[int]:

@@ -8,17 +8,14 @@ import omero.model
 import omero.sys
 from omero.rtypes import rstring, unwrap
 
-from worker.pixels.session import call_context, translated, who
-from worker.results.annotations import supervisor_annotation
+from worker.pixels.session import call_context, who
 from worker.results.ledger import Key, Ledger
-from worker.results.surroundings import Place, read_place, read_surroundings
+from worker.results.surroundings import Place, read_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from omero.gateway import BlitzGateway
-
-    from worker.results.model import Batch, ImportOptions, SourceFile
+    from worker.results.model import ImportOptions
     from worker.results.surroundings import Surroundings
 
 _OWN_SCREENS = """
@@ -77,39 +74,6 @@ def target_screen(
         screen.linkAnnotation(annotation)
     saved, _ = ledger.create(screen, key)
     return Place("Screen", saved.getId().val, name, may_annotate=True, may_link=True), ()
-
-
-def shared_screen(gateway: BlitzGateway, options: ImportOptions, sources: Sequence[SourceFile], batch: Batch) -> int:
-    """Find or create the screen that all batches of a run put their plates into.
-
-    It is the supervising run's, as the dataset is that :func:`worker.results.datasets.shared_dataset` finds.
-
-    Parameters
-    ----------
-    gateway : BlitzGateway
-        The person's session.
-    options : ImportOptions
-        What the person chose; a new screen by name.
-    sources : Sequence of SourceFile
-        What this batch has analysed.
-    batch : Batch
-        Which batch it is.
-
-    Returns
-    -------
-    int
-        Id of the screen.
-
-    Raises
-    ------
-    OmeroError
-        If OMERO does not answer, or refuses.
-    """
-    with translated(f"find the screen {options.new_screen!r}"):
-        ledger = Ledger.open(gateway, batch.supervisor_id)
-        surroundings = read_surroundings(gateway, sources)
-        screen, _ = target_screen(ledger, options, surroundings, (supervisor_annotation(batch),))
-        return screen.object_id
 
 
 def _own_screens(ledger: Ledger, name: str, surroundings: Surroundings) -> list[int]:

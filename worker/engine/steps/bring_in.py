@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
@@ -12,8 +12,8 @@ from worker.engine.origin import job_of, origin_of
 from worker.engine.provenance import batch_of, provenance_of
 from worker.engine.steps.fetch import log_file, stage
 from worker.results import importer
-from worker.results.datasets import shared_dataset
 from worker.results.model import ImportOptions, ImportReport, SourceFile
+from worker.results.sharing import shares, with_shared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -173,7 +173,7 @@ def _attach_log(gateway: BlitzGateway, staged: Staged) -> ImportReport:
 
 
 def options_of(context: StepContext, gateway: BlitzGateway, sources: Sequence[SourceFile]) -> ImportOptions | None:
-    """Where the results go; None while another batch creates the dataset for all of them.
+    """Where the results go; None while another batch creates the dataset, or the screen, for all of them.
 
     The batches of one run take turns by a lease of their own, so that there is one new dataset and not one for each.
 
@@ -193,13 +193,13 @@ def options_of(context: StepContext, gateway: BlitzGateway, sources: Sequence[So
     """
     options = ImportOptions.from_json(context.request.output)
     batch = batch_of(origin_of(context))
-    if batch is None or options.dataset_id is not None or not options.new_dataset:
+    if batch is None or not shares(options):
         return options
     leases, turn = context.resources.leases, uuid5(UUID(batch.supervisor_id), "dataset")
     if leases.take(turn) is None:
         return None
     try:
-        return replace(options, dataset_id=shared_dataset(gateway, options, sources, batch))
+        return with_shared(gateway, options, sources, batch)
     finally:
         leases.give_back(turn)
 
