@@ -164,12 +164,17 @@ def images_of_run(gateway: BlitzGateway, bench: Bench) -> list[str]:
 
 
 def keys_of_run(gateway: BlitzGateway, bench: Bench) -> list[tuple[str, ...]]:
-    """Role and state of every idempotency key of the run."""
+    """Role and state of every idempotency key of the bench's run."""
+    return keys_of(gateway, bench.provenance.run_id)
+
+
+def keys_of(gateway: BlitzGateway, run_id: object) -> list[tuple[str, ...]]:
+    """Role and state of every idempotency key of a run."""
     hql = (
         "select a.id, nv.name, nv.value from MapAnnotation a join a.mapValue run join a.mapValue nv"
         " where a.ns = :ns and run.name = 'Run' and run.value = :run"
     )
     pairs: dict[int, dict[str, str]] = {}
-    for key_id, name, value in ask(gateway, hql, ns=NS_KEY, run=bench.provenance.run_id):
+    for key_id, name, value in ask(gateway, hql, ns=NS_KEY, run=str(run_id)):
         pairs.setdefault(key_id, {})[name] = value
     return sorted((said["Role"], said["State"]) for said in pairs.values())
