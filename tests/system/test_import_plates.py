@@ -145,7 +145,7 @@ def test_a_damaged_field_is_missing_and_told_and_the_others_are_there(plates: Pl
     broken = plates.bench.folder / "plate_C12_s001_mask.ome.tif"
     broken.write_bytes(b"not a TIFF")
     options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}")
-    with pytest.raises(ResultsError, match="plate_C12_s001_mask.ome.tif cannot be read"):
+    with pytest.raises(ResultsError, match=r"plate_C12_s001_mask\.ome\.tif cannot be read"):
         plates.bench.bring(options)
     (screen,) = ask(fresh, "select s.id from Screen s where s.name = :name", name=str(options.new_screen))
     (plate_id,) = plates_of(fresh, screen[0]).values()

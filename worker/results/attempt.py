@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from worker.results.ledger import Key
 from worker.results.model import CreatedObject, ImportReport
+from worker.results.naming import NAME_LENGTH, distinct, rename
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -104,6 +105,31 @@ class Attempt:
         if provenance.version:
             text += f" {provenance.version}"
         return f"{text} | source: {source.name} (id: {source.image_id})" if source else text
+
+    def image_name(self, path: str, source: SourceFile | None, taken: set[str]) -> str:
+        """Name a result image as the person wants it, unlike all others that are taken; a note tells if it is cut.
+
+        Parameters
+        ----------
+        path : str
+            Path of the result.
+        source : SourceFile or None
+            What it was made from, if known.
+        taken : set of str
+            Names that other images have where this one goes; the answer is added.
+
+        Returns
+        -------
+        str
+            The name.
+        """
+        wanted = rename(self.options.rename, path, source.name if source else None)
+        name = distinct(wanted, taken)
+        if len(wanted) > NAME_LENGTH:
+            self.note(
+                f"The name of a result has {len(wanted)} characters, which OMERO does not hold: it is {name} now."
+            )
+        return name
 
     def report(self, kind: str, object_id: int, name: str) -> None:
         """Report an object that holds something of the results."""

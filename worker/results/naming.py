@@ -59,7 +59,7 @@ def rename(pattern: str | None, path: str, original: str | None) -> str:
     Parameters
     ----------
     pattern : str or None
-        The pattern; None keeps the name of the file.
+        The pattern; None keeps the name of the file, and so does one that comes to nothing for it (``{original_ext}``).
     path : str
         Path of the result file.
     original : str or None
@@ -77,7 +77,7 @@ def rename(pattern: str | None, path: str, original: str | None) -> str:
     original_stem, original_ext = split_name(original) if original is not None else (stem, ext)
     values: Mapping[str, str] = dict(zip(VARIABLES, (original_stem, original_ext, stem, ext), strict=True))
     # Not str.format: a pattern is a person's text, and format would let it reach into objects.
-    return _VARIABLE.sub(lambda found: values[found[1]], pattern).strip()
+    return _VARIABLE.sub(lambda found: values[found[1]], pattern).strip() or name
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -104,7 +104,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def distinct(name: str, taken: set[str]) -> str:
-    """Make a name differ from those taken, and take it.
+    """Make a name fit, and differ from those taken, and take it.
 
     Parameters
     ----------
@@ -116,13 +116,13 @@ def distinct(name: str, taken: set[str]) -> str:
     Returns
     -------
     str
-        ``name``, or ``name_2`` and so on, the number before the extension.
+        ``name``, or ``name_2`` and so on, the number before the extension; shortened if it is too long for OMERO.
     """
     stem, ext = split_name(name)
-    count, answer = 1, name
+    count, answer = 1, fitting(name)
     while answer in taken:
         count += 1
-        answer = f"{stem}_{count}.{ext}" if ext else f"{stem}_{count}"
+        answer = fitting(f"{stem}_{count}.{ext}" if ext else f"{stem}_{count}")
     taken.add(answer)
     return answer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from worker.errors import NotPermitted, RequestError
+from worker.results.naming import NAME_LENGTH
 from worker.results.surroundings import read_place, read_places
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
     from worker.results.model import ImportOptions
     from worker.results.surroundings import Place, Surroundings
-
-NAME_LENGTH: Final = 255
-"""Most characters that OMERO keeps of a name."""
 
 _NAMED: Final = 3
 """How many objects a message names."""

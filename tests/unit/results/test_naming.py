@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.errors import RequestError
 from worker.results.naming import check_pattern, distinct, rename, split_name
@@ -60,3 +62,25 @@ def test_names_split_into_stem_and_extension(name: str, parts: tuple[str, str]) 
 def test_equal_names_become_distinct_before_the_extension() -> None:
     taken: set[str] = set()
     assert [distinct("a.ome.tif", taken) for _ in range(3)] == ["a.ome.tif", "a_2.ome.tif", "a_3.ome.tif"]
+
+
+def test_distinct_names_fit_into_omero_and_stay_distinct() -> None:
+    taken: set[str] = set()
+    names = [distinct("a" * 300 + ".ome.tif", taken) for _ in range(3)]
+    assert len(set(names)) == 3
+    assert all(len(name) <= 255 and name.endswith(".ome.tif") for name in names)
+
+
+def test_a_pattern_that_comes_to_nothing_keeps_the_name_of_the_file() -> None:
+    assert rename("{original_ext}", "mask", "cells") == "mask"
+
+
+@given(
+    st.lists(st.text(st.sampled_from("ab._2"), max_size=260).map("a{}".format), max_size=8),
+    st.sampled_from([None, "{original_file}.{ext}", "{file}_IMPORTED.{ext}", "x"]),
+)
+def test_images_never_get_the_same_name_whatever_the_pattern(files: list[str], pattern: str | None) -> None:
+    taken: set[str] = set()
+    names = [distinct(rename(pattern, file, "cells.nd2"), taken) for file in files]
+    assert len(set(names)) == len(names)
+    assert all(0 < len(name) <= 255 for name in names)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from worker.errors import ResultsError
 from worker.results.images import ImageLabel, import_image
 from worker.results.model import ImportedImage
-from worker.results.naming import distinct, rename
 from worker.results.readers.opening import open_images
 
 if TYPE_CHECKING:
@@ -44,8 +43,7 @@ def _bring(attempt: Attempt, output: Output, dataset: Place, taken: set[str]) ->
     analysed = attempt.analysed(source)
     with open_images(output.file, analysed.sizes if analysed else None) as images:
         for index, image in enumerate(images):
-            name = rename(attempt.options.rename, output.path, source.name if source else None)
-            label = ImageLabel(distinct(name, taken), attempt.description(source))
+            label = ImageLabel(attempt.image_name(output.path, source, taken), attempt.description(source))
             image_id = import_image(
                 attempt.ledger,
                 attempt.key(source, f"image:{output.path}#{index}", output.sha256),

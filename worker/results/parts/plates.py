@@ -13,7 +13,7 @@ from worker.results.annotations import references
 from worker.results.images import ImageLabel, annotation_links, write_image
 from worker.results.ledger import Key
 from worker.results.model import ImportedImage
-from worker.results.naming import distinct, rename, split_name
+from worker.results.naming import fitting, split_name
 from worker.results.plates import derive_plate, finish_well, read_source_plate
 from worker.results.readers.opening import open_images
 
@@ -129,9 +129,7 @@ class _Plates:
     def _write(self, result: _Result, index: int, image: FileImage, kind: str) -> _Written:
         attempt, path, source = self.attempt, result.output.path, result.source
         taken = self.names.setdefault((result.place.plate_id, kind), set())
-        label = ImageLabel(
-            distinct(rename(attempt.options.rename, path, source.name), taken), attempt.description(source)
-        )
+        label = ImageLabel(attempt.image_name(path, source, taken), attempt.description(source))
         key = attempt.key(source, f"field:{path}#{index}", result.output.sha256)
         image_id = write_image(attempt.ledger, key, image, label, source=attempt.analysed(source))
         return _Written(key, source, ImportedImage(path, index, image_id, label.name, source, image.label))
@@ -157,7 +155,7 @@ class _Plates:
 
     def _derive(self, model: SourcePlate, plate_id: int, kind: str) -> DerivedPlate:
         attempt = self.attempt
-        name = f"{model.name}_{kind or attempt.provenance.workflow}"
+        name = fitting(f"{model.name}_{kind or attempt.provenance.workflow}")
         derived = derive_plate(
             attempt.ledger,
             Key(attempt.provenance.task_id, f"Plate:{plate_id}", f"plate:{kind}", ""),
