@@ -280,15 +280,20 @@ class LocalDiskError(WorkerError):
         The directory.
     error : OSError
         What the operating system says.
+    remedy : str
+        What to do about it.
     """
 
     transient = True
 
-    def __init__(self, path: object, error: OSError) -> None:
-        super().__init__(
-            f"The worker cannot use its directory {path}: {error.strerror or error}.",
-            remedy="Make room there, or mend its permissions; the step is tried again until then.",
-        )
+    def __init__(
+        self,
+        path: object,
+        error: OSError,
+        *,
+        remedy: str = "Make room there, or mend its permissions; the step is tried again until then.",
+    ) -> None:
+        super().__init__(f"The worker cannot use its directory {path}: {error.strerror or error}.", remedy=remedy)
 
 
 class StorageUnavailable(WorkerError):

@@ -127,7 +127,7 @@ class FaultyTransport:
 
     @staticmethod
     def _cut(pieces: Iterator[bytes], fault: Fault) -> Iterator[bytes]:
-        first = next(pieces, b"")
+        first = next((piece for piece in pieces if piece), b"")
         yield first[: len(first) // 2]
         raise fault.error
 

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.faults.transport import CountingTransport, FaultyTransport
-from worker.cluster import folders, images, jobscript, slurm, ssh, streams, uploads
+from worker.cluster import folders, images, jobscript, listing, slurm, ssh, streams, uploads
 from worker.cluster.jobscript import JobRequest
 from worker.cluster.layout import RunLayout
 from worker.cluster.states import JobReport, JobState
@@ -253,7 +253,7 @@ def test_a_relative_data_path_works_too(transport: SshPool, make_job: Callable[.
     try:
         number = slurm.submit(transport, layout, job)
         assert wait(transport, job, number).state is JobState.COMPLETED
-        assert [file.path for file in streams.list_tree(transport, layout.output)] == ["result.txt"]
+        assert [file.path for file in listing.list_tree(transport, layout.output).files] == ["result.txt"]
     finally:
         transport.run(["rm", "-rf", "--", str(layout.data_path.parent)]).check()
 
@@ -264,7 +264,7 @@ def test_files_go_there_and_come_back(way: SshPool, base: PurePosixPath, tmp_pat
     with uploads.TarUpload(way, layout.input) as upload:
         for name, data in files.items():
             upload.add(name, data)
-    listed = streams.list_tree(way, layout.input)
+    listed = listing.list_tree(way, layout.input).files
     assert {file.path: file.sha256 for file in listed} == {
         name: hashlib.sha256(data).hexdigest() for name, data in files.items()
     }

@@ -10,10 +10,10 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from worker.cluster import conversion
+from worker.cluster.files import put_file
 from worker.cluster.pulling import pull_images
 from worker.cluster.pulls import Pull, look
 from worker.cluster.report import Item
-from worker.cluster.scripts import script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,8 +96,7 @@ def build_converter(
     pull = _pull(settings)
     if not dry_run and (force or look(transport, [pull.file])[pull.file].image != "whole"):
         for name, content in (files or definition(settings.image_source)).items():
-            command = script("put_file", str(pull.file.with_name(name)), str(len(content)))
-            transport.run(command, stdin=[content]).check()
+            put_file(transport, pull.file.with_name(name), content)
     (item,) = pull_images(transport, [pull], options, force=force, dry_run=dry_run, report=report)
     return _softened(item)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING, Self
 
 import paramiko
 
 from worker.cluster.quoting import quote
-from worker.cluster.transport import CHUNK_BYTES
+from worker.cluster.transport import CHUNK_BYTES, TICK_S
 from worker.cluster.watchdog import Watchdog
 from worker.errors import ConnectionLost, NotSent, OutcomeUnknown, Refused
 
@@ -125,7 +126,7 @@ class Command:
         Yields
         ------
         bytes
-            Pieces of standard output.
+            Pieces of standard output; empty ones while there is none.
 
         Raises
         ------
@@ -156,14 +157,15 @@ class Command:
     def _pump(self, channel: paramiko.Channel) -> Iterator[bytes]:
         sending = True
         pending = memoryview(b"")
+        given_at = time.monotonic()
         while True:
             if sending and not pending:
                 with self._watchdog.asleep():
-                    piece = next(self._input, None)
-                if piece is None:
+                    given = next(self._input, None)
+                if given is None:
                     sending = False
                     channel.shutdown_write()
-                pending = memoryview(piece or b"")
+                pending = memoryview(given or b"")
             if pending:
                 channel.settimeout(SEND_WAIT_S)
                 try:
@@ -179,20 +181,20 @@ class Command:
             if channel.recv_stderr_ready():
                 self._stderr += self._greetings["stderr"].skip(channel.recv_stderr(CHUNK_BYTES))
                 self._watchdog.alive()
-            if sending and not channel.recv_ready():
-                if channel.eof_received or channel.closed:
-                    sending, pending = False, memoryview(b"")
-                continue
-            piece = self._receive(channel)
-            if piece is None:
-                continue
-            if not piece:
-                break
-            self._watchdog.alive()
-            piece = self._greetings["stdout"].skip(piece)
-            if piece:
+            piece: bytes | None = None
+            if not sending or channel.recv_ready():
+                piece = self._receive(channel)
+                if piece == b"":
+                    break
+            elif channel.eof_received or channel.closed:
+                sending, pending = False, memoryview(b"")
+            if piece is not None:
+                self._watchdog.alive()
+                piece = self._greetings["stdout"].skip(piece)
+            if piece or time.monotonic() > given_at + TICK_S:
                 with self._watchdog.asleep():
-                    yield piece
+                    yield piece or b""
+                given_at = time.monotonic()
         channel.settimeout(None)
         while piece := channel.recv_stderr(CHUNK_BYTES):
             self._stderr += self._greetings["stderr"].skip(piece)

@@ -28,6 +28,7 @@ class RunLayout:
         <data_path>/biomero_<uuid>/
             data/in  data/out  data/gt     what the analysis reads and writes
             status/<job>[_<task>].json     exit files, written by the job script itself
+            status/manifest                what a job has produced, as it was when it was listed
             job_<task uuid>.sh             job scripts
             job_<task uuid>.body.sh        ... what they run, where that is the site's own script or template
             biomero_job_env_<task uuid>.sh ... their variables, where those are kept apart
@@ -101,6 +102,21 @@ class RunLayout:
         """Number of the latest who has driven the run; see ``scripts/fence.sh``."""
         # The numbers of another run whose folder this is say nothing about ours.
         return self.status / ("fence" if self.folder == f"biomero_{self.run_id}" else f"fence_{self.run_id}")
+
+    def manifest(self, output: PurePosixPath) -> PurePosixPath:
+        """Locate the list of what a job has produced.
+
+        Parameters
+        ----------
+        output : PurePosixPath
+            Where the job writes: `output`, or a folder below that.
+
+        Returns
+        -------
+        PurePosixPath
+            Its path.
+        """
+        return self.status / "-".join(("manifest", *output.relative_to(self.output).parts))
 
     @property
     def folders(self) -> tuple[PurePosixPath, ...]:
@@ -225,6 +241,22 @@ def confined(path: str) -> str:
     if pure.is_absolute() or not pure.parts or ".." in pure.parts or "\0" in path:
         raise ValueError(f"{path!r} is not a path below a folder.")
     return str(pure)
+
+
+def shown(path: str) -> str:
+    r"""Write a path from elsewhere for persons, and for whoever takes nothing but text.
+
+    Parameters
+    ----------
+    path : str
+        A path; bytes of it that are not UTF-8 are surrogates, as `os.fsdecode` makes them.
+
+    Returns
+    -------
+    str
+        The path with whatever cannot be printed as ``\n``, ``\x1b`` or ``\udcff``.
+    """
+    return path if path.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in path)
 
 
 def lines_of(paths: Iterable[PurePosixPath]) -> list[str]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from worker.cluster.quoting import quote
-from worker.cluster.transport import CHUNK_BYTES, ProgramTransport
+from worker.cluster.transport import CHUNK_BYTES, TICK_S, ProgramTransport
 from worker.errors import NotSent, OutcomeUnknown
 
 if TYPE_CHECKING:
@@ -99,10 +99,15 @@ class _Process:
             selector.register(stdout, selectors.EVENT_READ)
             selector.register(stderr, selectors.EVENT_READ)
             selector.register(stdin, selectors.EVENT_WRITE)
+            silent_s = 0.0
             while len(selector.get_map()) > (1 if not stdin.closed else 0):
-                ready = selector.select(self._limit_s)
+                tick_s = min(TICK_S, self._limit_s - silent_s)
+                ready = selector.select(tick_s)
+                silent_s = 0.0 if ready else silent_s + tick_s
                 if not ready:
-                    self._give_up()
+                    if silent_s >= self._limit_s:
+                        self._give_up()
+                    yield b""
                 for key, _ in ready:
                     if key.fileobj is stdin:
                         if not self._feed(stdin):

@@ -7,6 +7,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from worker.errors import TransferDamaged
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -93,7 +95,7 @@ class Reader(io.RawIOBase):
     Parameters
     ----------
     pieces : Iterator[bytes]
-        The pieces.
+        The pieces; empty ones say nothing.
     """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -116,11 +118,63 @@ class Reader(io.RawIOBase):
         parts: list[memoryview] = []
         while size > 0:
             if not self._rest:
-                self._rest = memoryview(next(self._pieces, b""))
-                if not self._rest:
+                piece = next(self._pieces, None)
+                if piece is None:
                     break
+                self._rest = memoryview(piece)
             part = self._rest[:size]
             self._rest = self._rest[len(part) :]
             size -= len(part)
             parts.append(part)
         return b"".join(parts)
+
+
+class Limited(Reader):
+    """A stream of which no more is taken than is expected, whatever sizes its headers claim.
+
+    Parameters
+    ----------
+    pieces : Iterator[bytes]
+        The pieces.
+    headers_bytes : int
+        What may come before each file.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], headers_bytes: int) -> None:
+        super().__init__(pieces)
+        self._headers_bytes = headers_bytes
+        self._left_bytes = headers_bytes
+
+    def expect(self, size_bytes: int) -> None:
+        """Take so much from here on, and a header.
+
+        Parameters
+        ----------
+        size_bytes : int
+            Size of a file.
+        """
+        self._left_bytes = size_bytes + self._headers_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as many bytes as are asked for, fewer only at the end.
+
+        Parameters
+        ----------
+        size : int
+            How many.
+
+        Returns
+        -------
+        bytes
+            The bytes.
+
+        Raises
+        ------
+        TransferDamaged
+            If the stream is longer than expected.
+        """
+        data = super().read(size)
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            raise TransferDamaged("The cluster sent more than was asked for.")
+        return data

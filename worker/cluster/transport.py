@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 256 * 1024
 """Largest piece in which a stream is handed on."""
 
+TICK_S = 0.5
+"""For how long a silent program keeps its reader waiting before it is given an empty piece."""
+
 
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded|wrote only \d+ of \d+ bytes", re.IGNORECASE)
 """What programs say on a full disk; the last is GNU tar's."""
@@ -151,8 +154,9 @@ class Transport(Protocol):
         Returns
         -------
         AbstractContextManager[Iterator[bytes]]
-            Gives pieces of standard output. The iterator raises `CommandFailed` at the end if the exit status is
-            not 0; whoever leaves earlier ends the program.
+            Gives pieces of standard output, and an empty one twice a second while there is none: whoever reads may
+            want to look whether to go on. The iterator raises `CommandFailed` at the end if the exit status is not
+            0; whoever leaves earlier ends the program.
 
         Raises
         ------

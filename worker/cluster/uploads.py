@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Self
 
 from worker.cluster.fence import check_fence
 from worker.cluster.layout import confined
+from worker.cluster.listing import hashing_s
 from worker.cluster.pipes import Pipe
 from worker.cluster.scripts import script
-from worker.cluster.streams import hashing_s
 from worker.errors import CommandFailed, OutcomeUnknown, TransferDamaged
 
 if TYPE_CHECKING:

@@ -57,11 +57,12 @@ class Watchdog:
         None
             Nothing.
         """
+        since = time.monotonic()
         self._asleep = True
         try:
             yield
         finally:
-            self.alive()
+            self._deadline += time.monotonic() - since
             self._asleep = False
 
     def _watch(self) -> None:

@@ -82,6 +82,7 @@ def import_results(
     log_file: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     in_place: Mapping[str, tuple[int, ...]] | None = None,
+    missing: Sequence[str] = (),
 ) -> ImportReport:
     """Bring the results of one job into OMERO.
 
@@ -106,6 +107,8 @@ def import_results(
     in_place : Mapping, optional
         Ids of the images that the importer has made of results already, by the path of the file or OME-Zarr folder
         below ``folder``. They are not written then, but named, described and annotated like ours.
+    missing : Sequence of str
+        What of the results is not in ``folder``, and why, in sentences: an import without it is not complete.
 
     Returns
     -------
@@ -128,6 +131,7 @@ def import_results(
         _check(gateway, surroundings, options)
         ledger = Ledger.open(gateway, provenance.run_id)
         attempt = Attempt(ledger, surroundings, sources, options, provenance, progress or silent, in_place)
+        attempt.problems += missing
         try:
             outputs = read_outputs(folder, files)
         except ResultsError:

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import resources
 
 FUNCTIONS = {
+    "enter": ("list_files", "list_checksums", "pack", "send_rest"),
     "fence": ("submit", "find_by_key", "unpack", "put_in_place", "remove_inputs"),
     "pulls": ("start_pulls", "run_pulls", "pull_image", "look_at_pulls", "make_folders", "inspect"),
     "runtime": ("pull_image", "inspect"),

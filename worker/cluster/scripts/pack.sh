@@ -1,5 +1,6 @@
 #!/bin/sh
-# Packs files.  $1: the folder.  Input: paths below it, each with a NUL.  Output: a tar stream.
+# Packs files.  $1, $2: the folder, see enter.sh.  Input: paths below it, each with a NUL.  Output: a tar stream.
 set -u
-cd -- "$1" || exit 1
-tar -c -f - --format=posix --no-recursion --null -T -
+enter "$1" "$2"
+# Without times, a file that has a short name needs no second header.
+tar -c -f - --format=posix --pax-option=delete=atime,delete=ctime,delete=mtime --no-recursion --null -T -

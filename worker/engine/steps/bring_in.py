@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 from worker.engine.context import Done, NotYet, Outcome
+from worker.engine.manifest import manifest_of
 from worker.engine.origin import job_of, origin_of
 from worker.engine.provenance import batch_of, provenance_of
-from worker.engine.steps.fetch import log_file, stage
+from worker.engine.steps.fetch import is_staged, log_file, stage
 from worker.results import importer
 from worker.results.model import ImportOptions, ImportReport, SourceFile
 from worker.results.sharing import shares, with_shared
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from omero.gateway import BlitzGateway
 
     from worker.engine.context import StepContext
+    from worker.engine.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,17 @@ class Staged:
     """How the job has ended."""
     folder: Path
     """Where its output is."""
-    paths: tuple[str, ...]
-    """The files there."""
+    manifest: Manifest
+    """The files there, and what is missing."""
     log: Path | None
     """The job's log, if there is one."""
     sources: tuple[SourceFile, ...]
     """What was analysed."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files there."""
+        return tuple(file.path for file in self.manifest.files)
 
 
 def bring_in(context: StepContext) -> Outcome:
@@ -88,15 +95,13 @@ def staged_results(context: StepContext) -> Staged:
     """
     origin = origin_of(context)
     job = job_of(origin)
-    fetched = context.view.step(context.own_branch.step("fetch")).data
-    folder = context.staging / "out"
-    paths = tuple(file["path"] for file in fetched["files"])
+    manifest = manifest_of(context)
     # Staged by a process on another machine, or lost with its disk: fetch again, the record says what.
-    if any(not (folder / path).exists() for path in paths) or not context.staging.exists():
-        stage(context)
+    if not is_staged(context, manifest):
+        stage(context, manifest)
     log = log_file(context, job["job_id"])
     sources = tuple(SourceFile(**source) for source in origin.view.step("export").data["sources"])
-    return Staged(origin, job, folder, paths, log if log.exists() else None, sources)
+    return Staged(origin, job, context.staging / "out", manifest, log if log.exists() else None, sources)
 
 
 def import_staged(
@@ -136,6 +141,7 @@ def import_staged(
         staged.log,
         lambda done, total: _progress(context, done, total),
         in_place,
+        staged.manifest.missing,
     )
 
 

@@ -1,0 +1,334 @@
+"""What is in a folder on the cluster: its files with size and checksum, and what is no file of its own and is left out.
+
+Only what lies in the folder itself counts. What a link points to may be anybody's; devices, pipes and sockets hold
+nothing, and are never opened. A hard link is a file like any other: it shows nothing that whoever made it could not
+have copied. The far side needs GNU findutils, coreutils and tar.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from worker.cluster.layout import shown
+from worker.cluster.scripts import script
+from worker.errors import CommandFailed, ResultsError, TransferDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from pathlib import PurePosixPath
+
+    from worker.cluster.transport import Transport
+
+SLOWEST_HASH_BYTES_PER_S = 10 * 1024 * 1024
+"""How slow the file system of a cluster may be: a single file is hashed in silence."""
+
+NAMED = 5
+"""How many files a message names; of the others it tells how many there are."""
+
+KINDS: Mapping[str, tuple[str, bool]] = {
+    "l": ("a link", False),
+    "p": ("a pipe", False),
+    "s": ("a socket", False),
+    "b": ("a device", False),
+    "c": ("a device", False),
+    "U": ("a file that the login of this worker may not read", True),
+    "D": ("a folder that the login of this worker may not read", True),
+}
+"""What is left out, by its type as ``list_files.sh`` gives it: what it is, and whether a result is lost with it."""
+
+_LEADS_OUT, _NO_FOLDER = 65, 66
+"""How ``scripts/enter.sh`` ends."""
+
+_AGAIN = "They are listed anew and it is tried again. If they go on changing, look what still writes there."
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file on the cluster.
+
+    Parameters
+    ----------
+    path : str
+        Its path, relative to the folder that was listed.
+    size_bytes : int
+        Its size.
+    sha256 : str
+        Its checksum, in hexadecimal.
+    changed : str
+        When it was last changed, in seconds since 1970 by the cluster's clock; empty if that is not known.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str
+    changed: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something in a folder on the cluster that is not fetched.
+
+    Parameters
+    ----------
+    path : str
+        Its path, relative to the folder that was listed.
+    why : str
+        What it is, such as ``a link``.
+    lost : bool
+        Whether it may hold a result, which is missing then.
+    """
+
+    path: str
+    why: str
+    lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is in a folder.
+
+    Parameters
+    ----------
+    files : tuple of RemoteFile
+        Its files, by path.
+    left_out : tuple of LeftOut
+        What is not fetched, by path.
+    """
+
+    files: tuple[RemoteFile, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all files together."""
+        return sum(file.size_bytes for file in self.files)
+
+
+def in_folder(root: PurePosixPath, within: PurePosixPath | None) -> tuple[str, str]:
+    """Say to ``scripts/enter.sh`` which folder is meant.
+
+    Parameters
+    ----------
+    root : PurePosixPath
+        The folder.
+    within : PurePosixPath or None
+        The folder above it that is ours for sure; None: the folder itself.
+
+    Returns
+    -------
+    tuple of str
+        That folder, and the path from there.
+    """
+    return (str(root), ".") if within is None else (str(within), str(root.relative_to(within)))
+
+
+def list_tree(
+    transport: Transport,
+    root: PurePosixPath,
+    *,
+    within: PurePosixPath | None = None,
+    known: Iterable[RemoteFile] = (),
+    follow: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Listing:
+    """List all files below a folder, with their checksums.
+
+    Parameters
+    ----------
+    transport : Transport
+        The way to the cluster.
+    root : PurePosixPath
+        The folder.
+    within : PurePosixPath, optional
+        A folder above it, out of which no link may lead.
+    known : iterable of RemoteFile
+        Files as they were listed before; of what has not changed since, the checksum is not computed again.
+    follow : callable
+        Is told of how many files the checksum is known, and of how many there are; at least twice a second, so that it
+        may raise something to stop.
+
+    Returns
+    -------
+    Listing
+        The files.
+
+    Raises
+    ------
+    ResultsError
+        If a link leads out of `within`.
+    CommandFailed
+        If the folder is not there, or cannot be read.
+    TransferDamaged
+        If files change meanwhile.
+    """
+    folder = in_folder(root, within)
+    found: dict[str, tuple[int, str]] = {}
+    left_out: list[LeftOut] = []
+    with told(root):
+        for entry in entries(transport, script("list_files", *folder), lambda: follow(0, 0)):
+            kind, size, changed, path = entry.split("\t", 3)
+            if kind == "f":
+                found[path] = (int(size), changed)
+            else:
+                why, lost = KINDS.get(kind, ("neither file nor folder", False))
+                left_out.append(LeftOut(path, why, lost))
+        digests = {
+            file.path: file.sha256
+            for file in known
+            if file.changed and found.get(file.path) == (file.size_bytes, file.changed)
+        }
+        wanted = [path for path in found if path not in digests]
+        if wanted:
+            command = script("list_checksums", *folder)
+            size_bytes = sum(found[path][0] for path in wanted)
+            listed = entries(
+                transport, command, lambda: follow(len(digests), len(found)), [names(wanted)], hashing_s(size_bytes)
+            )
+            for entry in listed:
+                digest, _, path = entry.partition("  ./")
+                digests[path] = digest
+    if digests.keys() != found.keys():
+        raise changed_meanwhile(root, digests.keys() ^ found.keys())
+    files = (RemoteFile(path, *_of(found[path], digests[path])) for path in sorted(found))
+    return Listing(tuple(files), tuple(sorted(left_out, key=lambda item: item.path)))
+
+
+def _of(found: tuple[int, str], digest: str) -> tuple[int, str, str]:
+    size_bytes, changed = found
+    return size_bytes, digest, changed
+
+
+def changed_meanwhile(root: PurePosixPath, paths: Collection[str]) -> TransferDamaged:
+    """Say that files were not left as they are.
+
+    Parameters
+    ----------
+    root : PurePosixPath
+        Their folder.
+    paths : collection of str
+        Which ones.
+
+    Returns
+    -------
+    TransferDamaged
+        The error.
+    """
+    return TransferDamaged(
+        f"The results in {root} change while they are fetched: {naming(paths)}.",
+        remedy=_AGAIN,
+    )
+
+
+def naming(paths: Collection[str]) -> str:
+    """Name files in a message.
+
+    Parameters
+    ----------
+    paths : collection of str
+        Their paths.
+
+    Returns
+    -------
+    str
+        The first of them by name, and how many there are besides.
+    """
+    text = ", ".join(shown(path) for path in sorted(paths)[:NAMED])
+    return f"{text} and {len(paths) - NAMED} more" if len(paths) > NAMED else text
+
+
+@contextmanager
+def told(root: PurePosixPath) -> Iterator[None]:
+    """Say what it means when one of our scripts cannot read a folder as it was listed.
+
+    Parameters
+    ----------
+    root : PurePosixPath
+        The folder.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Raises
+    ------
+    ResultsError
+        If a link leads to another folder.
+    TransferDamaged
+        If a file is not there any more.
+    CommandFailed
+        If the folder is not there, or cannot be read.
+    """
+    try:
+        yield
+    except CommandFailed as error:
+        if error.exit_status == _LEADS_OUT:
+            raise ResultsError(
+                f"{root} on the cluster is not a folder of the run: {error.stderr.strip()}.",
+                remedy="Nothing is fetched through a link. Put the results into the run's own folder, then retry.",
+            ) from error
+        if error.exit_status != _NO_FOLDER and re.search("No such file or directory|File removed", error.stderr):
+            raise TransferDamaged(
+                f"Results in {root} go away while they are fetched: {error.stderr.strip()}.", remedy=_AGAIN
+            ) from error
+        raise
+
+
+def entries(
+    transport: Transport,
+    command: list[str],
+    follow: Callable[[], None],
+    stdin: Iterable[bytes] | None = None,
+    timeout_s: float | None = None,
+) -> Iterator[str]:
+    """Read what a command says, an entry up to each NUL.
+
+    Parameters
+    ----------
+    transport : Transport
+        The way to the cluster.
+    command : list of str
+        The command.
+    follow : callable
+        Called at least twice a second.
+    stdin : iterable of bytes, optional
+        The command's standard input.
+    timeout_s : float, optional
+        For how long it may be silent.
+
+    Yields
+    ------
+    str
+        The entries.
+    """
+    rest = b""
+    with transport.stream(command, stdin=stdin, timeout_s=timeout_s) as pieces:
+        for piece in pieces:
+            *whole, rest = (rest + piece).split(b"\0")
+            for entry in whole:
+                yield entry.decode("utf-8", "surrogateescape")
+            follow()
+
+
+def names(paths: Iterable[str]) -> bytes:
+    """Write names for a script that reads them with a NUL after each."""
+    return "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
+
+
+def hashing_s(size_bytes: int) -> float:
+    """Say how long the far side may be silent while it hashes.
+
+    Parameters
+    ----------
+    size_bytes : int
+        What it hashes before it says anything.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
+    # Checksums come in blocks when the far side's buffer is full: its silence is bounded by all bytes, not by one file.
+    return 120.0 + size_bytes / SLOWEST_HASH_BYTES_PER_S
