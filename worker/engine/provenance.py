@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from worker.engine.accept import PARENT_NAME
 from worker.engine.request import RunRequest
-from worker.results.model import Batch, Provenance
+from worker.results.model import Batch, Cited, Provenance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +61,7 @@ def recorded(run: WorkflowRun, view: RunView, branch: Branch, task: Task) -> Pro
     ending: Mapping[str, Any] = task.endings.get(str(job_id), {})
     used: Mapping[str, Any] = task.usage.get(str(job_id), {})
     descriptor: Mapping[str, Any] = facts.get("descriptor", {})
+    analysis: Mapping[str, Any] = facts.get("analysis", {})
     exit_code = job.get("exit_code", ending.get("exit_code"))
     return Provenance(
         run_id=str(run.id),
@@ -96,6 +98,13 @@ def recorded(run: WorkflowRun, view: RunView, branch: Branch, task: Task) -> Pro
         exit_code=exit_code,
         # Whom Slurm writes to is nobody else's business.
         resources={n: str(v or "") for n, v in facts.get("options", {}).items() if not n.startswith("mail-")},
+        analysis_name=str(analysis.get("name", "")),
+        analysis_description=str(analysis.get("description", "")),
+        citations=tuple(Cited(c["name"], c["doi"], c["license"]) for c in analysis.get("citations", ())),
+        defaults=tuple(facts.get("defaults", ())),
+        descriptor_schema=str(analysis.get("schema", "")),
+        descriptor_path=str(descriptor.get("path") or PurePosixPath(str(descriptor.get("source", ""))).name),
+        descriptor_text=str(descriptor.get("text", "")),
         batch=_batch(request),
     )
 

@@ -48,10 +48,11 @@ def facts_of(context: StepContext, job: JobRequest, described: SourcedAnalysis |
     -------
     dict
         ``worker`` (version of this program), ``settings_sha256``, ``cluster``, ``login`` (host as configured),
-        ``command`` (of sbatch), ``options`` (of sbatch, as the job is given them), ``script_sha256``, ``arguments``
-        and ``environment`` of the container, ``image`` (its ``file`` on the cluster and the ``reference`` that the
-        settings pull it by), and of an analysis ``parameters``, ``defaults`` (those that nobody has given a value for),
-        ``analysis`` (name, description, citations) and ``descriptor`` (sha256, where it is from, its text).
+        ``command`` (of sbatch), ``options`` (of sbatch, as the job is given them), ``script_sha256``, ``run_by``
+        (container, site script or site template), ``arguments`` and ``environment`` of the container, ``image`` (its
+        ``file`` on the cluster and the ``reference`` that the settings pull it by), and of an analysis ``parameters``,
+        ``defaults`` (those that nobody has given a value for), ``analysis`` (name, description, schema, citations) and
+        ``descriptor`` (sha256, where it is from, its text).
     """
     script, *_ = submission.files_of(job).items()
     known = {} if described is None else _of_analysis(context, described)
@@ -63,6 +64,7 @@ def facts_of(context: StepContext, job: JobRequest, described: SourcedAnalysis |
         "command": quote(["sbatch", *sbatch_arguments(job), str(script[0])]),
         "options": dict(job.flags),
         "script_sha256": hashlib.sha256(script[1]).hexdigest(),
+        "run_by": "site script" if job.site_script else "site template" if job.template else "container",
         "arguments": [_short(argument) for argument in job.arguments],
         "environment": {name: _short(value) for name, value in job.environment.items()},
         "image": {"file": str(job.image), "reference": _reference(context, job, described)},
@@ -107,6 +109,7 @@ def _of_analysis(context: StepContext, described: SourcedAnalysis) -> dict[str, 
         "analysis": {
             "name": analysis.name,
             "description": analysis.description,
+            "schema": analysis.schema_version,
             "citations": [asdict(citation) for citation in analysis.citations],
         },
         "descriptor": {

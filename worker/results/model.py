@@ -248,6 +248,25 @@ class Batch(_Json):
 
 
 @dataclass(frozen=True, slots=True)
+class Cited(_Json):
+    """What to cite when results of an analysis are published.
+
+    Parameters
+    ----------
+    name : str
+        What is cited.
+    doi : str
+        Its DOI, without resolver; empty if it has none.
+    license : str
+        Its licence; empty if nobody says.
+    """
+
+    name: str
+    doi: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance(_Json):
     """Where results come from: the run, its task, the job.
 
@@ -297,6 +316,14 @@ class Provenance(_Json):
         Its exit code.
     resources : Mapping
         Options of sbatch, as the job was given them; empty for one without value.
+    analysis_name, analysis_description : str
+        What its descriptor calls the analysis, and says that it does.
+    citations : tuple of Cited
+        What to cite.
+    defaults : tuple of str
+        Those of the parameters that nobody has given a value for.
+    descriptor_schema, descriptor_path, descriptor_text : str
+        The schema of the descriptor, its path where it was read from, and its content.
     batch : Batch or None
         Which batch of which run this one is; None: of none.
     """
@@ -333,6 +360,13 @@ class Provenance(_Json):
     job_ended: str = ""
     exit_code: int | None = None
     resources: dict[str, str] = field(default_factory=dict)
+    analysis_name: str = ""
+    analysis_description: str = ""
+    citations: tuple[Cited, ...] = ()
+    defaults: tuple[str, ...] = ()
+    descriptor_schema: str = ""
+    descriptor_path: str = ""
+    descriptor_text: str = ""
     batch: Batch | None = None
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from worker.results.actions import Crate, CrateFile, action_of, descriptor_file, software_of
 from worker.results.attachments import Attachment, attach, file_chunks, zip_chunks
+from worker.results.crate import METADATA, render_crate
 from worker.results.ledger import Key
 from worker.results.metadata import metadata_name, render
 from worker.results.model import CreatedObject
@@ -84,11 +87,36 @@ def bring_zip(attempt: Attempt, outputs: Outputs, places: Sequence[Place]) -> No
     """Attach everything that the analysis wrote as one zip."""
     name = f"{attempt.provenance.job_id}_out.zip"
     members: list[tuple[str, Path | bytes]] = [(each.path, each.file) for each in outputs.all]
-    members.append((metadata_name(attempt.provenance), render(attempt.provenance)))
+    members += _about(attempt, outputs)
     attachment = Attachment(name, lambda: zip_chunks(members), attempt.description(None))
     annotation_id = attach(attempt.ledger, attempt.key(None, "zip", outputs.sha256), attachment, places)
     attempt.report("FileAnnotation", annotation_id, name)
     attempt.step()
+
+
+def _about(attempt: Attempt, outputs: Outputs) -> list[tuple[str, Path | bytes]]:
+    """What says in the zip where its content comes from: a table for persons, and an RO-Crate for programs."""
+    provenance = attempt.provenance
+    metadata = render(provenance)
+    members: list[tuple[str, Path | bytes]] = [(metadata_name(provenance), metadata)]
+    there = {each.path for each in outputs.all}
+    descriptor = descriptor_file(provenance)
+    if METADATA in there or (descriptor and descriptor.path in there):
+        # The analysis says so itself.
+        return members
+    made = [CrateFile(each.path, each.file.stat().st_size, each.sha256) for each in outputs.all]
+    crate = Crate(
+        name=f"Results of {provenance.workflow} {provenance.version}".strip(),
+        description=attempt.description(None),
+        published=provenance.job_ended or provenance.modified,
+        actions=(action_of(provenance, sources=attempt.sources, outputs=made),),
+        files=(CrateFile(members[0][0], len(metadata), hashlib.sha256(metadata).hexdigest(), "Where it comes from."),),
+        holds_outputs=True,
+        software=software_of(provenance),
+    )
+    if descriptor:
+        members.append((descriptor.path, provenance.descriptor_text.encode()))
+    return [*members, (METADATA, render_crate(crate))]
 
 
 def _attach(attempt: Attempt, output: Output, role: str, name: str, places: Sequence[Place]) -> None:
