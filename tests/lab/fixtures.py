@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import PurePosixPath
 
+    from tests.lab.importer.service import Importer
+
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
@@ -63,6 +65,19 @@ def database_url(lab: Lab) -> Iterator[str]:
     """The URL of an empty PostgreSQL database that is there for one test."""
     with empty_database(lab) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def importer(lab: Lab) -> Iterator[Importer]:
+    """The released importer, which runs when a test begins; its orders are in the database of the lab's worker."""
+    from tests.lab.deployment import DATABASE, create_database
+    from tests.lab.importer.service import Importer
+
+    assert lab.postgres_url is not None
+    service = Importer(lab, create_database(lab.postgres_url, DATABASE))
+    service.start()
+    yield service
+    service.close()
 
 
 @contextmanager
