@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class MortalGateway:
     ----------
     writes : list of str
         Which calls have written so far, in their order.
+    calls : Counter
+        How often each call was made, whether it writes or not.
     """
 
     def __init__(self, gateway: BlitzGateway, dies_at: int | None = None, *, reply_lost: bool = False) -> None:
@@ -47,6 +50,7 @@ class MortalGateway:
         self._reply_lost = reply_lost
         self._dead = False
         self.writes: list[str] = []
+        self.calls: Counter[str] = Counter()
 
     @property
     def c(self) -> Any:
@@ -60,6 +64,7 @@ class MortalGateway:
         """Make one call, and die of it if its time has come."""
         if self._dead:
             raise Killed
+        self.calls[name] += 1
         if name in WRITES:
             self.writes.append(name)
             if len(self.writes) == self._dies_at:

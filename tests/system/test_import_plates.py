@@ -264,3 +264,26 @@ def test_batches_of_a_run_share_one_screen_and_one_dataset(plates: PlateBench, f
         assert [each.getId() for each in found] == [object_id]
         said = maps_on(fresh, kind, int(object_id or 0))["biomero/workflow"]
         assert [each["Workflow_ID"] for each in said] == [batch.supervisor_id]
+
+
+def test_only_pixels_and_wells_cost_calls_and_a_repetition_none_of_them(plates: PlateBench) -> None:
+    options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}", allow_duplicate_screen=True)
+    counts = []
+    for wells in (WELLS[:1], WELLS):
+        for row, column in wells:
+            for field in range(FIELDS):
+                plates.write(row, column, field)
+        bench = plates.bench.again()
+        first, second = MortalGateway(bench.gateway), MortalGateway(bench.gateway)
+        bench.bring(options, gateway=first)
+        bench.bring(options, gateway=second)
+        counts.append((first.calls, second.calls.total()))
+    (one, again), (three, again_three) = counts
+    assert again == again_three < 40
+    planes_each, channels = 18, 3
+    # Create it, open a store, choose its pixels, ask about tiles, save, close, and a service for the ranges.
+    for_field = 7 + planes_each + channels
+    # Its keys, and the one transaction that finishes it.
+    for_well = 2
+    assert (three - one).total() <= 2 * (FIELDS * for_field + for_well)
+    assert three["getQueryService"] == one["getQueryService"]

@@ -125,9 +125,12 @@ def write_image(ledger: Ledger, key: Key, image: FileImage, label: ImageLabel, *
     pixel_type = omero_pixel_type(image)
     if entry is None:
         pixel_size = _pixel_size(image, source)
-        _, entry = ledger.create(_new_image(image, pixel_type, label, pixel_size), key, complete=False)
+        saved, entry = ledger.create(_new_image(image, pixel_type, label, pixel_size), key, complete=False)
+        pixels_id = int(saved.getPrimaryPixels().getId().val)
+    else:
+        pixels_id = _pixels_id(ledger.gateway, entry.object_id)
     with _discarded_on_failure(ledger, key):
-        write_planes(ledger.gateway, _pixels_id(ledger.gateway, entry.object_id), image, pixel_type)
+        write_planes(ledger.gateway, pixels_id, image, pixel_type)
     return entry.object_id
 
 

@@ -119,6 +119,9 @@ class Ledger:
     gateway: BlitzGateway
     run_id: str
     _entries: dict[Key, Entry] = field(default_factory=dict)
+    # Asking for a service is a call of its own, which thousands of writes need only once.
+    _query: Any = None
+    _update: Any = None
 
     @classmethod
     def open(cls, gateway: BlitzGateway, run_id: str) -> Ledger:
@@ -241,8 +244,9 @@ class Ledger:
         entries = [self._entries[key] for key in keys]
         parameters = omero.sys.ParametersI()
         parameters.addIds([entry.key_id for entry in entries])
-        query = self.gateway.c.sf.getQueryService()
-        found = query.findAllByQuery(_NOTES, parameters, call_context(self.gateway))
+        if self._query is None:
+            self._query = self.gateway.c.sf.getQueryService()
+        found = self._query.findAllByQuery(_NOTES, parameters, call_context(self.gateway))
         notes = {note.getId().val: note for note in found}
         if len(notes) < len({entry.key_id for entry in entries}):
             raise ResultsError(
@@ -309,7 +313,7 @@ class Ledger:
         omero.model.IObject
             The root as saved.
         """
-        return self.gateway.c.sf.getUpdateService().saveAndReturnObject(item, call_context(self.gateway))
+        return self._updating().saveAndReturnObject(item, call_context(self.gateway))
 
     def save_all(self, items: Sequence[Any]) -> list[Any]:
         """Save several graphs in one transaction.
@@ -324,9 +328,14 @@ class Ledger:
         list of omero.model.IObject
             The roots as saved.
         """
-        service = self.gateway.c.sf.getUpdateService()
+        service = self._updating()
         saved: list[Any] = service.saveAndReturnArray(list(items), call_context(self.gateway))
         return saved
+
+    def _updating(self) -> Any:
+        if self._update is None:
+            self._update = self.gateway.c.sf.getUpdateService()
+        return self._update
 
     def _pairs(self, key: Key, state: str) -> list[Any]:
         values = (
