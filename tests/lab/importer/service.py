@@ -288,8 +288,11 @@ class Importer:
 
 def environment(importer: Importer) -> dict[str, str]:
     """Return what a worker's environment needs on top, to work with an importer."""
+    secret = importer.directory / "database-url"
+    secret.touch(mode=0o600)
+    secret.write_text(importer.database_url, encoding="utf-8")
     return {
         "IMPORTER_ENABLED": "true",
-        "INGEST_TRACKING_DB_URL": importer.database_url,
+        "INGEST_TRACKING_DB_URL_FILE": str(secret),
         "IMPORTER_CONFIG_PATH": str(importer.settings_file),
     }
