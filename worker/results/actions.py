@@ -239,8 +239,10 @@ def descriptor_file(provenance: Provenance) -> CrateFile | None:
 
 def software_of(provenance: Provenance) -> dict[str, str]:
     """List the programs that took part in a job, with their versions as far as they are known."""
+    # As they tell it: "slurm 24.11.5", "apptainer version 1.4.5", "singularity-ce version 4.1.0".
+    runtime, _, version = provenance.runtime_version.partition(" version ")
     return {
         "omero-worker": provenance.worker_version,
-        "Slurm": provenance.slurm_version,
-        "container runtime": provenance.runtime_version,
+        "Slurm": provenance.slurm_version.removeprefix("slurm "),
+        runtime or "container runtime": version,
     }

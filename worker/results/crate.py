@@ -13,6 +13,7 @@ import json
 import mimetypes
 import os
 import re
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -40,6 +41,9 @@ _PROFILES: Final = {
     _WORKFLOW_CRATE: ("Workflow RO-Crate", "1.0"),
 }
 _LICENCE: Final = "#licence"
+_HOMES: Final = {"slurm": "https://slurm.schedmd.com/", "apptainer": "https://apptainer.org/"}
+"""Of programs that everybody knows."""
+
 _TYPES: Final[Mapping[type, str]] = {bool: "Boolean", int: "Integer", float: "Float"}
 
 Entity = dict[str, Any]
@@ -93,7 +97,7 @@ def crate_graph(crate: Crate) -> Entity:
         "@type": "Dataset",
         "name": crate.name,
         "description": crate.description,
-        "datePublished": crate.published,
+        "datePublished": _time(crate.published),
         "license": _ref(_LICENCE),
         "conformsTo": [_ref(profile) for profile in profiles],
         "hasPart": [_ref(part) for part in dict.fromkeys(parts)],
@@ -101,6 +105,8 @@ def crate_graph(crate: Crate) -> Entity:
     }
     if main:
         root["mainEntity"] = _ref(_uri(main.path))
+    people = dict.fromkeys(action.person for action in crate.actions if action.person)
+    root["author"] = [_ref(_person(person)) for person in people]
     graph.add(
         {
             "@id": _LICENCE,
@@ -115,7 +121,7 @@ def crate_graph(crate: Crate) -> Entity:
         "about": _ref("./"),
         "conformsTo": [_ref(_CRATE), _ref(_WORKFLOW_CRATE)] if main else _ref(_CRATE),
     }
-    return {"@context": _CONTEXT, "@graph": [about, root, *graph.entities.values()]}
+    return {"@context": _CONTEXT, "@graph": [about, _known(root), *graph.entities.values()]}
 
 
 class _Graph:
@@ -128,8 +134,7 @@ class _Graph:
     def add(self, entity: Entity) -> str:
         identity: str = entity["@id"]
         # What nobody knows is left out; only a value can be an empty text.
-        known = {key: value for key, value in entity.items() if key == "value" or value not in ("", [], None)}
-        self.entities.setdefault(identity, known)
+        self.entities.setdefault(identity, _known(entity))
         return identity
 
     def file(self, file: CrateFile) -> str:
@@ -148,8 +153,8 @@ class _Graph:
                 "description": action.description,
                 "instrument": _ref(tool),
                 "agent": _ref(self._person(action)) if action.person else None,
-                "startTime": action.started,
-                "endTime": action.ended,
+                "startTime": _time(action.started),
+                "endTime": _time(action.ended),
                 "actionStatus": {
                     "completed": "http://schema.org/CompletedActionStatus",
                     "failed": "http://schema.org/FailedActionStatus",
@@ -235,7 +240,7 @@ class _Graph:
             group = self.add({"@id": f"#group-{_word(action.group)}", "@type": "Organization", "name": action.group})
         return self.add(
             {
-                "@id": f"#person-{_word(action.person)}",
+                "@id": _person(action.person),
                 "@type": "Person",
                 "name": action.person,
                 "affiliation": _ref(group) if group else None,
@@ -305,7 +310,8 @@ class _Graph:
 
     def software(self, name: str, version: str) -> str:
         identity = f"#software-{_word(name)}"
-        return self.add({"@id": identity, "@type": "SoftwareApplication", "name": name, "softwareVersion": version})
+        said = {"name": name, "softwareVersion": version, "url": _HOMES.get(name.lower(), "")}
+        return self.add({"@id": identity, "@type": "SoftwareApplication", **said})
 
 
 def _file(identity: str, kind: str, file: CrateFile) -> Entity:
@@ -318,6 +324,24 @@ def _file(identity: str, kind: str, file: CrateFile) -> Entity:
         "sha256": file.sha256,
         "encodingFormat": mimetypes.guess_type(file.path)[0] if kind != "Dataset" else None,
     }
+
+
+def _known(entity: Entity) -> Entity:
+    """Leave out what nobody knows, but for values, which may be empty; write a list of one as that one."""
+    known = {key: value for key, value in entity.items() if key == "value" or value not in ("", [], None)}
+    return {key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in known.items()}
+
+
+def _time(text: str) -> str:
+    """Write a time as the profiles want it: with an offset, and no fraction of a second."""
+    try:
+        return datetime.fromisoformat(text).isoformat(timespec="seconds")
+    except ValueError:
+        return ""
+
+
+def _person(name: str) -> str:
+    return f"#person-{_word(name)}"
 
 
 def _parameter(tool: Tool, name: str) -> str:

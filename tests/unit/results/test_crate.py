@@ -34,6 +34,7 @@ PROVENANCE = Provenance(
     environment={"DIAMETER": "30", "GPU_FLAG": ""},
     worker_version="0.1",
     slurm_version="slurm 24.11.5",
+    runtime_version="apptainer version 1.4.5",
     image_sha256="1" * 64,
     image_source="docker://ghcr.io/org/w_cellpose:v1.3",
     job_started="2026-01-02T03:05:00Z",
@@ -129,7 +130,7 @@ def test_every_action_says_what_a_process_run_crate_must(any_crate: Crate) -> No
     for action in of_type(found, "CreateAction"):
         tool = found[action["instrument"]["@id"]]
         assert tool["@type"] == "SoftwareApplication" or "ComputationalWorkflow" in tool["@type"]
-        assert {"@id": action["@id"]} in found["./"]["mentions"]
+        assert action["@id"] in references(found["./"]["mentions"])
         assert ("error" in action) == (action["actionStatus"] == "http://schema.org/FailedActionStatus")
 
 
@@ -140,7 +141,7 @@ def test_one_analysis_with_its_descriptor_is_a_workflow_run_crate() -> None:
     assert workflow_run <= references(root["conformsTo"])
     main = found[root["mainEntity"]["@id"]]
     assert main["@type"] == ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
-    assert root["mainEntity"] in root["hasPart"]
+    assert references(root["mainEntity"]) <= references(root["hasPart"])
     assert found[main["programmingLanguage"]["@id"]]["@type"] == "ComputerLanguage"
     (action,) = of_type(found, "CreateAction")
     assert action["instrument"] == root["mainEntity"]
@@ -207,6 +208,12 @@ def test_inputs_and_results_in_omero_are_named_by_their_ids() -> None:
 def test_with_a_web_address_they_are_known_by_that() -> None:
     linked = dataclasses.replace(crate(analysed()), link=lambda kind, n: f"https://omero.example.org/?show={kind}-{n}")
     assert "https://omero.example.org/?show=Image-7" in entities(linked)
+
+
+def test_programs_are_named_with_their_versions() -> None:
+    found = entities(crate(analysed()))
+    programs = {each["name"]: each["softwareVersion"] for each in of_type(found, "SoftwareApplication")}
+    assert programs == {"omero-worker": "0.1", "Slurm": "24.11.5", "apptainer": "1.4.5"}
 
 
 def test_outputs_have_their_digests_and_a_zarr_is_one_thing() -> None:
