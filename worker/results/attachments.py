@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import re
+import stat
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,6 +23,7 @@ from omero.rtypes import rlong, rstring
 
 from worker.errors import TransferDamaged
 from worker.pixels.session import call_context, who
+from worker.results.naming import fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,20 +38,32 @@ CHUNK_BYTES: Final = 4 * 2**20
 """How much of a file is read and sent at once."""
 
 _MIME_TYPES: Final = {
-    # Not left to the machine's own table, which differs between distributions.
     ".csv": "text/csv",
     ".tsv": "text/tab-separated-values",
     ".txt": "text/plain",
     ".log": "text/plain",
+    ".out": "text/plain",
+    ".err": "text/plain",
+    ".md": "text/markdown",
+    ".yml": "application/yaml",
+    ".yaml": "application/yaml",
     ".json": "application/json",
     ".geojson": "application/geo+json",
+    ".parquet": "application/vnd.apache.parquet",
     ".zip": "application/zip",
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
     ".png": "image/png",
-    ".html": "text/html",
     ".pdf": "application/pdf",
 }
+
+_COMPRESSED: Final = frozenset({".zip", ".gz", ".bz2", ".xz", ".zst", ".png", ".jpg", ".jpeg", ".parquet", ".npz"})
+
+_OTHER_TYPES: Final = mimetypes.MimeTypes()
+"""Python's own table; not the machine's, which differs between distributions."""
+
+_ACTIVE: Final = re.compile(r"text/(html|xml|javascript)|application/(xml|javascript|.*\+xml)|image/svg\+xml")
+"""What a browser would run or follow. OMERO.web shows files by their types, inside the session of whoever looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +73,7 @@ class Attachment:
     Parameters
     ----------
     name : str
-        Its name in OMERO.
+        Its name in OMERO, shortened if it is longer than OMERO's database takes.
     chunks : Callable
         Gives its content from the beginning, in chunks of any size.
     description : str
@@ -85,7 +100,7 @@ def attach(ledger: Ledger, key: Key, attachment: Attachment, places: Sequence[Pl
     attachment : Attachment
         The file.
     places : Sequence of Place
-        What to attach it to; one annotation serves all.
+        What to attach it to; one annotation serves all. Without any it is in OMERO too, known by its id alone.
 
     Returns
     -------
@@ -100,7 +115,7 @@ def attach(ledger: Ledger, key: Key, attachment: Attachment, places: Sequence[Pl
     annotation_id = linked(ledger, key, places)
     if annotation_id is not None:
         return annotation_id
-    file = _original_file(ledger, key, attachment.name)
+    file = _original_file(ledger, key, fitting(attachment.name))
     _upload(ledger, file.getId().val, attachment)
     return annotate(ledger, key, file.getId().val, attachment.namespace, attachment.description, places)
 
@@ -221,8 +236,8 @@ def zip_chunks(members: Sequence[tuple[str, Path | bytes]]) -> Iterator[bytes]:
         for name, content in members:
             # A fixed time: an archive made anew by a repetition is the same archive.
             info = zipfile.ZipInfo(name)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
+            info.compress_type = zipfile.ZIP_STORED if _is_compressed(name) else zipfile.ZIP_DEFLATED
+            info.external_attr = (stat.S_IFREG | 0o644) << 16
             chunks = file_chunks(content) if isinstance(content, Path) else iter((content,))
             with archive.open(info, "w", force_zip64=True) as member:
                 for chunk in chunks:
@@ -245,7 +260,15 @@ def mime_type(name: str) -> str:
         Its media type.
     """
     suffix = PurePosixPath(name).suffix.lower()
-    return _MIME_TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    known = _MIME_TYPES.get(suffix) or _OTHER_TYPES.guess_type(f"_{suffix}")[0] or "application/octet-stream"
+    # Results are data: a page or a drawing is shown as the text that it is.
+    return "text/plain" if _ACTIVE.fullmatch(known) else known
+
+
+def _is_compressed(name: str) -> bool:
+    """Say whether compressing once more is a waste of time: chunks of OME-Zarr are compressed as well."""
+    path = PurePosixPath(name.lower())
+    return path.suffix in _COMPRESSED or any(part.endswith(".zarr") for part in path.parts[:-1])
 
 
 class _Pipe:

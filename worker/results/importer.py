@@ -26,13 +26,15 @@ from worker.results.parts.files import (
     attach_log_file,
     bring_attached_images,
     bring_files,
+    bring_files_to_sources,
     bring_log,
     bring_metadata,
     bring_zip,
+    log_places,
 )
 from worker.results.parts.images import bring_images
 from worker.results.parts.plates import bring_plates
-from worker.results.parts.tables import bring_tables
+from worker.results.parts.tables import bring_tables, table_places
 from worker.results.permissions import check_options
 from worker.results.surroundings import read_places, read_surroundings
 
@@ -136,14 +138,14 @@ def import_results(
             outputs = read_outputs(folder, files)
         except ResultsError:
             # Whoever asks why there are no results must find the log.
-            bring_log(attempt, log_file, surroundings.parents)
+            bring_log(attempt, log_file, log_places(attempt))
             raise
         return _bring_all(attempt, outputs, log_file)
 
 
 def attach_log(
     gateway: BlitzGateway, log_file: Path, sources: Sequence[SourceFile], provenance: Provenance
-) -> CreatedObject | None:
+) -> CreatedObject:
     """Attach the log of a job that failed, where a person looks for it.
 
     Parameters
@@ -159,8 +161,8 @@ def attach_log(
 
     Returns
     -------
-    CreatedObject or None
-        The attachment; None if there is nothing that this person may attach to.
+    CreatedObject
+        The attachment; a file annotation on no object if there is nothing that this person may attach to.
 
     Raises
     ------
@@ -178,7 +180,7 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
     matched = match([output.path for output in outputs.images], attempt.sources)
     if options.imports_images or options.attach_to_images:
         attempt.notes += matched.notes
-    about = match([output.path for output in outputs.tables], attempt.sources)
+    about = match([output.path for output in (*outputs.tables, *outputs.others)], attempt.sources)
     attempt.made_from = {**about.sources, **matched.sources}
     attempt.expect(_steps(outputs, options))
     attempt.annotation_ids = write_provenance(attempt.ledger, attempt.provenance)
@@ -188,19 +190,23 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
         places.append(containers.dataset)
     if containers.screen and containers.screen.may_annotate and not places:
         places.append(containers.screen)
-    bring_log(attempt, log_file, surroundings.parents or tuple(places))
+    bring_log(attempt, log_file, log_places(attempt, places))
     rest = bring_plates(attempt, outputs, matched.kinds, containers)
     if containers.dataset and (rest.images or not containers.screen):
         bring_images(attempt, rest, containers.dataset)
     elif containers.screen:
         bring_files(attempt, rest.images, places)
-    leftover = bring_tables(attempt, outputs, places) if options.csv_tables else []
+    if options.csv_tables:
+        to = table_places(attempt, places)
+        # What is no table for OMERO is a file in its place.
+        bring_files(attempt, bring_tables(attempt, outputs, to), to)
     if options.attach_to_images:
         bring_attached_images(attempt, outputs, places)
     if options.attach_files:
-        leftover += outputs.others if options.csv_tables else (*outputs.tables, *outputs.others)
-        bring_metadata(attempt, places)
-    bring_files(attempt, leftover, places)
+        chosen = read_places(attempt.ledger.gateway, options.file_places)
+        files = outputs.others if options.csv_tables else (*outputs.tables, *outputs.others)
+        (bring_files if chosen else bring_files_to_sources)(attempt, files, chosen or places)
+        bring_metadata(attempt, chosen or places)
     if options.zip_to_parent:
         bring_zip(attempt, outputs, read_places(attempt.ledger.gateway, options.zip_places) or surroundings.parents)
     if outputs.zarr_members:

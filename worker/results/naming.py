@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from worker.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 NAME_LENGTH = 255
 """Most characters of a name in OMERO: its database has varchar(255) for names of images, containers and files."""
@@ -101,6 +102,29 @@ def split_name(name: str) -> tuple[str, str]:
     if not dot or not stem or not ext.isalnum() or len(ext) > 5:
         return name, ""
     return stem, ext
+
+
+def flat_names(paths: Iterable[str]) -> dict[str, str]:
+    """Name files for a place where there are no folders.
+
+    Parameters
+    ----------
+    paths : Iterable of str
+        Different paths, with ``/``.
+
+    Returns
+    -------
+    dict
+        Path to name: its last part; where several have the same, with its folders before it (``a/m.txt``: ``a_m.txt``).
+    """
+    paths = tuple(paths)
+    names = Counter(PurePosixPath(path).name for path in paths)
+    taken = {name for name, count in names.items() if count == 1}
+    return {
+        path: name if names[name] == 1 else distinct(path.replace("/", "_"), taken)
+        for path in paths
+        for name in (PurePosixPath(path).name,)
+    }
 
 
 def distinct(name: str, taken: set[str]) -> str:

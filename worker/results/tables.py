@@ -9,6 +9,7 @@ into 64 KB. What would need more than :data:`MAX_TABLE_BYTES`, or has too many c
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,7 @@ from worker.pixels.session import call_context, who
 from worker.results.attachments import annotate, linked
 from worker.results.columns import legal_names
 from worker.results.delimited import read_delimited
+from worker.results.naming import flat_names
 from worker.results.references import Reference, find_references
 
 if TYPE_CHECKING:
@@ -152,7 +154,7 @@ def write_table(
     annotation_id = linked(ledger, key, places)
     if annotation_id is None:
         columns = with_room(table.columns, references)
-        _check_room(path, table.rows, columns, references)
+        check_room(path.name, table.rows, columns, references)
         _delete_leftovers(ledger, name)
         try:
             file_id = _write(ledger.gateway, path, name, table, columns, references)
@@ -178,26 +180,17 @@ def table_names(paths: Iterable[str], job_id: int, run_id: str) -> Mapping[str, 
     Returns
     -------
     Mapping
-        Path to ``<file>_<job>_<run>.csv``; where several files have one name, with their folders before it
-        (``a/m.csv``: ``a_m_…``) and then with their suffix.
+        Path to ``<file>_<job>_<run>.csv``; where several files have the same name, with their folders before it
+        (``a/m.csv``: ``a_m_…``), and where they differ by their suffix alone, with it (``m.tsv``: ``m_tsv_…``).
     """
-    ways = (
-        lambda path: PurePosixPath(path).stem,
-        lambda path: str(PurePosixPath(path).with_suffix("")).replace("/", "_"),
-        lambda path: path.replace("/", "_"),
-    )
-    paths = list(paths)
-    names: dict[str, str] = {}
-    for way in ways:
-        stems = [way(path) for path in paths]
-        names.update(
-            {
-                path: stem
-                for path, stem in zip(paths, stems, strict=True)
-                if stems.count(stem) == 1 and path not in names
-            }
-        )
-    return {path: f"{names.get(path, path.replace('/', '__'))}_{job_id}_{run_id}.csv" for path in paths}
+    bare = {path: str(PurePosixPath(path).with_suffix("")) for path in paths}
+    stems = flat_names(dict.fromkeys(bare.values()))
+    named = {path: stems[without] for path, without in bare.items()}
+    several = Counter(named.values())
+    return {
+        path: f"{stem if several[stem] == 1 else f'{stem}_{PurePosixPath(path).suffix[1:]}'}_{job_id}_{run_id}.csv"
+        for path, stem in named.items()
+    }
 
 
 def with_room(columns: Sequence[Column], references: Sequence[Reference]) -> tuple[Column, ...]:
@@ -230,15 +223,33 @@ def _left_out(table: ResultTable) -> list[str]:
     return [f"lists, structures and bytes have no place in a table; left out: {', '.join(fields)}"] if fields else []
 
 
-def _check_room(path: Path, rows: int, columns: Sequence[Column], references: Sequence[Reference]) -> None:
-    names = [*(column.name for column in columns), *(reference.kind for reference in references)]
-    if sum(_COLUMN_BYTES + 8 * (len(name) // 8 + 1) for name in names) > _HEADER_BYTES:
-        raise ResultsError(f"{path.name} is no table for OMERO: {len(columns)} columns are more than it can hold.")
+def check_room(name: str, rows: int, columns: Sequence[Column], references: Sequence[Reference]) -> None:
+    """Check that a table fits into OMERO.
+
+    Parameters
+    ----------
+    name : str
+        Name of its file.
+    rows : int
+        Number of its rows.
+    columns : Sequence of Column
+        Its columns.
+    references : Sequence of Reference
+        What is added to them.
+
+    Raises
+    ------
+    ResultsError
+        If it has more columns than HDF5 can describe, or would take more than :data:`MAX_TABLE_BYTES`.
+    """
+    titles = [*(column.name for column in columns), *(reference.kind for reference in references)]
+    if sum(_COLUMN_BYTES + 8 * (len(title) // 8 + 1) for title in titles) > _HEADER_BYTES:
+        raise ResultsError(f"{name} is no table for OMERO: {len(columns)} columns are more than it can hold.")
     width_bytes = sum(column.width_bytes for column in columns) + 8 * len(references)
     if rows * width_bytes > MAX_TABLE_BYTES:
         widest = max(columns, key=lambda column: column.width_bytes)
         raise ResultsError(
-            f"{path.name} is no table for OMERO: each of its {rows} rows would take {width_bytes} bytes there, as"
+            f"{name} is no table for OMERO: each of its {rows} rows would take {width_bytes} bytes there, as"
             f" much as the longest text of each column; the longest, of {widest.title!r}, takes {widest.width_bytes}."
         )
 

@@ -177,7 +177,9 @@ def test_ezomero(alice: Any, image_id: int) -> None:
     roi_id = ezomero.post_roi(alice, posted, [ezomero.rois.Rectangle(1, 2, 3, 4, z=0, c=0, t=0, label="r")], name="roi")
     assert ezomero.get_roi_ids(alice, posted) == [roi_id]
     table_id = ezomero.post_table(alice, [["a", "b"], [1, 2], [3, 4]], "Dataset", dataset_id, title="t")
-    assert ezomero.get_table(alice, table_id) == [["a", "b"], [1, 2], [3, 4]]
+    # A data frame, as pandas is there.
+    table = ezomero.get_table(alice, table_id)
+    assert [list(table.columns), *table.values.tolist()] == [["a", "b"], [1, 2], [3, 4]]
 
 
 def test_several_clients_at_once(omero_server: PrivateOmero, image_id: int) -> None:

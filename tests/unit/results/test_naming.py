@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import RequestError
-from worker.results.naming import check_pattern, distinct, rename, split_name
+from worker.results.naming import check_pattern, distinct, fitting, flat_names, rename, split_name
 
 
 def test_without_a_pattern_the_name_of_the_file_stays() -> None:
@@ -62,6 +62,31 @@ def test_names_split_into_stem_and_extension(name: str, parts: tuple[str, str]) 
 def test_equal_names_become_distinct_before_the_extension() -> None:
     taken: set[str] = set()
     assert [distinct("a.ome.tif", taken) for _ in range(3)] == ["a.ome.tif", "a_2.ome.tif", "a_3.ome.tif"]
+
+
+def test_a_name_that_is_too_long_for_omero_keeps_its_beginning_its_end_and_its_extension() -> None:
+    short = fitting("a" * 300 + "_end.ome.tiff")
+    assert len(short) == 255
+    assert short.startswith("aaa")
+    assert short.endswith("_end.ome.tiff")
+    assert fitting("b" * 255) == "b" * 255
+
+
+def test_names_that_differ_in_the_middle_still_do_when_they_are_shortened() -> None:
+    assert fitting(f"{'a' * 200}1{'a' * 200}") != fitting(f"{'a' * 200}2{'a' * 200}")
+
+
+def test_a_name_that_is_no_text_can_be_written() -> None:
+    assert fitting("a\udcff.txt") == "a?.txt"
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
+    assert flat_names(["a/m.txt", "b/m.txt", "b/n.txt", "a_m.txt"]) == {
+        "a/m.txt": "a_m_2.txt",
+        "b/m.txt": "b_m.txt",
+        "b/n.txt": "n.txt",
+        "a_m.txt": "a_m.txt",
+    }
 
 
 def test_distinct_names_fit_into_omero_and_stay_distinct() -> None:

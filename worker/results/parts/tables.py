@@ -11,6 +11,7 @@ from worker.errors import ResultsError
 from worker.pixels.session import call_context
 from worker.results.naming import fitting
 from worker.results.references import Known, Well
+from worker.results.surroundings import read_places
 from worker.results.tables import table_names, tables_enabled, write_table
 
 if TYPE_CHECKING:
@@ -67,6 +68,27 @@ def bring_tables(attempt: Attempt, outputs: Outputs, places: Sequence[Place]) ->
             attempt.report("FileAnnotation", written.annotation_id, name)
         attempt.step()
     return leftover
+
+
+def table_places(attempt: Attempt, places: Sequence[Place]) -> tuple[Place, ...]:
+    """Say what tables are attached to.
+
+    Parameters
+    ----------
+    attempt : Attempt
+        The import, after its plates.
+    places : Sequence of Place
+        What results are attached to.
+
+    Returns
+    -------
+    tuple of Place
+        What the person chose; else ``places`` and the plates that were made of the results.
+    """
+    gateway = attempt.ledger.gateway
+    derived = [f"Plate:{each.object_id}" for each in attempt.objects if each.kind == "Plate"]
+    chosen = read_places(gateway, attempt.options.table_places)
+    return chosen or (*places, *(place for place in read_places(gateway, derived) if place.may_annotate))
 
 
 def known_objects(attempt: Attempt) -> Known:
