@@ -32,7 +32,12 @@ def test_the_zip_of_everything_is_on_the_project(bench: Bench, fresh: BlitzGatew
     assert annotation.getNs() == "openmicroscopy.org/omero/scripts/results/created/SLURM/SLURM_GET_RESULTS"
     with zipfile.ZipFile(io.BytesIO(content(annotation))) as archive:
         assert archive.testzip() is None
-        assert sorted(archive.namelist()) == ["deep/notes.txt", "m.csv", f"metadata_{bench.provenance.run_id}.csv"]
+        assert sorted(archive.namelist()) == [
+            "deep/notes.txt",
+            "m.csv",
+            f"metadata_{bench.provenance.run_id}.csv",
+            "ro-crate-metadata.json",
+        ]
         assert archive.read("deep/notes.txt") == b"notes"
 
 
