@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import omero.model
@@ -12,12 +12,16 @@ import pytest
 import tifffile
 from omero.rtypes import rstring
 
+from tests.lab.omero.images import import_image, make_plate
 from tests.lab.person import logged_in
+from tests.system.deployment import Deployment
+from tests.system.direct import DirectScript
 from tests.system.results_bench import NOTHING, Bench, children, files_on, keys_of_run, make_bench, only
 from worker.errors import NotPermitted, RequestError
 from worker.results.importer import check_permissions
 from worker.results.ledger import NS_KEY
 from worker.results.model import ImportOptions
+from worker.results.surroundings import read_places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,21 +33,132 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 
-@pytest.fixture
-def readers(lab: Lab) -> str:
-    """A group whose members see each other's data and may do nothing to them."""
+def make_group(lab: Lab, permissions: str) -> str:
+    """A new group of alice and bob."""
     with logged_in(lab, "root") as root:
         admin = root.c.sf.getAdminService()
         group = omero.model.ExperimenterGroupI()
-        name = f"readers-{uuid.uuid4()}"
+        name = f"{permissions} {uuid.uuid4()}"
         group.setName(rstring(name))
         group._details = group.getDetails() or omero.model.DetailsI()
-        group.getDetails().setPermissions(omero.model.PermissionsI("rwr---"))
+        group.getDetails().setPermissions(omero.model.PermissionsI(permissions))
         group_id = admin.createGroup(group)
         for user in ("alice", "bob"):
             member = admin.lookupExperimenter(user)
             admin.addGroups(member, [omero.model.ExperimenterGroupI(group_id, False)])
     return name
+
+
+@pytest.fixture
+def readers(lab: Lab) -> str:
+    """A group whose members see each other's data and may do nothing to them."""
+    return make_group(lab, "rwr---")
+
+
+def chosen(bench: Bench, screen_id: int, plate_id: int) -> dict[str, dict[str, Any]]:
+    """Everything that needs alice's leave where the data are hers."""
+    place = f"Project:{bench.project_id}"
+    return {
+        "zip to the parent": {"zip_to_parent": True},
+        "zip to a place": {"zip_to_parent": True, "zip_places": [place]},
+        "zip to a plate": {"zip_to_parent": True, "zip_places": [f"Plate:{plate_id}"]},
+        "zip to a screen": {"zip_to_parent": True, "zip_places": [f"Screen:{screen_id}"]},
+        "tables": {"csv_tables": True},
+        "tables to a place": {"csv_tables": True, "new_dataset": "mine", "table_places": [place]},
+        "files": {"attach_files": True},
+        "files to a place": {"attach_files": True, "file_places": [f"Dataset:{bench.dataset_id}"]},
+        "images as files": {"attach_to_images": True},
+        "ROIs": {"create_rois": True},
+        "images into a dataset": {"dataset_id": bench.dataset_id},
+        "plates into a screen": {"screen_id": screen_id, "new_dataset": "mine"},
+    }
+
+
+IMPORTS: Final = {"images into a dataset", "plates into a screen"}
+"""What needs leave to put something into a container, and not just to annotate."""
+
+
+@pytest.mark.parametrize(
+    ("permissions", "refused"),
+    [("rwr---", None), ("rwra--", IMPORTS), ("rwrw--", set())],
+    ids=["read-only", "read-annotate", "read-write"],
+)
+def test_what_the_group_does_not_allow_is_refused_at_the_door_with_a_clear_message(
+    lab: Lab, tmp_path: Path, permissions: str, refused: set[str] | None
+) -> None:
+    group = make_group(lab, permissions)
+    with logged_in(lab, "alice", group) as alice, logged_in(lab, "bob", group) as bob:
+        bench = make_bench(alice, tmp_path)
+        plate_id = make_plate(alice, "plate", 1, 1, 1, lambda *_: np.ones((4, 5), "uint8"))
+        screen = omero.model.ScreenI()
+        screen.setName(rstring("screen"))
+        screen_id = alice.getUpdateService().saveAndReturnObject(screen, alice.SERVICE_OPTS).getId().val
+        choices = chosen(bench, screen_id, plate_id)
+        for what, choice in choices.items():
+            options = ImportOptions.from_json(NOTHING.to_json() | choice)
+            check_permissions(alice, bench.sources, options)
+            if refused is None or what in refused:
+                with pytest.raises(NotPermitted, match=r"You may not .*(cells|screen|analysed|project|plate)") as said:
+                    check_permissions(bob, bench.sources, options)
+                assert said.value.remedy, what
+            else:
+                check_permissions(bob, bench.sources, options)
+
+
+def test_in_a_private_group_nobody_analyses_what_others_own(lab: Lab, tmp_path: Path) -> None:
+    group = make_group(lab, "rw----")
+    with logged_in(lab, "alice", group) as alice, logged_in(lab, "bob", group) as bob:
+        bench = make_bench(alice, tmp_path)
+        check_permissions(alice, bench.sources, replace(NOTHING, new_dataset="mine", create_rois=True))
+        with pytest.raises(RequestError, match="None of the analysed images can be seen"):
+            check_permissions(bob, bench.sources, replace(NOTHING, new_dataset="mine"))
+        for place in (f"Project:{bench.project_id}", f"Dataset:{bench.dataset_id}"):
+            with pytest.raises(RequestError, match=r"There is no (Project|Dataset) \d+ that you can see"):
+                read_places(bob, [place])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"zip_to_parent": True, "zip_places": ["Project 12"]}, "'Project 12' is nothing to attach"),
+        ({"zip_to_parent": True, "zip_places": ["Experimenter:1"]}, "'Experimenter:1' is nothing to attach"),
+        ({"attach_files": True, "file_places": ["Plate:987654321"]}, "no Plate 987654321"),
+        ({"screen_id": 987654321, "new_dataset": "x"}, "no Screen 987654321"),
+        ({"new_dataset": "  "}, "name of the new dataset is blank"),
+        ({"new_screen": "s" * 256, "new_dataset": "x"}, "name of the new screen has 256 characters"),
+    ],
+)
+def test_what_does_not_exist_or_cannot_be_is_refused_at_the_door(
+    bench: Bench, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        check_permissions(bench.gateway, bench.sources, ImportOptions.from_json(NOTHING.to_json() | options))
+
+
+def test_a_run_that_may_not_write_its_results_submits_no_job(
+    lab: Lab, readers: str, tmp_path: Path, database_url: str
+) -> None:
+    deployment = Deployment.create(lab, tmp_path, database_url)
+    with logged_in(lab, "alice", readers) as alice:
+        image_id = import_image(alice, np.ones((4, 5), "uint8"), "cells.tif")
+    inputs: dict[str, object] = {
+        "Data_Type": "Image",
+        "IDs": [image_id],
+        "Select how to import your results (one or more)": True,
+        "1) Zip attachment to parent": True,
+        "nuclei": True,
+        "nuclei_Version": lab.nuclei_version,
+    }
+    (tmp_path / "script").mkdir()
+    script = DirectScript(lab, "bob", inputs, deployment.environ, tmp_path / "script", group=readers)
+    ended = script.wait()
+    assert ended.exit_status != 0
+    assert "You may not attach results" in ended.message
+    with deployment.record() as record:
+        (row,) = record.reader.list_runs()
+        run = record.tracker.run(row.run_id)
+        assert row.status == "FAILED"
+        assert [job for task_id in run.tasks for job in record.tracker.task(task_id).job_ids] == []
 
 
 @pytest.mark.parametrize("option", ["zip_to_parent", "attach_to_images", "attach_files", "csv_tables"])
