@@ -156,3 +156,18 @@ def test_the_descriptor_and_the_command_line_agree() -> None:
     described = {item["id"]: item["default-value"] for item in DESCRIPTOR["inputs"] if not item["set-by-server"]}
     own = {"infolder", "outfolder", "gtfolder", "local", "nmc"}
     assert described == {name: value for name, value in options.items() if name not in own}
+
+
+def test_labels_are_written_into_an_ome_zarr_if_the_suffix_is_one(folders: tuple[Path, Path]) -> None:
+    tifffile.imwrite(folders[0] / "cells.tif", blobs())
+    assert run(folders, "--label_suffix", "_found.ome.zarr") == 0
+    group = zarr.open_group(folders[1] / "cells_found.ome.zarr", mode="r")
+    image, labels = (nuclei.ome_attributes(each)["multiscales"][0] for each in (group, nuclei_labels(group)))
+    np.testing.assert_array_equal(nuclei.read_zarr(group, image)[0], [blobs()])
+    assert nuclei.read_zarr(nuclei_labels(group), labels)[0].max() == 4
+    assert nuclei.member(group, "labels").attrs["labels"] == ["nuclei"]
+    assert not list(folders[1].glob("*.tif"))
+
+
+def nuclei_labels(group: zarr.Group) -> zarr.Group:
+    return nuclei.member(group, "labels/nuclei")

@@ -1,7 +1,8 @@
 """An analysis that tells what it was given: its arguments, its environment and the files that it sees.
 
 It takes no option of its own, so that it can stand for analyses of every schema: the folder to write to is the argument
-that names one below ``data/out``. There it writes ``echo.json``, and a copy of the first image that it finds.
+that names one below ``data/out``. There it writes ``echo.json``, and copies of the first TIFF and the first OME-Zarr
+that it finds.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ def main() -> None:
     images = sorted(path for folder in seen for path in folder.rglob("*.tif*") if OUTPUT not in str(path))
     if images:
         shutil.copyfile(images[0], output / f"{images[0].name.partition('.')[0]}_copy.tif")
-    print(f"100% of {len(images)} images")
+    zarrs = sorted(path for folder in seen if OUTPUT not in str(folder) for path in folder.glob("*.zarr"))
+    if zarrs:
+        shutil.copytree(zarrs[0], output / f"{zarrs[0].name.partition('.')[0]}_copy.zarr")
+    print(f"100% of {len(images) + len(zarrs)} images")
 
 
 if __name__ == "__main__":

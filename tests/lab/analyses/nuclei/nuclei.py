@@ -2,7 +2,8 @@
 
 Every TIFF and every OME-Zarr (0.4 or 0.5; an image or a plate) in the input folder is segmented by smoothing, a
 threshold, and a watershed on the distance to the background. Written are ``<image>_labels.tif`` for each image (each
-field of a plate) and one ``measurements.csv`` for all.
+field of a plate) and one ``measurements.csv`` for all. A suffix that ends with ``.zarr`` makes them OME-Zarrs (0.4) of
+what was looked at, with the labels in them.
 """
 
 from __future__ import annotations
@@ -164,6 +165,26 @@ def small_objects(labels: np.ndarray, min_size: int) -> np.ndarray:
     return np.flatnonzero(areas < min_size)
 
 
+def write_tiff(path: Path, labels: np.ndarray) -> None:
+    """Write labels (T, Y, X) as a TIFF."""
+    squeezed, axes = (labels[0], "YX") if len(labels) == 1 else (labels, "TYX")
+    tifffile.imwrite(path, squeezed, photometric="minisblack", metadata={"axes": axes}, compression="zlib")
+
+
+def write_zarr(path: Path, stack: np.ndarray, labels: np.ndarray) -> None:
+    """Write an image (T, Y, X) with its labels as an OME-Zarr."""
+    axes = [{"name": "t", "type": "time"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1.0, 1.0, 1.0]}]}
+    attributes: dict[str, Any] = {"multiscales": [{"version": "0.4", "axes": axes, "datasets": [dataset]}]}
+    label: dict[str, Any] = {"image-label": {"version": "0.4"}}
+    for place, pixels, more in (("", stack, {}), ("labels/nuclei", labels, label)):
+        group = zarr.open_group(path / place, mode="a", zarr_format=2)
+        array = group.create_array("0", shape=pixels.shape, dtype=pixels.dtype, chunks=(1, *pixels.shape[1:]))
+        array[...] = pixels
+        group.attrs.update(attributes | more)
+    zarr.open_group(path / "labels", mode="a", zarr_format=2).attrs["labels"] = ["nuclei"]
+
+
 def measurements(name: str, t: int, labels: np.ndarray, plane: np.ndarray) -> Iterator[tuple[Any, ...]]:
     """Return a row for each nucleus."""
     for nucleus in measure.regionprops(labels, intensity_image=plane):
@@ -239,9 +260,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             labels = np.stack([segment(plane, options) for plane in stack])
             for t, plane in enumerate(stack):
                 table.writerows(measurements(source.name, t, labels[t], plane))
-            squeezed, axes = (labels[0], "YX") if len(labels) == 1 else (labels, "TYX")
-            path = options.outfolder / f"{source.name}{options.label_suffix}.tif"
-            tifffile.imwrite(path, squeezed, photometric="minisblack", metadata={"axes": axes}, compression="zlib")
+            if options.label_suffix.endswith(".zarr"):
+                write_zarr(options.outfolder / f"{source.name}{options.label_suffix}", stack, labels)
+            else:
+                write_tiff(options.outfolder / f"{source.name}{options.label_suffix}.tif", labels)
             print(f"{source.name}: {int(labels.max())} nuclei", flush=True)
             print(f"{100 * done // len(sources)}%", flush=True)
     return int(options.debug_exit)
