@@ -4,13 +4,15 @@
 standard output and error, ends with the same statuses, and does with the server what that one does: it asks the managed
 repository for an import, files are linked from there or sent to it, and the server makes images of them.
 
-What it does not know ends with status 1 and a message, as a wrong option does there.
+What it does not know ends with status 1 and a message, as a wrong option does there. The file that ``IMPORT_TROUBLE``
+names may ask it to take files for damaged, or to be slow: ``{"damaged": ["cells 3.tif"], "slow_s": 2}``.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import logging
 import os
 import platform
@@ -74,8 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     errors = 0
     candidates = []
+    trouble = _trouble()
     for path in _files(options.paths, depth):
         try:
+            if path.name in trouble.get("damaged", ()):
+                raise UnknownImage(f"{path} is damaged")  # noqa: TRY301  # as if it had been read
             read(path)
             candidates.append(path)
         except UnknownImage as error:
@@ -84,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not candidates:
         sys.stderr.write("No imports due to errors!\n" if errors else "No imports found\n")
         return 0 if errors else 1
+    time.sleep(trouble.get("slow_s", 0))
     session = _Session(options)
     failed = 0
     try:
@@ -135,6 +141,13 @@ def _options(arguments: Sequence[str]) -> Any:
             parser.error(f"the target {options.target} is not known to this stand-in")
         setattr(options, kind.lower(), int(number))
     return options
+
+
+def _trouble() -> dict[str, Any]:
+    """Return what is to go wrong."""
+    path = Path(os.environ.get("IMPORT_TROUBLE") or "/nonexistent")
+    trouble: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return trouble
 
 
 def _identifier(text: str) -> int:

@@ -157,12 +157,41 @@ class Importer:
         finally:
             self.start()
 
+    @contextmanager
+    def trouble(self, *, damaged: Sequence[str] = (), slow_s: float = 0.0) -> Iterator[None]:
+        """Have files that are no OME-Zarr imported with trouble, for the length of the block.
+
+        Parameters
+        ----------
+        damaged : sequence of str
+            Names of files that the import client takes for damaged.
+        slow_s : float
+            For how many seconds it does nothing before each file.
+
+        Yields
+        ------
+        None
+            Nothing.
+        """
+        unfinished = self._trouble_file.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps({"damaged": list(damaged), "slow_s": slow_s}), encoding="utf-8")
+        unfinished.replace(self._trouble_file)
+        try:
+            yield
+        finally:
+            self._trouble_file.unlink()
+
+    @property
+    def _trouble_file(self) -> Path:
+        return self.directory / "trouble.json"
+
     def close(self) -> None:
         """Stop it for good."""
         self.kill()
         self._engine.dispose()
 
     def _write_files(self) -> None:
+        self._trouble_file.unlink(missing_ok=True)
         for name in ("config", "logs", "home", "bin", "omerodir/lib/client", "omerodir/etc", "storage"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         # `omero import` wants a class path; what is on it does not matter to our java.
@@ -195,6 +224,7 @@ class Importer:
             "OMERO_USER": "root",
             "OMERO_PASSWORD": self._lab.omero_users["root"],
             "INGEST_TRACKING_DB_URL": self.database_url,
+            "IMPORT_TROUBLE": str(self._trouble_file),
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "ignore",
         }
