@@ -52,14 +52,18 @@ class Bench:
     provenance: Provenance
 
     def bring(self, options: ImportOptions, *, gateway: Any = None, progress: Any = None) -> ImportReport:
-        """Import whatever lies in the folder."""
-        files = [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()]
-        report = import_results(
-            gateway or self.gateway, self.folder, files, self.sources, options, self.provenance, self.log, progress
-        )
+        """Import whatever lies in the folder, all of it."""
+        report = self.try_to_bring(options, gateway=gateway, progress=progress)
         if report.problems:
             raise ResultsError(" ".join(report.problems))
         return report
+
+    def try_to_bring(self, options: ImportOptions, *, gateway: Any = None, progress: Any = None) -> ImportReport:
+        """Import whatever lies in the folder, or as much of it as can be."""
+        files = [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()]
+        return import_results(
+            gateway or self.gateway, self.folder, files, self.sources, options, self.provenance, self.log, progress
+        )
 
     def again(self) -> Bench:
         """The same images, analysed by another run."""

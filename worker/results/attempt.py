@@ -50,6 +50,9 @@ class Attempt:
         The result images that are in OMERO now.
     rois : dict
         (Id of an analysed image, number of a label) to the ids of the ROIs that this run has made of it.
+    only_drawn : set of tuple
+        Path and number (within the file) of each label image whose ROIs are in OMERO, where that is all that the person
+        wants of it: it does not become an image.
     objects : list of CreatedObject
         Everything that holds something of the results.
     notes : list of str
@@ -69,6 +72,7 @@ class Attempt:
     annotation_ids: tuple[int, ...] = ()
     imported: list[ImportedImage] = field(default_factory=list)
     rois: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
+    only_drawn: set[tuple[str, int]] = field(default_factory=set)
     objects: list[CreatedObject] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

@@ -1,8 +1,8 @@
 """Bring the results of an analysis into OMERO, through its API, once, however often it is tried.
 
-Order of writing: provenance, job log, images, tables, attachments, zip. Whatever an image needs to be understood is
-there when it becomes visible, and whoever looks for a failed run finds its log. What has been written is known from the
-ledger (:mod:`worker.results.ledger`); a repetition goes the same way and skips what is there.
+Order of writing: provenance, job log, ROIs, images, tables, attachments, zip. Whatever an image needs to be understood
+is there when it becomes visible, and whoever looks for a failed run finds its log. What has been written is known from
+the ledger (:mod:`worker.results.ledger`); a repetition goes the same way and skips what is there.
 
 What was asked for and could not be brought in is a problem of the report, never a silent note, after all else has been
 written: whoever asked for the import tells the person that it has failed, and what of it is there.
@@ -34,6 +34,7 @@ from worker.results.parts.files import (
 )
 from worker.results.parts.images import bring_images
 from worker.results.parts.plates import bring_plates
+from worker.results.parts.rois import check_rois, draw_rois
 from worker.results.parts.tables import bring_tables, table_places
 from worker.results.permissions import check_options
 from worker.results.surroundings import read_places, read_surroundings
@@ -178,11 +179,11 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
     """Write everything that was asked for, in the order in which people need it."""
     options, surroundings = attempt.options, attempt.surroundings
     matched = match([output.path for output in outputs.images], attempt.sources)
-    if options.imports_images or options.attach_to_images:
+    if options.imports_images or options.attach_to_images or options.create_rois:
         attempt.notes += matched.notes
     about = match([output.path for output in (*outputs.tables, *outputs.others)], attempt.sources)
     attempt.made_from = {**about.sources, **matched.sources}
-    attempt.expect(_steps(outputs, options))
+    attempt.expect(_steps(outputs, options, len(surroundings.images)))
     attempt.annotation_ids = write_provenance(attempt.ledger, attempt.provenance)
     containers = find_containers(attempt)
     places = list(surroundings.containers)
@@ -191,6 +192,8 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
     if containers.screen and containers.screen.may_annotate and not places:
         places.append(containers.screen)
     bring_log(attempt, log_file, log_places(attempt, places))
+    if options.create_rois:
+        draw_rois(attempt, outputs)
     rest = bring_plates(attempt, outputs, matched.kinds, containers)
     if containers.dataset and (rest.images or not containers.screen):
         bring_images(attempt, rest, containers.dataset)
@@ -214,11 +217,12 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
     return attempt.result()
 
 
-def _steps(outputs: Outputs, options: ImportOptions) -> int:
+def _steps(outputs: Outputs, options: ImportOptions, analysed: int) -> int:
     return (
         len(outputs.images) * (options.imports_images + options.attach_to_images)
         + len(outputs.tables) * (options.csv_tables or options.attach_files)
         + len(outputs.others) * options.attach_files
+        + (len(options.roi_targets) or analysed) * options.create_rois
         + options.zip_to_parent
     )
 
@@ -240,6 +244,7 @@ def _check(gateway: BlitzGateway, surroundings: Surroundings, options: ImportOpt
         raise RequestError(
             "Nothing was chosen to happen with the results.", remedy="Choose at least one way to import them."
         )
+    check_rois(options)
     check_options(gateway, surroundings, options)
 
 

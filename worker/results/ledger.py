@@ -195,19 +195,56 @@ class Ledger:
         entry : Entry
             Its entry in the ledger.
         """
-        note = omero.model.MapAnnotationI()
-        note.setNs(rstring(NS_KEY))
-        note.setMapValue(self._pairs(key, COMPLETE if complete else WRITING))
-        item.linkAnnotation(note)
+        item.linkAnnotation(self._note(key, complete=complete))
         saved = self.save(item)
-        key_id = next(
-            child.getId().val
-            for child in saved.linkedAnnotationList()
-            if child.isLoaded() and unwrap(child.getNs()) == NS_KEY
-        )
-        entry = Entry(_kind(saved), saved.getId().val, key_id, complete)
+        entry = Entry(_kind(saved), saved.getId().val, _key_id(saved), complete)
         self._entries[key] = entry
         return saved, entry
+
+    def create_all(self, items: Sequence[Any], key: Key) -> Entry:
+        """Create several objects under one key, in one transaction.
+
+        The key is linked to each of them: as long as one is there, none is written again, whatever was deleted by hand.
+
+        Parameters
+        ----------
+        items : Sequence of omero.model.IObject
+            The objects, all of one kind, with everything that shall be saved along with them.
+        key : Key
+            Their key.
+
+        Returns
+        -------
+        Entry
+            Their entry in the ledger, with the highest of their ids.
+        """
+        note = self._note(key, complete=True)
+        for item in items:
+            item.linkAnnotation(note)
+        saved = self.save_all(items)
+        last = max(saved, key=lambda item: item.getId().val)
+        entry = Entry(_kind(last), last.getId().val, _key_id(last), complete=True)
+        self._entries[key] = entry
+        return entry
+
+    def beginning(self, key: Key) -> dict[str, Entry]:
+        """Look up what was written in portions, under keys whose roles have a common beginning.
+
+        Parameters
+        ----------
+        key : Key
+            Their key, with that beginning as its role.
+
+        Returns
+        -------
+        dict
+            What follows in the role, and the entry.
+        """
+        return {
+            each.role.removeprefix(key.role): entry
+            for each, entry in self._entries.items()
+            if each.role.startswith(key.role) and replace(each, role=key.role) == key
+        }
 
     def finish(self, key: Key, links: Sequence[Any]) -> Entry:
         """Mark an object as complete and save its last links, all in one transaction.
@@ -276,7 +313,7 @@ class Ledger:
         Parameters
         ----------
         kind : str
-            ``Image`` or ``OriginalFile``.
+            ``Image``, ``Roi`` or ``OriginalFile``.
         ids : Sequence of int
             Their ids.
 
@@ -337,6 +374,12 @@ class Ledger:
             self._update = self.gateway.c.sf.getUpdateService()
         return self._update
 
+    def _note(self, key: Key, *, complete: bool) -> Any:
+        note = omero.model.MapAnnotationI()
+        note.setNs(rstring(NS_KEY))
+        note.setMapValue(self._pairs(key, COMPLETE if complete else WRITING))
+        return note
+
     def _pairs(self, key: Key, state: str) -> list[Any]:
         values = (
             ("Run", self.run_id),
@@ -347,6 +390,16 @@ class Ledger:
             ("State", state),
         )
         return [omero.model.NamedValue(name, value) for name, value in values]
+
+
+def _key_id(saved: Any) -> int:
+    """Find the id of the annotation with the key on an object as it was saved."""
+    ids: list[int] = [
+        child.getId().val
+        for child in saved.linkedAnnotationList()
+        if child.isLoaded() and unwrap(child.getNs()) == NS_KEY
+    ]
+    return ids[0]
 
 
 def _kind(item: Any) -> str:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 MASK_PIXELS: Final = 2**26
 """Largest box of one mask: 8 MiB as bits, and 64 MiB while it is made."""
 
+_PICTURE_CORNERS: Final = 2**16
+"""So many corners, and more than one for each pixel, are no outlines of objects: it is a picture."""
+
 _TOP_LEFT, _TOP_RIGHT, _BOTTOM_LEFT, _BOTTOM_RIGHT = 1, 2, 4, 8
 _DIAGONAL: Final = _TOP_LEFT | _BOTTOM_RIGHT
 _ANTIDIAGONAL: Final = _TOP_RIGHT | _BOTTOM_LEFT
@@ -211,6 +214,11 @@ def boundaries(bands: Iterable[NDArray[Any]]) -> Boundaries:
     -------
     Boundaries
         Those of all its objects.
+
+    Raises
+    ------
+    ResultsError
+        If there are boundaries nearly everywhere, as in a picture.
     """
     found = [corners for corners in _corners(bands) if len(corners[0])]
     if not found:
@@ -241,7 +249,7 @@ def _corners(bands: Iterable[NDArray[Any]]) -> Iterator[tuple[NDArray[Any], ...]
     the left, then the one whose edge goes to the right.
     """
     above: NDArray[Any] | None = None
-    top = 0
+    top = count = 0
     for band in _closed(bands):
         padded = np.zeros((len(band) + 1, band.shape[1] + 2), band.dtype)
         padded[1:, 1:-1] = band
@@ -252,8 +260,14 @@ def _corners(bands: Iterable[NDArray[Any]]) -> Iterator[tuple[NDArray[Any], ...]
         along = padded[1:] != padded[:-1]
         y, x = np.nonzero((across[1:] | across[:-1]) & (along[:, 1:] | along[:, :-1]))
         around = np.stack((padded[y, x], padded[y, x + 1], padded[y + 1, x], padded[y + 1, x + 1]))
-        yield _turns(around, x, y + top)
+        found = _turns(around, x, y + top)
         top += len(band)
+        count += len(found[0])
+        if count > max(_PICTURE_CORNERS, top * band.shape[1]):
+            raise ResultsError(
+                "It looks like a picture, not like labels: nearly every pixel differs from the next one."
+            )
+        yield found
 
 
 def _closed(bands: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:

@@ -43,6 +43,8 @@ def _bring(attempt: Attempt, output: Output, dataset: Place, taken: set[str]) ->
     analysed = attempt.analysed(source)
     with open_images(output.file, analysed.sizes if analysed else None) as images:
         for index, image in enumerate(images):
+            if (output.path, index) in attempt.only_drawn:
+                continue
             label = ImageLabel(attempt.image_name(output.path, source, taken), attempt.description(source))
             image_id = import_image(
                 attempt.ledger,
