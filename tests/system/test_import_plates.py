@@ -251,6 +251,28 @@ def test_killed_at_any_call_and_repeated_gives_the_same_plate_once(
     assert counted.writes == []
 
 
+def test_the_zip_goes_to_every_place_that_was_chosen_and_by_default_to_the_plate(
+    plates: PlateBench, alice: BlitzGateway, fresh: BlitzGateway
+) -> None:
+    plates.write(0, 0, 0)
+    bench = plates.bench
+    places = {
+        "Project": bench.project_id,
+        "Dataset": bench.dataset_id,
+        "Plate": plates.plate_id,
+        "Screen": make_screen(alice, "for zips"),
+    }
+    options = replace(NOTHING, zip_to_parent=True)
+    chosen = replace(options, zip_places=tuple(f"{kind}:{each}" for kind, each in places.items()))
+    bench.bring(options)
+    assert "42_out.zip" in files_on(fresh, "Plate", plates.plate_id)
+    assert files_on(fresh, "Project", bench.project_id) == {}
+    again = replace(bench.again(), provenance=replace(bench.provenance, run_id=str(uuid.uuid4()), job_id=43))
+    zips = [each.object_id for each in again.bring(chosen).objects if each.name == "43_out.zip"]
+    for kind, object_id in places.items():
+        assert [files_on(fresh, kind, object_id)["43_out.zip"].getId()] == zips
+
+
 def test_batches_of_a_run_share_one_screen_and_one_dataset(plates: PlateBench, fresh: BlitzGateway) -> None:
     batch = Batch(str(uuid.uuid4()), "supervisor", 1, 2, "Plate", (plates.plate_id,))
     name = f"shared {uuid.uuid4()}"

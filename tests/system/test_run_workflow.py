@@ -105,18 +105,23 @@ def test_a_script_drives_its_own_run_where_no_engine_is_alive(
 
 
 @pytest.mark.parametrize("zarr", [False, True], ids=["tiff", "zarr"])
-def test_a_plate_comes_back_with_labels_of_each_of_its_fields(
+def test_a_plate_comes_back_as_a_plate_of_labels_of_each_of_its_fields(
     deployment: Deployment, tmp_path: Path, zarr: bool
 ) -> None:
     with logged_in(deployment.lab, USER) as gateway:
         corner = samples.nuclei_image()[:96, :96]
         plate_id = make_plate(gateway, "plate 1", rows=1, columns=2, fields=2, maker=lambda *_: corner)
     changes = {"Data_Type": "Plate", "IDs": [plate_id], "Use_ZARR_Format": zarr}
+    changes |= {"3a) Import into NEW Screen": "found in runs", "3a) Import into NEW Dataset": "--NO THANK YOU--"}
     ended = run_directly(deployment, tmp_path, dialog(deployment.lab, **changes)).wait()
     assert ended.exit_status == 0, ended.message
     objects = results_of(deployment, only_run(deployment).run_id)
     with logged_in(deployment.lab, USER) as gateway:
         images = [gateway.getObject("Image", item["object_id"]) for item in objects if item["kind"] == "Image"]
+        (derived_id,) = [item["object_id"] for item in objects if item["kind"] == "Plate"]
+        derived = gateway.getObject("Plate", derived_id)
+        assert (derived.getName(), derived.getParent().getName()) == ("plate 1_labels", "found in runs")
+        assert {image.getId() for image in fields_of(gateway, derived_id)} == {image.getId() for image in images}
         fields = {image.getId() for image in fields_of(gateway, plate_id)}
         sources = {int(image.getDescription().rpartition("(id: ")[2].rstrip(")")) for image in images}
     assert len(images) == len(fields) == 4
