@@ -139,6 +139,9 @@ class TableFile:
         ConditionError
             If the condition is wrong or not understood here.
         """
+        if not condition.isascii():
+            # numexpr compares bytes.
+            raise ConditionError(f"not understood: {condition}")
         lines = self.read(range(rows.start, rows.stop))[:: rows.step]
         names = [header.name for header in self.headers()]
         known: dict[str, Any] = {name: np.array([line[place] for line in lines]) for place, name in enumerate(names)}

@@ -72,7 +72,7 @@ def test_rows_are_found_by_a_condition(
         table.close()
 
 
-@pytest.mark.parametrize("condition", ["__import__('os')", "nothing == 1", "area >", "number in (1, 2)"])
+@pytest.mark.parametrize("condition", ["__import__('os')", "nothing == 1", "area >", "number in (1, 2)", "name == 'ä'"])
 def test_a_condition_that_is_not_understood_is_refused(
     omero_server: PrivateOmero, make_table: Callable[[Any], Any], condition: str
 ) -> None:
@@ -139,3 +139,49 @@ def test_others_read_a_table_of_their_group_but_do_not_write(
         table.close()
     with omero_server.login("bob", group="lab-b") as bob, pytest.raises(omero.ValidationException):
         bob.c.sf.sharedResources().openTable(omero.model.OriginalFileI(file_id, False), bob.SERVICE_OPTS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "error"),
+    [
+        ([omero.grid.LongColumn("a", "", []), omero.grid.DoubleColumn("a", "", [])], omero.ApiUsageException),
+        ([omero.grid.LongColumn("__a", "", [])], omero.ApiUsageException),
+        ([omero.grid.StringColumn("a", "", 0, [])], omero.ApiUsageException),
+        ([omero.grid.LongColumn("a", "µm", [])], omero.InternalException),
+        ([omero.grid.LongColumn(f"column_{number}", "", []) for number in range(1_000)], omero.InternalException),
+    ],
+    ids=["same name", "reserved", "no size", "not ASCII", "too many"],
+)
+def test_columns_that_pytables_refuses_are_refused(
+    omero_server: PrivateOmero, columns: list[Any], error: type[omero.ServerError]
+) -> None:
+    with omero_server.login("alice") as alice:
+        table = alice.c.sf.sharedResources().newTable(1, "refused.h5")
+        with pytest.raises(error):
+            table.initialize(columns)
+        table.close()
+
+
+def test_a_table_is_initialised_once(omero_server: PrivateOmero, make_table: Callable[[Any], Any]) -> None:
+    with omero_server.login("alice") as alice:
+        table = make_table(alice)
+        with pytest.raises(omero.ValidationException, match="Already"):
+            table.initialize(columns([], [], []))
+        assert table.getNumberOfRows() == 3
+        table.close()
+
+
+def test_zeros_at_the_end_of_a_text_are_lost(omero_server: PrivateOmero, make_table: Callable[[Any], Any]) -> None:
+    with omero_server.login("alice") as alice:
+        table = make_table(alice)
+        table.addData(columns([4], [1.0], ["a\0b\0"]))
+        assert values(table.read([2], 3, 4)) == {"name": ["a\0b"]}
+        table.close()
+
+
+def test_names_that_a_database_does_not_hold_are_refused(omero_server: PrivateOmero) -> None:
+    with omero_server.login("alice") as alice:
+        dataset = omero.model.DatasetI()
+        dataset.setName(rstring("d" * 256))
+        with pytest.raises(omero.ValidationException, match="255"):
+            alice.getUpdateService().saveObject(dataset)

@@ -36,6 +36,10 @@ class Author(Protocol):
         """Return the PermissionsI of a row."""
 
 
+_NAMES = frozenset({"name", "ns", "mimetype"})
+_NAME_LENGTH = 255
+
+
 class Decoder:
     """Saves graphs of objects; an object that occurs twice in them is saved once.
 
@@ -135,6 +139,9 @@ class Decoder:
             if field.kind == "collection":
                 continue
             value = self._value(field, getattr(obj, field.member, None))
+            if field.name in _NAMES and isinstance(value, str) and len(value) > _NAME_LENGTH:
+                message = f"value too long for type character varying({_NAME_LENGTH}): {field.name} of {row.cls}"
+                raise omero.ValidationException("", "", message)
             if value != row[field.name]:
                 changes[field.name] = value
         return changes

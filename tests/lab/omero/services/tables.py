@@ -29,6 +29,8 @@ _TYPES = frozenset(
         *("DoubleColumn", "LongColumn", "StringColumn", "FloatArrayColumn", "DoubleArrayColumn", "LongArrayColumn"),
     }
 )
+_MESSAGE_BYTES = 65_535
+_COLUMN_BYTES = 52
 _SIZED = frozenset({"StringColumn", "FloatArrayColumn", "DoubleArrayColumn", "LongArrayColumn"})
 
 
@@ -65,11 +67,15 @@ class TableService(Service):
 
     @unlocked
     def initialize(self, columns: Sequence[Any], current: Any = None) -> None:
-        """Begin anew; values in the columns are not added, as in OMERO."""
+        """Say what the columns are; values in them are not added, as in OMERO."""
         self._check_write(current)
+        if self._table.headers():
+            raise omero.ValidationException("", "", "Already initialized.")
         if not columns:
             raise omero.ApiUsageException("", "", "No columns provided")
-        self._table.initialize([_header(column) for column in columns])
+        headers = [_header(column) for column in columns]
+        _check_headers(headers)
+        self._table.initialize(headers)
 
     @unlocked
     def addData(self, columns: Sequence[Any], current: Any = None) -> None:
@@ -198,6 +204,24 @@ def _header(column: Any) -> Header:
     return Header(name, column.name, column.description or "", size)
 
 
+def _check_headers(headers: Sequence[Header]) -> None:
+    """Refuse what PyTables refuses; its own errors come out of OMERO as InternalException."""
+    names = [header.name for header in headers]
+    for name in names:
+        if not name or name.startswith("__"):
+            what = f"Reserved column name: {name}" if name else "Column unnamed"
+            raise omero.ApiUsageException("", "", what)
+        if names.count(name) > 1:
+            raise omero.ApiUsageException("", "", f"Duplicate column name: {name}")
+    if not all(header.description.isascii() for header in headers):
+        message = "TypeError: Array objects cannot currently deal with void, unicode or object arrays"
+        raise omero.InternalException("", "", message)
+    # A message of an object header in HDF5 has at most 64 KB, and this one describes all columns: their names, padded,
+    # and their types. Tried with PyTables 3.11.
+    if sum(_COLUMN_BYTES + 8 * (len(name.encode()) // 8 + 1) for name in names) > _MESSAGE_BYTES:
+        raise omero.InternalException("", "", "HDF5ExtError: Problems creating the table")
+
+
 def _column(header: Header, values: list[Any]) -> Any:
     column = getattr(omero.grid, header.type)()
     column.name, column.description, column.values = header.name, header.description, values
@@ -218,4 +242,7 @@ def _check_sizes(header: Header, column: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        # HDF5 pads texts with zeros, and so cannot tell the last ones of a text from its own.
+        return value.rstrip("\0")
     return list(value) if isinstance(value, (list, tuple)) else value
