@@ -59,12 +59,15 @@ class Matches:
         Result path to the rule by which its source is known.
     kinds : Mapping
         Result path to what it is of its source: what its name has besides the source's (``mask``); may be empty.
+    plates : Mapping
+        Path of each OME-Zarr that is of no image, but may be of all those of a plate, to the plate's id.
     """
 
     sources: Mapping[str, SourceFile]
     notes: tuple[str, ...]
     rules: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
+    plates: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ def match(results: Iterable[str], sources: Sequence[SourceFile]) -> Matches:
     found: dict[str, SourceFile] = {}
     rules: dict[str, str] = {}
     kinds: dict[str, str] = {}
+    plates: dict[str, int] = {}
     notes: list[str] = []
     for path in results:
         said = names.find(path)
@@ -108,12 +112,17 @@ def match(results: Iterable[str], sources: Sequence[SourceFile]) -> Matches:
         if len(said.ids) == 1:
             found[path] = min(said.sources, key=lambda source: source.path)
             rules[path], kinds[path] = said.rule, said.kind
+            continue
+        zarr = not said.ids and path.lower().endswith(".zarr")
+        plate_id, kind = _plate(path, names.wells) if zarr else (None, "")
+        if plate_id is not None:
+            plates[path], kinds[path] = plate_id, kind
         elif said.ids:
             listed = ", ".join(str(each) for each in sorted(said.ids))
             notes.append(f"{path} is not linked to an image: it may belong to any of the images {listed}.")
         else:
             notes.append(f"{path} is not linked to an image: its name begins with the name of none.")
-    return Matches(found, (*notes, *_rule_notes(found, rules)), rules, kinds)
+    return Matches(found, (*notes, *_rule_notes(found, rules)), rules, kinds, plates)
 
 
 def finder(sources: Sequence[SourceFile]) -> Callable[[str], frozenset[int]]:
@@ -173,11 +182,18 @@ def field_source(path: str, well: tuple[int, int], index: int, sources: Sequence
         The same field of the plate after which the OME-Zarr is named, or of the only plate that was exported.
     """
     wells = WellNames(sources, _heads)
-    plates = wells.plate_ids
-    if len(plates) > 1:
-        plates = wells.plates_named(_normal(PurePosixPath(path).name))
-    here = wells.at(plates, *well, index)
+    plate_id = _plate(path, wells)[0]
+    here = wells.at(plate_id, *well, index) if plate_id is not None else set()
     return min(here, key=lambda each: each.path) if len({each.image_id for each in here}) == 1 else None
+
+
+def _plate(path: str, wells: WellNames) -> tuple[int | None, str]:
+    """Find the plate that an OME-Zarr is a result of, and what it is of that plate."""
+    *folders, name = PurePosixPath(_normal(path)).parts
+    plate_id, end = wells.plate_named(name)
+    if plate_id is None and len(wells.plate_ids) == 1:
+        (plate_id,) = wells.plate_ids
+    return plate_id, _kind(folders, name[end:], split_name(name)[1])
 
 
 class _Names:
@@ -187,12 +203,12 @@ class _Names:
         self._paths: dict[str, set[SourceFile]] = {}
         self._exact: dict[str, set[SourceFile]] = {}
         self._folded: dict[tuple[str, ...], set[SourceFile]] = {}
-        self._wells = WellNames(sources, _heads)
+        self.wells = WellNames(sources, _heads)
         for source in sources:
             self._paths.setdefault(_normal(source.path), set()).add(source)
             for stem in stems(source):
                 self._add(stem, source)
-        for place, source in self._wells.converted():
+        for place, source in self.wells.converted():
             for head in _heads(PurePosixPath(_normal(source.path)).parts[0]):
                 self._add(f"{head}_{place}", source)
 
@@ -245,7 +261,7 @@ class _Names:
             return exact | also, ALIKE, tokens[alike - 1][1]
         if exact:
             return exact, BEGINS, exact_end
-        placed, end = self._wells.find(text)
+        placed, end = self.wells.find(text)
         return placed, WELL, end
 
     def _folders(self, folders: Sequence[str]) -> frozenset[SourceFile]:

@@ -151,14 +151,29 @@ class WellNames:
             sources |= {source for number in numbers for source in fields.get(number, ())}
         return frozenset(sources), found.end()
 
-    def plates_named(self, text: str) -> set[int]:
-        """List the plates after which a text is named; of several names the longest."""
-        fitting = [head for head in self._plates if _begins(text.casefold(), head)]
-        return self._plates[max(fitting, key=len)] if fitting else set()
+    def plate_named(self, text: str) -> tuple[int | None, int]:
+        """Find the plate after which a text is named.
 
-    def at(self, plate_ids: Iterable[int], row: int, column: int, field: int) -> set[SourceFile]:
-        """List what was exported of a field, in any of some plates."""
-        return {source for each in plate_ids for source in self._wells.get((each, row, column), {}).get(field, ())}
+        Parameters
+        ----------
+        text : str
+            Name of a result.
+
+        Returns
+        -------
+        plate_id : int or None
+            The plate with the longest name that fits; None if there is none, or more than one.
+        end : int
+            Where its name ends in the text.
+        """
+        folded = text.casefold()
+        head = max((each for each in self._plates if _begins(folded, each)), key=len, default=None)
+        ids = self._plates[head] if head is not None else set()
+        return (next(iter(ids)), len(head or "")) if len(ids) == 1 else (None, 0)
+
+    def at(self, plate_id: int, row: int, column: int, field: int) -> set[SourceFile]:
+        """List what was exported of a field."""
+        return self._wells.get((plate_id, row, column), {}).get(field, set())
 
     @property
     def plate_ids(self) -> set[int]:

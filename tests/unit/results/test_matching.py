@@ -191,6 +191,18 @@ def test_an_image_inside_a_plate_is_that_of_the_same_field() -> None:
     assert field_source("anything.zarr", (0, 0), 0, fields + other) is None
 
 
+def test_an_ome_zarr_may_be_of_a_whole_plate() -> None:
+    fields = plate(("A", 1, 0), ("B", 2, 1))
+    found = match(["p_mask.zarr", "labels.zarr", "p_A01_s001_mask.zarr", "summary.tif"], fields)
+    assert found.plates == {"p_mask.zarr": 9, "labels.zarr": 9}
+    assert found.kinds == {"p_mask.zarr": "mask", "labels.zarr": "labels", "p_A01_s001_mask.zarr": "mask"}
+    assert found.notes == ("summary.tif is not linked to an image: its name begins with the name of none.",)
+    other = plate(("A", 1, 0), name="p_2", plate_id=10)
+    found = match(["p_2_mask.zarr", "p.zarr", "labels.zarr"], fields + other)
+    assert found.plates == {"p_2_mask.zarr": 10, "p.zarr": 9}
+    assert found.notes == ("labels.zarr is not linked to an image: its name begins with the name of none.",)
+
+
 def test_a_field_of_a_plate_is_known_by_its_place() -> None:
     fields = [
         SourceFile("p.zarr/A/1/0", "Plate", 9, 1, "p [A1]"),
