@@ -6,6 +6,7 @@ import getpass
 import json
 import time
 from dataclasses import asdict
+from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from worker.cli.run_report import ReportFormat, write_report
 from worker.engine import interventions
 from worker.engine.assembly import open_record
 from worker.engine.children import children_of, results_of
@@ -180,6 +182,20 @@ def describe_run(record: Record, run_id: UUID) -> dict[str, Any]:
         ],
         "objects": results_of(run, children_of(record.tracker, run).values())[0],
     }
+
+
+@app.command("report")
+def report(
+    run_id: RunId,
+    form: Annotated[ReportFormat, typer.Option("--format", "-f", help="How to write it.")] = ReportFormat.MARKDOWN,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where to write it; of an RO-Crate a new folder, or a name with .zip."),
+    ] = None,
+) -> None:
+    """Report what a run was: images, analysis, values, image, cluster, results, and what nobody knows."""
+    with open_record() as record:
+        write_report(record, run_id, form, output)
 
 
 @app.command("events")

@@ -25,6 +25,7 @@ CLUSTER_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _WORD_OF_LIST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+/-]*")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
 _PARTITIONS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:,[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
+_WEB_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
 _IMAGE_SOURCE = re.compile(r"[a-z][a-z0-9+-]*://[A-Za-z0-9._:/@+-]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _COMMENT = re.compile(r"\s[#;]")
@@ -175,6 +176,12 @@ def _host(text: str) -> str:
     return text.lower()
 
 
+def _web_url(text: str) -> str:
+    if not _WEB_URL.fullmatch(text):
+        raise ValueError(text)
+    return text.rstrip("/")
+
+
 def _image_source(text: str) -> str:
     if not _IMAGE_SOURCE.fullmatch(text):
         raise ValueError(text)
@@ -279,6 +286,7 @@ WORD = Reader("one word", _one_word, may_be_followed=True)
 WORDS = Reader("names, separated by commas", _words, may_be_followed=True)
 CLUSTER = Reader("the name of a cluster, a word in lower case", _cluster, may_be_followed=True)
 HOST = Reader("the name of a server, such as gitlab.com or git.example.org:8443", _host, may_be_followed=True)
+WEB_URL = Reader("an address that begins with https:// or http://", _web_url, may_be_followed=True)
 IMAGE_SOURCE = Reader("the start of an address, such as docker:// or oras://host/", _image_source, may_be_followed=True)
 BOOLEAN = Reader("one of " + ", ".join(TRUE_WORDS + FALSE_WORDS), _boolean, may_be_followed=True)
 LOCAL_PATH = Reader("a path on this machine; a relative one starts at the folder of this file", Path)

@@ -139,3 +139,15 @@ class WorkerKnobs(Frozen):
     exporter: Annotated[
         Literal["own", "omero-cli-zarr"], _knob(reading.one_of("own", "omero-cli-zarr"), "exporter")
     ] = Field(default="own", description="What writes OME-Zarr: this worker itself, or omero-cli-zarr.")
+    omero_web_url: Annotated[
+        str | None,
+        Written(
+            reading.WEB_URL,
+            variables=("OMERO_WORKER_OMERO_WEB_URL",),
+            unset="reports have no links",
+            example="https://omero.example.org",
+        ),
+    ] = Field(
+        default=None,
+        description="Address of OMERO.web, for the links in reports of runs.",
+    )
