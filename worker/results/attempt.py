@@ -110,7 +110,7 @@ class Attempt:
             text += f" {provenance.version}"
         return f"{text} | source: {source.name} (id: {source.image_id})" if source else text
 
-    def image_name(self, path: str, source: SourceFile | None, taken: set[str]) -> str:
+    def image_name(self, path: str, source: SourceFile | None, taken: set[str], inside: str = "") -> str:
         """Name a result image as the person wants it, unlike all others that are taken; a note tells if it is cut.
 
         Parameters
@@ -121,6 +121,8 @@ class Attempt:
             What it was made from, if known.
         taken : set of str
             Names that other images have where this one goes; the answer is added.
+        inside : str
+            What the image is called inside of its file, if that holds several; put behind the name in brackets.
 
         Returns
         -------
@@ -128,6 +130,8 @@ class Attempt:
             The name.
         """
         wanted = rename(self.options.rename, path, source.name if source else None)
+        if inside:
+            wanted = f"{wanted} [{inside}]"
         name = distinct(wanted, taken)
         if len(wanted) > NAME_LENGTH:
             self.note(

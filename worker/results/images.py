@@ -18,8 +18,9 @@ from omero.rtypes import rdouble, rint, rstring
 
 from worker.errors import OmeroError
 from worker.pixels.session import call_context
+from worker.results.channels import channels_of
 from worker.results.planes import omero_pixel_type, write_planes
-from worker.results.readers.model import PixelSize
+from worker.results.readers.model import FileChannel, PixelSize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,7 +71,7 @@ def import_image(
     label : ImageLabel
         Its name and description.
     source : AnalysedImage or None
-        What it was made from, if known; gives the size of pixels.
+        What it was made from, if known; gives the size of pixels, and channels.
     dataset_id : int
         Dataset to link it to.
     annotation_ids : Sequence of int
@@ -107,7 +108,7 @@ def write_image(ledger: Ledger, key: Key, image: FileImage, label: ImageLabel, *
     label : ImageLabel
         Its name and description.
     source : AnalysedImage or None
-        What it was made from, if known; gives the size of pixels.
+        What it was made from, if known; gives the size of pixels, and channels.
 
     Returns
     -------
@@ -124,8 +125,8 @@ def write_image(ledger: Ledger, key: Key, image: FileImage, label: ImageLabel, *
         return entry.object_id
     pixel_type = omero_pixel_type(image)
     if entry is None:
-        pixel_size = _pixel_size(image, source)
-        saved, entry = ledger.create(_new_image(image, pixel_type, label, pixel_size), key, complete=False)
+        item = _new_image(image, pixel_type, label, _pixel_size(image, source), channels_of(image, source))
+        saved, entry = ledger.create(item, key, complete=False)
         pixels_id = int(saved.getPrimaryPixels().getId().val)
     else:
         pixels_id = _pixels_id(ledger.gateway, entry.object_id)
@@ -191,7 +192,9 @@ def _pixel_size(image: FileImage, source: AnalysedImage | None) -> PixelSize:
     return PixelSize(source.pixel_size.x_um, source.pixel_size.y_um, z_um)
 
 
-def _new_image(image: FileImage, pixel_type: str, label: ImageLabel, pixel_size: PixelSize) -> Any:
+def _new_image(
+    image: FileImage, pixel_type: str, label: ImageLabel, pixel_size: PixelSize, channels: Sequence[FileChannel]
+) -> Any:
     pixels = omero.model.PixelsI()
     pixels.setSizeX(rint(image.size_x))
     pixels.setSizeY(rint(image.size_y))
@@ -205,16 +208,26 @@ def _new_image(image: FileImage, pixel_type: str, label: ImageLabel, pixel_size:
         if size_um is not None:
             length = omero.model.LengthI(size_um, omero.model.enums.UnitsLength.MICROMETER)
             getattr(pixels, f"setPhysicalSize{axis}")(length)
-    for _ in range(image.size_c):
-        channel = omero.model.ChannelI()
-        channel.setLogicalChannel(omero.model.LogicalChannelI())
-        channel.setStatsInfo(_stats(0.0, 1.0))
-        pixels.addChannel(channel)
+    for each in channels or [FileChannel()] * image.size_c:
+        pixels.addChannel(_new_channel(each))
     item = omero.model.ImageI()
     item.setName(rstring(label.name))
     item.setDescription(rstring(label.description))
     item.addPixels(pixels)
     return item
+
+
+def _new_channel(described: FileChannel) -> Any:
+    logical = omero.model.LogicalChannelI()
+    if described.name:
+        logical.setName(rstring(described.name))
+    channel = omero.model.ChannelI()
+    channel.setLogicalChannel(logical)
+    channel.setStatsInfo(_stats(0.0, 1.0))
+    if described.colour_rgb:
+        for name, value in zip(("Red", "Green", "Blue", "Alpha"), (*described.colour_rgb, 255), strict=True):
+            getattr(channel, f"set{name}")(rint(value))
+    return channel
 
 
 def _enumeration(item: Any, value: str) -> Any:

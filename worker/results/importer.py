@@ -10,7 +10,6 @@ written: whoever asked for the import tells the person that it has failed, and w
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from worker.errors import RequestError, ResultsError
@@ -178,7 +177,7 @@ def attach_log(
 def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> ImportReport:
     """Write everything that was asked for, in the order in which people need it."""
     options, surroundings = attempt.options, attempt.surroundings
-    matched = match([output.path for output in outputs.images], attempt.sources)
+    matched = match([output.path for output in outputs.pictures], attempt.sources)
     if options.imports_images or options.attach_to_images or options.create_rois:
         attempt.notes += matched.notes
     about = match([output.path for output in (*outputs.tables, *outputs.others)], attempt.sources)
@@ -212,14 +211,15 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
         bring_metadata(attempt, chosen or places)
     if options.zip_to_parent:
         bring_zip(attempt, outputs, read_places(attempt.ledger.gateway, options.zip_places) or surroundings.parents)
-    if outputs.zarr_members:
+    if outputs.zarrs:
         _note_zarrs(attempt, outputs)
     return attempt.result()
 
 
 def _steps(outputs: Outputs, options: ImportOptions, analysed: int) -> int:
     return (
-        len(outputs.images) * (options.imports_images + options.attach_to_images)
+        len(outputs.pictures) * options.imports_images
+        + len(outputs.images) * options.attach_to_images
         + len(outputs.tables) * (options.csv_tables or options.attach_files)
         + len(outputs.others) * options.attach_files
         + (len(options.roi_targets) or analysed) * options.create_rois
@@ -228,10 +228,15 @@ def _steps(outputs: Outputs, options: ImportOptions, analysed: int) -> int:
 
 
 def _note_zarrs(attempt: Attempt, outputs: Outputs) -> None:
-    folders = sorted({_zarr_folder(output.path) for output in outputs.zarr_members})
-    message = f"OME-Zarr results cannot be imported as images or attached singly: {', '.join(folders)}."
-    if attempt.options.zip_to_parent:
+    """Say what cannot be done with OME-Zarr folders, if it was asked for or else nothing comes of them."""
+    options = attempt.options
+    if options.imports_images and not (options.attach_to_images or options.attach_files):
+        return
+    message = f"OME-Zarr results cannot be attached singly: {', '.join(each.path for each in outputs.zarrs)}."
+    if options.zip_to_parent:
         attempt.note(f"{message} They are in the zip.")
+    elif options.imports_images:
+        attempt.note(f"{message} Their images are in OMERO.")
     else:
         attempt.problem(message)
 
@@ -246,9 +251,3 @@ def _check(gateway: BlitzGateway, surroundings: Surroundings, options: ImportOpt
         )
     check_rois(options)
     check_options(gateway, surroundings, options)
-
-
-def _zarr_folder(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    end = next(index for index, part in enumerate(parts, start=1) if part.lower().endswith(".zarr"))
-    return "/".join(parts[:end])

@@ -83,7 +83,7 @@ def omero_pixel_type(image: FileImage) -> str:
         if max(-low, high) <= 2**53:
             return "double"
     raise ResultsError(
-        f"OMERO has no pixel type for {name}.",
+        f"{image.file or 'It'} cannot be an image in OMERO, which has no pixel type for {name}.",
         remedy="Let the analysis write at most 32-bit integers or 64-bit floats.",
     )
 

@@ -12,7 +12,7 @@ from omero.rtypes import unwrap
 
 from worker.errors import RequestError
 from worker.pixels.session import call_context
-from worker.results.readers.model import PixelSize
+from worker.results.readers.model import FileChannel, PixelSize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +28,10 @@ _BATCH: Final = 10_000
 
 _IMAGES = """
 select i from Image i join fetch i.pixels p where i.id in (:ids)
+"""
+_CHANNELS = """
+select p.id, index(c), lc.name, c.red, c.green, c.blue
+from Pixels p join p.channels c join c.logicalChannel lc where p.image.id in (:ids)
 """
 _DATASETS = """
 select il.child.id, d.id, p.id from DatasetImageLink il join il.parent d
@@ -82,11 +86,14 @@ class AnalysedImage:
         Its sizes under ``T``, ``C``, ``Z``, ``Y`` and ``X``.
     pixel_size : PixelSize
         Physical size of its pixels.
+    channels : tuple of FileChannel
+        Names and colours of its channels.
     """
 
     place: Place
     sizes: Mapping[str, int]
     pixel_size: PixelSize
+    channels: tuple[FileChannel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +171,8 @@ def read_surroundings(gateway: BlitzGateway, sources: Sequence[SourceFile]) -> S
         What was found; images that were deleted meanwhile are left out.
     """
     ids = sorted({source.image_id for source in sources})
-    images = {image.getId().val: _analysed(image) for image in _objects(gateway, _IMAGES, ids)}
+    channels = _channels(_rows(gateway, _CHANNELS, ids))
+    images = {image.getId().val: _analysed(image, channels) for image in _objects(gateway, _IMAGES, ids)}
     in_datasets = list(_rows(gateway, _DATASETS, ids))
     wells = _wells(sources, _rows(gateway, _WELLS, ids))
     plate_ids = {well.plate_id for well in wells.values()}
@@ -276,13 +284,24 @@ def _places(gateway: BlitzGateway, kind: str, ids: Iterable[int]) -> tuple[Place
     return tuple(sorted((_place(kind, item) for item in found), key=lambda place: place.object_id))
 
 
-def _analysed(image: Any) -> AnalysedImage:
+def _analysed(image: Any, channels: Mapping[int, tuple[FileChannel, ...]]) -> AnalysedImage:
     pixels = image.getPrimaryPixels()
     return AnalysedImage(
         _place("Image", image),
         {axis: getattr(pixels, f"getSize{axis}")().val for axis in "TCZYX"},
         PixelSize(*(_micrometres(getattr(pixels, f"getPhysicalSize{axis}")()) for axis in "XYZ")),
+        channels.get(pixels.getId().val, ()),
     )
+
+
+def _channels(rows: Iterable[list[Any]]) -> dict[int, tuple[FileChannel, ...]]:
+    """Collect the channels of each Pixels, in their order."""
+    found: dict[int, list[FileChannel]] = {}
+    for pixels_id, _, name, red, green, blue in sorted(rows, key=lambda row: row[:2]):
+        known = red is not None and green is not None and blue is not None
+        colour = (red & 255, green & 255, blue & 255) if known else None
+        found.setdefault(pixels_id, []).append(FileChannel((name or "").strip(), colour))
+    return {pixels_id: tuple(channels) for pixels_id, channels in found.items()}
 
 
 def _micrometres(length: Any) -> float | None:

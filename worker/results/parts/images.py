@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from worker.errors import ResultsError
 from worker.results.images import ImageLabel, import_image
 from worker.results.model import ImportedImage
+from worker.results.pictures import name_inside, wanted_images
 from worker.results.readers.opening import open_images
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ def bring_images(attempt: Attempt, outputs: Outputs, dataset: Place) -> None:
     dataset : Place
         The dataset.
     """
-    if not outputs.images:
+    if not outputs.pictures:
         attempt.note("There is no image among the results.")
     taken: set[str] = set()
-    for output in outputs.images:
+    for output in outputs.pictures:
         try:
             _bring(attempt, output, dataset, taken)
         except ResultsError as error:
@@ -41,11 +42,12 @@ def bring_images(attempt: Attempt, outputs: Outputs, dataset: Place) -> None:
 def _bring(attempt: Attempt, output: Output, dataset: Place, taken: set[str]) -> None:
     source = attempt.made_from.get(output.path)
     analysed = attempt.analysed(source)
-    with open_images(output.file, analysed.sizes if analysed else None) as images:
-        for index, image in enumerate(images):
+    with open_images(output.file, analysed.sizes if analysed else None, output.path) as images:
+        for index, image in wanted_images(images, attempt.options):
             if (output.path, index) in attempt.only_drawn:
                 continue
-            label = ImageLabel(attempt.image_name(output.path, source, taken), attempt.description(source))
+            name = attempt.image_name(output.path, source, taken, name_inside(image, images))
+            label = ImageLabel(name, attempt.description(source))
             image_id = import_image(
                 attempt.ledger,
                 attempt.key(source, f"image:{output.path}#{index}", output.sha256),
@@ -56,4 +58,4 @@ def _bring(attempt: Attempt, output: Output, dataset: Place, taken: set[str]) ->
                 annotation_ids=attempt.annotation_ids,
             )
             attempt.report("Image", image_id, label.name)
-            attempt.imported.append(ImportedImage(output.path, index, image_id, label.name, source))
+            attempt.imported.append(ImportedImage(output.path, index, image_id, label.name, source, image.label))

@@ -96,6 +96,8 @@ class FileImage:
         Row and column of its well, from 0, if the file is a plate.
     field : int or None
         Its number in that well: that which it is called by, else its place in the well, from 0.
+    file : str
+        What persons are told that its file is called.
     """
 
     size_t: int
@@ -111,6 +113,7 @@ class FileImage:
     label: bool = False
     well: tuple[int, int] | None = None
     field: int | None = None
+    file: str = ""
 
     @property
     def plane_bytes(self) -> int:

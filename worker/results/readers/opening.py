@@ -31,7 +31,9 @@ IMAGE_BYTES_MAX: Final = 2**43
 
 
 @contextmanager
-def open_images(path: Path, expected: Mapping[str, int] | None = None) -> Iterator[tuple[FileImage, ...]]:
+def open_images(
+    path: Path, expected: Mapping[str, int] | None = None, called: str = ""
+) -> Iterator[tuple[FileImage, ...]]:
     """Open the images in a file, or in an OME-Zarr folder.
 
     Parameters
@@ -40,6 +42,8 @@ def open_images(path: Path, expected: Mapping[str, int] | None = None) -> Iterat
         The file or folder.
     expected : Mapping, optional
         Sizes of the analysed image under ``Z``, ``T`` and ``C``, to tell what unnamed pages are.
+    called : str, optional
+        What persons are told that it is called; its name alone, if that is not given.
 
     Yields
     ------
@@ -51,6 +55,7 @@ def open_images(path: Path, expected: Mapping[str, int] | None = None) -> Iterat
     ResultsError
         If the file is no image, is damaged, or is stored in a way that cannot be read.
     """
+    called = called or path.name
     with ExitStack() as stack:
         try:
             images = _reader(path)(path, expected or {}, stack)
@@ -58,10 +63,10 @@ def open_images(path: Path, expected: Mapping[str, int] | None = None) -> Iterat
                 _check(image)
         except Exception as error:
             # Decoders raise what they like: zlib.error, struct.error, AssertionError, SyntaxError.
-            raise _unreadable(path, error) from error
+            raise _unreadable(called, error) from error
         if not images:
-            raise ResultsError(f"{path.name} has no image in it.")
-        yield tuple(dataclasses.replace(image, read=_guarded(path, image.read)) for image in images)
+            raise ResultsError(f"{called} has no image in it.")
+        yield tuple(dataclasses.replace(image, read=_guarded(called, image.read), file=called) for image in images)
 
 
 def _reader(path: Path) -> Reader:
@@ -80,20 +85,20 @@ def _check(image: FileImage) -> None:
         raise Unreadable(f"it claims to have {said} pixels (X, Y, Z, C, T)")
 
 
-def _unreadable(path: Path, error: Exception) -> ResultsError:
+def _unreadable(called: str, error: Exception) -> ResultsError:
     return ResultsError(
-        f"{path.name} cannot be read as an image: {str(error) or type(error).__name__}.",
+        f"{called} cannot be read as an image: {str(error) or type(error).__name__}.",
         remedy="The file itself is in the zip of the results, if that was asked for.",
     )
 
 
-def _guarded(path: Path, read: Callable[[int, int, int, slice, slice], Plane]) -> Callable[..., Plane]:
+def _guarded(called: str, read: Callable[[int, int, int, slice, slice], Plane]) -> Callable[..., Plane]:
     """Let the errors of a damaged file, met in the middle of it, be ours too."""
 
     def guarded(t: int, c: int, z: int, rows: slice, columns: slice) -> Plane:
         try:
             return read(t, c, z, rows, columns)
         except Exception as error:
-            raise _unreadable(path, error) from error
+            raise _unreadable(called, error) from error
 
     return guarded

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 import zarr
-from PIL import Image
 
 from worker.results.readers import omexml
 from worker.results.readers.model import WHOLE_PLANE_BYTES, FileChannel, FileImage, PixelSize, Unreadable, micrometres
 from worker.results.readers.omexml import DescribedImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from contextlib import ExitStack
     from pathlib import Path
 
@@ -58,23 +57,20 @@ def tiff_images(path: Path, expected: Mapping[str, int], stack: ExitStack) -> tu
         series = tiff.series
     described = _described(tiff)
     return tuple(
-        _tiff_image(path, each, expected, described[index] if index < len(described) else _UNDESCRIBED, stack)
+        _tiff_image(each, expected, described[index] if index < len(described) else _UNDESCRIBED, stack)
         for index, each in enumerate(series)
     )
 
 
-def _tiff_image(
-    path: Path, series: Any, expected: Mapping[str, int], described: DescribedImage, stack: ExitStack
-) -> FileImage:
+def _tiff_image(series: Any, expected: Mapping[str, int], described: DescribedImage, stack: ExitStack) -> FileImage:
     sizes, positions = _dimensions(series.axes, series.shape, expected)
-    plane_bytes = sizes["Y"] * sizes["X"] * series.dtype.itemsize
-    if _decodable(series.keyframe):
-        chunks = "page" if plane_bytes <= WHOLE_PLANE_BYTES else "strile"
-        store = stack.enter_context(series.aszarr(level=0, chunkmode=chunks))
+    if sizes["Y"] * sizes["X"] * series.dtype.itemsize <= WHOLE_PLANE_BYTES and _has_every_page(series):
+        part = _Pages(series).part
+    else:
+        # Also where one page stands for all planes behind it (ImageJ): they are parts of one long page then.
+        store = stack.enter_context(series.aszarr(level=0, chunkmode="strile"))
         array: Any = zarr.open_array(store, mode="r")
         part = array.__getitem__
-    else:
-        part = _pillow_pages(path, series, stack)
 
     def read(t: int, c: int, z: int, rows: slice, columns: slice) -> Plane:
         index: list[int | slice] = [0] * len(series.axes)
@@ -99,6 +95,29 @@ def _tiff_image(
         name=described.name,
         channels=described.channels if len(described.channels) == sizes["C"] else (),
     )
+
+
+def _has_every_page(series: Any) -> bool:
+    outer = series.shape[: len(series.shape) - len(series.keyframe.shape)]
+    return len(series.pages) == math.prod(outer) and (*outer, *series.keyframe.shape) == tuple(series.shape)
+
+
+class _Pages:
+    """The pages of a series, decoded as a whole; several times faster than piece by piece."""
+
+    def __init__(self, series: Any) -> None:
+        self._series = series
+        self._outer: tuple[int, ...] = series.shape[: len(series.shape) - len(series.keyframe.shape)]
+        self._kept: tuple[int, Plane] | None = None
+
+    def part(self, index: tuple[int | slice, ...]) -> Plane:
+        """Read a part of one page; the page stays for its other samples."""
+        depth = len(self._outer)
+        number = int(np.ravel_multi_index(index[:depth], self._outer)) if depth else 0  # type: ignore[arg-type]  # ints
+        if self._kept is None or self._kept[0] != number:
+            self._kept = None  # so that never two of them are in memory
+            self._kept = number, self._series.pages[number].asarray(maxworkers=1)
+        return np.asarray(self._kept[1][index[depth:]])
 
 
 def _dimensions(
@@ -140,33 +159,6 @@ def _dimensions(
     if not positions["Y"] or not positions["X"]:
         raise Unreadable(f"it has the axes {axes}, but no rows and columns")
     return {name: math.prod(shape[position] for position in positions[name]) for name in "TCZYX"}, positions
-
-
-def _decodable(page: Any) -> bool:
-    try:
-        tifffile.TIFF.DECOMPRESSORS[page.compression]
-    except (KeyError, ValueError):
-        return False
-    return True
-
-
-def _pillow_pages(path: Path, series: Any, stack: ExitStack) -> Callable[[tuple[int | slice, ...]], Plane]:
-    """Read pages whose compression (LZW, JPEG) tifffile alone does not know through Pillow's libtiff."""
-    inner = len(series.keyframe.shape)
-    outer = series.shape[: len(series.shape) - inner]
-    if math.prod(outer) != len(series.pages):
-        raise Unreadable(f"its {series.keyframe.compression.name} compression cannot be read in this arrangement")
-    picture = stack.enter_context(Image.open(path))
-
-    def part(index: tuple[int | slice, ...]) -> Plane:
-        number = int(np.ravel_multi_index(index[: len(outer)], outer)) if outer else 0  # type: ignore[arg-type]  # ints
-        picture.seek(series.pages[number].index)
-        pixels = np.asarray(picture)
-        if pixels.shape != tuple(series.keyframe.shape) or pixels.dtype.newbyteorder("=") != series.dtype:
-            raise Unreadable(f"its {series.keyframe.compression.name} compression cannot be read for {series.dtype}")
-        return np.asarray(pixels[index[len(outer) :]])
-
-    return part
 
 
 def _described(tiff: Any) -> tuple[DescribedImage, ...]:
