@@ -179,7 +179,7 @@ class Importer:
         try:
             yield
         finally:
-            self._trouble_file.unlink()
+            self._trouble_file.unlink(missing_ok=True)
 
     @property
     def _trouble_file(self) -> Path:
@@ -282,11 +282,12 @@ class Importer:
         """Return the stages through which an order has gone."""
         return [stage for stage, _ in self.rows(order_uuid)]
 
-    def orders(self) -> list[str]:
-        """Return the uuid of every order, oldest first."""
-        query = "SELECT uuid FROM imports GROUP BY uuid ORDER BY min(id)"
+    def orders(self, part_of_path: str) -> dict[str, list[str]]:
+        """Return the files of the orders that have a text in one of their paths, by their uuid, oldest first."""
+        query = "SELECT uuid, files FROM imports WHERE files LIKE :files AND stage = :stage ORDER BY id"
         with self._engine.connect() as connection:
-            return [str(row[0]) for row in connection.execute(sa.text(query))]
+            rows = connection.execute(sa.text(query), {"files": f"%{part_of_path}%", "stage": PENDING})
+            return {str(uuid): json.loads(files) for uuid, files in rows}
 
     def wait(self, order_uuid: str, *stages: str, timeout_s: float = 60.0) -> str:
         """Wait until an order has come to a stage.

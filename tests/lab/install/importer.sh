@@ -30,3 +30,6 @@ pip=("$venv/bin/python" -m pip --disable-pip-version-check -qq install --no-deps
 # Without what the lock cannot give by its hash: the wheel of zeroc-ice is ours, psycopg2-binary stands for psycopg2.
 "${pip[@]}" -r "$requirements"
 touch "$venv/.complete"
+# Each takes 360 MB. Another checkout may be at work with the one before this.
+find "$environments" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort -rn | tail -n +3 | cut -d' ' -f2- |
+    xargs -r -d '\n' rm -rf
