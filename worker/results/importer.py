@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from worker.errors import RequestError, ResultsError
 from worker.pixels.session import translated
 from worker.results.annotations import write_provenance
 from worker.results.attempt import Attempt, silent
 from worker.results.ledger import Ledger
-from worker.results.matching import match
+from worker.results.matching import RENAMED, match
 from worker.results.naming import check_pattern
 from worker.results.outputs import read_outputs
 from worker.results.parts.containers import find_containers
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from worker.results.model import CreatedObject, ImportOptions, ImportReport, Provenance, SourceFile
     from worker.results.outputs import Outputs
     from worker.results.surroundings import Surroundings
+
+log = structlog.get_logger(__name__)
 
 
 def check_permissions(gateway: BlitzGateway, sources: Sequence[SourceFile], options: ImportOptions) -> None:
@@ -182,6 +186,9 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
         attempt.notes += matched.notes
     about = match([output.path for output in (*outputs.tables, *outputs.others)], attempt.sources)
     attempt.made_from = {**about.sources, **matched.sources}
+    for path, rule in matched.rules.items():
+        say = log.info if rule in RENAMED else log.debug
+        say("matched", result=path, image=matched.sources[path].image_id, rule=rule)
     attempt.expect(_steps(outputs, options, len(surroundings.images)))
     attempt.annotation_ids = write_provenance(attempt.ledger, attempt.provenance)
     containers = find_containers(attempt)

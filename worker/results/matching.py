@@ -36,7 +36,7 @@ FOLDER: Final = "the result lies in a folder that is named after the exported fi
 ALIKE: Final = "the names are alike but for upper and lower case and punctuation"
 WELL: Final = "the name begins with the well and the field"
 
-_RENAMED: Final = (ALIKE, WELL)
+RENAMED: Final = (ALIKE, WELL)
 """Rules that a person is told about: the analysis did not keep the name."""
 
 _EXAMPLES: Final = 3
@@ -272,7 +272,7 @@ class _Names:
 
 def _rule_notes(found: Mapping[str, SourceFile], rules: Mapping[str, str]) -> list[str]:
     notes = []
-    for rule in _RENAMED:
+    for rule in RENAMED:
         paths = sorted(path for path, used in rules.items() if used == rule)
         if paths:
             examples = ", ".join(f"{path} to image {found[path].image_id}" for path in paths[:_EXAMPLES])
