@@ -50,6 +50,7 @@ EVENTS = {
     "biomero.eventsourcing:Task.JobAccounted": ["job_id", "usage"],
     "biomero.eventsourcing:Task.JobDescribed": ["key", "facts"],
     "biomero.eventsourcing:Task.JobEnded": ["job_id", "facts"],
+    "biomero.eventsourcing:Task.ImportPlanned": ["plan"],
 }
 
 NEVER_RECORDED = {"Event", "Created"}
@@ -218,11 +219,11 @@ def test_snapshots_have_a_new_format_number_when_an_aggregate_changes() -> None:
     }
 
     # Whoever changes this raises SNAPSHOT_FORMAT with it, so that older snapshots are left unread.
-    assert SNAPSHOT_FORMAT == 3
+    assert SNAPSHOT_FORMAT == 4
     assert {name: " ".join(sorted(attributes)) for name, attributes in shapes.items()} == {
         "run": "cancel_requested_by description error_message group name paused_reason request status steps tasks user",
-        "task": "attempt described earlier_attempts endings flags input_data job_id job_ids params progress "
-        "result_message results state status submission_key task_name task_version usage workflow_id",
+        "task": "attempt described earlier_attempts endings flags import_plan input_data job_id job_ids params "
+        "progress result_message results state status submission_key task_name task_version usage workflow_id",
         "step": "attempts data key last_error retry_at state",
     }
 

@@ -16,6 +16,7 @@ from worker.engine.lease import service_alive
 from worker.engine.omero import ServiceAccess
 from worker.errors import WorkerError
 from worker.pixels import session
+from worker.results.inplace.checking import examine_importer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,11 +50,7 @@ def examine() -> Iterator[Item]:
     for warning in (*settings.warnings, *environment.warnings):
         yield Item("settings", "warning", warning)
     if environment.importer_enabled:
-        yield Item(
-            "importer",
-            "warning",
-            "IMPORTER_ENABLED is true, but results cannot be imported in place yet; they go through the OMERO API",
-        )
+        yield from _guarded("importer", lambda: _importer(environment))
     yield from _guarded("database", _database)
     yield from _clusters(settings, environment)
     yield from _dialogs(settings, environment)
@@ -118,6 +115,23 @@ def _dialogs(settings: Settings, environment: WorkerEnvironment) -> Iterator[Ite
         )
     else:
         yield Item("dialogs", "ok", f"workflows and versions as of {known.refreshed_at or 'never'}")
+
+
+def _importer(environment: WorkerEnvironment) -> Iterator[Item]:
+    """Whether results can be imported in place; what depends on a group is looked at when somebody starts a run."""
+    state = examine_importer(environment)
+    yield Item("importer", "ok", f"orders go to {state.database}, results below {state.settings.base_dir}")
+    for problem in state.settings.problems():
+        yield Item("importer", "warning", problem)
+    if state.backlog.forgotten:
+        yield Item(
+            "importer",
+            "warning",
+            f"{state.backlog.orders} orders wait, the oldest for {state.backlog.oldest_s / 60:.0f} minutes: "
+            "the importer seems to be down",
+            "Start it, and look at its log. Orders that it finds when it starts it marks as failed; ours are then "
+            "placed anew by themselves.",
+        )
 
 
 def _omero(environment: WorkerEnvironment) -> Iterator[Item]:

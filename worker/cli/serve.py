@@ -16,12 +16,15 @@ from worker.engine.assembly import open_record, open_resources
 from worker.engine.catalogue import refresh_catalogue
 from worker.engine.omero import ServiceAccess
 from worker.engine.service import WIDTHS, Service
+from worker.errors import WorkerError
+from worker.results.inplace.checking import examine_importer
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
     from worker.engine.context import Resources
+    from worker.settings.environment import WorkerEnvironment
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +45,7 @@ def serve(
         for warning in (*record.settings.warnings, *record.environment.warnings):
             log.warning("settings", problem=warning)
         if record.environment.importer_enabled:
-            log.warning("importer", problem="results cannot be imported in place yet; they go through the OMERO API")
+            _look_at_importer(record.environment)
         access = ServiceAccess(record.environment)
         # An existing history is computed anew once; better now than in the first person's run.
         record.tracker.pull_and_process()
@@ -66,6 +69,19 @@ def serve(
                 # Threads that wait for a silent network cannot be ended; nothing is lost with them.
                 sys.stdout.flush()
                 os._exit(0)
+
+
+def _look_at_importer(environment: WorkerEnvironment) -> None:
+    """Warn of what keeps results from being imported in place; it may be mended while the service runs."""
+    try:
+        state = examine_importer(environment)
+    except WorkerError as error:
+        log.warning("importer", problem=str(error))
+        return
+    for problem in state.settings.problems():
+        log.warning("importer", problem=problem)
+    if state.backlog.forgotten:
+        log.warning("importer", problem="it seems to be down", orders_waiting=state.backlog.orders)
 
 
 def _refresh(resources: Resources, state_dir: Path) -> None:

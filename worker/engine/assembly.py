@@ -7,6 +7,7 @@ import socket
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from worker.cluster import ssh
@@ -22,6 +23,7 @@ from worker.history.database import Database
 from worker.history.reader import RunReader
 from worker.history.tracker import WorkflowTracker
 from worker.settings.environment import WorkerEnvironment, read_environment
+from worker.settings.importer import read_importer_settings
 from worker.settings.loader import SettingsSource, load_settings
 
 if TYPE_CHECKING:
@@ -188,6 +190,7 @@ def open_resources(record: Record, omero: OmeroAccess) -> Iterator[Resources]:
             leases=Leases(record.database, holder, duration_s=record.settings.worker.lease_s),
             clusters=clusters,
             omero=guarded,
+            importer=partial(read_importer_settings, record.environment),
         )
 
 

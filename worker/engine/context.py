@@ -12,7 +12,7 @@ import structlog
 from worker.engine import staging
 from worker.engine.places import layout_of
 from worker.engine.retry import Budget
-from worker.errors import HistoryUnavailable, RequestError, RunCancelled
+from worker.errors import HistoryUnavailable, RequestError, RunCancelled, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from worker.engine.watcher import Watcher
     from worker.history.domain import WorkflowRun
     from worker.history.tracker import WorkflowTracker
+    from worker.settings.importer import ImporterSettings
     from worker.settings.models import Settings, SlurmSettings
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,11 @@ class OmeroAccess(Protocol):
     def session(self, *, user_name: str, group_id: int) -> AbstractContextManager[Any]:
         """A `BlitzGateway` that acts as that user in that group, closed at the end of the block."""
         ...
+
+
+def without_importer() -> ImporterSettings:
+    """Refuse to import in place, where nobody has said how."""
+    raise SettingsError("Imports in place are not configured here.", remedy="Set IMPORTER_ENABLED=true.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,10 @@ class Resources:
     """Monotonic times at which submissions whose reply was lost were first looked for and not found, by key."""
     cancelling_since: dict[UUID, float] = field(default_factory=dict)
     """Monotonic times at which runs were first found to have jobs on their way out of the cluster."""
+    importer: Callable[[], ImporterSettings] = field(default=without_importer)
+    """Gives what is configured for imports in place, as it is now."""
+    ended_at: dict[str, float] = field(default_factory=dict)
+    """Monotonic times at which all orders to the importer were first seen to have ended, by the folder of results."""
     run_of_task: dict[UUID, UUID] = field(default_factory=dict)
     """Runs of the tasks whose jobs are watched in this process."""
 

@@ -229,6 +229,16 @@ class Task(Aggregate, created_event_name="TaskCreated"):
             """Keep what was said last."""
             aggregate.endings[str(self.job_id)] = self.facts
 
+    class ImportPlanned(Aggregate.Event):
+        """How results come into OMERO in place: the folder that they stay in, and what the importer is told."""
+
+        TOPIC = "biomero.eventsourcing:Task.ImportPlanned"
+        plan: dict[str, Any]
+
+        def apply(self, aggregate: Task) -> None:
+            """Keep the plan."""
+            aggregate.import_plan = self.plan
+
     def __init__(
         self,
         workflow_id: UUID,
@@ -256,6 +266,7 @@ class Task(Aggregate, created_event_name="TaskCreated"):
         self.usage: dict[str, dict[str, Any]] = {}
         self.described: dict[str, dict[str, Any]] = {}
         self.endings: dict[str, dict[str, Any]] = {}
+        self.import_plan: dict[str, Any] = {}
 
     @property
     def next_key(self) -> str:
@@ -368,6 +379,12 @@ class Task(Aggregate, created_event_name="TaskCreated"):
         ending = as_read(facts)
         if self.endings.get(str(job_id)) != ending:
             self.trigger_event(self.JobEnded, job_id=job_id, facts=ending)
+
+    def plan_import(self, plan: Mapping[str, Any]) -> None:
+        """Record how results come into OMERO in place, as JSON values."""
+        planned = as_read(plan)
+        if self.import_plan != planned:
+            self.trigger_event(self.ImportPlanned, plan=planned)
 
     def add_result(self, result: Mapping[str, Any]) -> None:
         """Record how a command of the task ended."""

@@ -352,6 +352,18 @@ class WorkflowTracker(Commands):
         """
         self._command(Task, task_id, lambda task: task.account_job(job_id, usage))
 
+    def plan_import(self, task_id: UUID, plan: Mapping[str, Any]) -> None:
+        """Record how the results of a task come into OMERO in place, before anything of it is done.
+
+        Parameters
+        ----------
+        task_id : UUID
+            The task that imports them.
+        plan : mapping
+            JSON values: the folder that they stay in, the attempt, its orders to the importer.
+        """
+        self._command(Task, task_id, lambda task: task.plan_import(plan))
+
     def end_job(self, task_id: UUID, job_id: int, facts: Mapping[str, Any]) -> None:
         """Record how and where a job of a task ended, and what it ran.
 

@@ -70,9 +70,9 @@ class Attempt:
     in_place: Mapping[str, tuple[int, ...]] | None = None
     made_from: Mapping[str, SourceFile] = field(default_factory=dict)
     annotation_ids: tuple[int, ...] = ()
+    only_drawn: set[tuple[str, int]] = field(default_factory=set)
     imported: list[ImportedImage] = field(default_factory=list)
     rois: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
-    only_drawn: set[tuple[str, int]] = field(default_factory=set)
     objects: list[CreatedObject] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

@@ -34,6 +34,7 @@ from worker.results.parts.files import (
     log_places,
 )
 from worker.results.parts.images import bring_images
+from worker.results.parts.in_place import adopt_images
 from worker.results.parts.plates import bring_plates
 from worker.results.parts.rois import check_rois, draw_rois
 from worker.results.parts.tables import bring_tables, table_places
@@ -200,8 +201,9 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
     bring_log(attempt, log_file, log_places(attempt, places))
     if options.create_rois:
         draw_rois(attempt, outputs)
-    rest = bring_plates(attempt, outputs, matched.kinds, containers)
-    if containers.dataset and (rest.images or not containers.screen):
+    rest = adopt_images(attempt, outputs, containers)
+    rest = bring_plates(attempt, rest, matched.kinds, containers)
+    if containers.dataset and (rest.pictures or not (containers.screen or attempt.imported)):
         bring_images(attempt, rest, containers.dataset)
     elif containers.screen:
         bring_files(attempt, rest.images, places)
@@ -213,7 +215,7 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
         bring_attached_images(attempt, outputs, places)
     if options.attach_files:
         chosen = read_places(attempt.ledger.gateway, options.file_places)
-        files = outputs.others if options.csv_tables else (*outputs.tables, *outputs.others)
+        files = rest.others if options.csv_tables else (*outputs.tables, *rest.others)
         (bring_files if chosen else bring_files_to_sources)(attempt, files, chosen or places)
         bring_metadata(attempt, chosen or places)
     if options.zip_to_parent:

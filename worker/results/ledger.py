@@ -246,6 +246,34 @@ class Ledger:
             if each.role.startswith(key.role) and replace(each, role=key.role) == key
         }
 
+    def adopt(self, kind: str, object_id: int, key: Key, items: Sequence[Any]) -> Entry:
+        """Give a key to an object that somebody else has created for us, in one transaction with what is changed of it.
+
+        Parameters
+        ----------
+        kind : str
+            ``Image`` or ``Plate``.
+        object_id : int
+            Its id.
+        key : Key
+            Its key.
+        items : Sequence of omero.model.IObject
+            The object with its new name; links of it.
+
+        Returns
+        -------
+        Entry
+            Its entry in the ledger.
+        """
+        note = self._note(key, complete=True)
+        link = getattr(omero.model, f"{kind}AnnotationLinkI")()
+        link.setParent(getattr(omero.model, f"{kind}I")(object_id, False))
+        link.setChild(note)
+        saved = self.save_all([link, *items])
+        entry = Entry(kind, object_id, saved[0].getChild().getId().val, complete=True)
+        self._entries[key] = entry
+        return entry
+
     def finish(self, key: Key, links: Sequence[Any]) -> Entry:
         """Mark an object as complete and save its last links, all in one transaction.
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from worker.engine.batches import number_of
 from worker.engine.files import files_of
-from worker.engine.steps.bring_in import bring_in
 from worker.engine.steps.cancel import cancel
 from worker.engine.steps.child import cancel_children, child
 from worker.engine.steps.convert import prepare, settle
 from worker.engine.steps.export import export_pixels
 from worker.engine.steps.fetch import fetch
 from worker.engine.steps.files import transfer_files
+from worker.engine.steps.import_in_place import import_results
 from worker.engine.steps.split import split
 from worker.engine.steps.submit import submit
 from worker.engine.steps.tidy import tidy
@@ -31,7 +31,7 @@ STEPS: Mapping[str, Callable[[StepContext], Outcome]] = {
     "submit": submit,
     "watch": watch,
     "fetch": fetch,
-    "import": bring_in,
+    "import": import_results,
     "tidy": tidy,
     "settle": settle,
     "cancel": cancel,

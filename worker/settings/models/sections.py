@@ -136,6 +136,11 @@ class WorkerKnobs(Frozen):
         default=4,
         description='Batches of one run of "Slurm Workflow (Batched)" that may be at work at the same time.',
     )
+    importer_timeout_s: Annotated[float, _knob(reading.seconds(1), "importer_timeout_s")] = Field(
+        default=3600.0,
+        description="Seconds without news of an import in place, after which it is given up. Each stage that the "
+        "importer reports is news, and so is each image that arrives.",
+    )
     exporter: Annotated[
         Literal["own", "omero-cli-zarr"], _knob(reading.one_of("own", "omero-cli-zarr"), "exporter")
     ] = Field(default="own", description="What writes OME-Zarr: this worker itself, or omero-cli-zarr.")

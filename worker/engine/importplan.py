@@ -1,0 +1,142 @@
+"""How the results of a job come into OMERO in place: what is recorded of it before anything is done."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worker.results.inplace.archive import ArchiveLayout, choose_folder
+from worker.results.inplace.orders import order_uuid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from uuid import UUID
+
+    from worker.engine.context import StepContext
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """The plan of one task.
+
+    Parameters
+    ----------
+    job_id : int
+        The job whose results they are; another job of the task gets a plan of its own.
+    folder : str
+        Where the results stay: ``<folder of the group>/.analyzed/<run uuid>/<YYYYMMDD_HHMMSS>``.
+    attempt : int
+        How often the importer was given orders; they are known by this number.
+    orders : tuple of str
+        What it was given this time: ``images``, ``labels``.
+    since : str
+        From when on its silence counts (ISO 8601).
+    renewals : int
+        How often orders were placed anew by themselves since a person last looked at it.
+    given_up : bool
+        Whether the person was told that it failed: if the step is taken once more, somebody wants another attempt.
+    """
+
+    job_id: int
+    folder: str
+    attempt: int = 0
+    orders: tuple[str, ...] = ()
+    since: str = ""
+    renewals: int = 0
+    given_up: bool = False
+
+    @property
+    def layout(self) -> ArchiveLayout:
+        """Where everything is in the folder."""
+        return ArchiveLayout(Path(self.folder), self.job_id)
+
+    def uuids(self, task_id: UUID) -> tuple[UUID, ...]:
+        """Name the orders of the attempt."""
+        return tuple(order_uuid(task_id, what, self.attempt) for what in self.orders)
+
+    def waited_s(self, now: datetime) -> float:
+        """How long the importer has been waited for; counted anew when a person has retried the import."""
+        return max(0.0, (now - datetime.fromisoformat(self.since)).total_seconds()) if self.since else 0.0
+
+    def next_attempt(self, orders: Iterable[str], *, by_itself: bool) -> ImportPlan:
+        """Plan to give the importer other orders."""
+        return replace(
+            self,
+            attempt=self.attempt + 1,
+            orders=tuple(orders),
+            since=datetime.now(UTC).isoformat(),
+            renewals=self.renewals + 1 if by_itself else 0,
+            given_up=False,
+        )
+
+    def taken_up(self) -> ImportPlan:
+        """Plan to go on waiting for orders that were given up."""
+        return replace(self, since=datetime.now(UTC).isoformat(), renewals=0, given_up=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the plan as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ImportPlan:
+        """Read what `to_json` gave."""
+        return cls(**{**data, "orders": tuple(data.get("orders", ()))})
+
+
+def plan_of(context: StepContext, origin: StepContext, job_id: int) -> ImportPlan:
+    """Find the plan of an import, or make one: which folder it is must be known before anything is written.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+    origin : StepContext
+        The step, seen from where the job was made.
+    job_id : int
+        The job.
+
+    Returns
+    -------
+    ImportPlan
+        The plan, recorded.
+
+    Raises
+    ------
+    SettingsError
+        If the group has no folder for results.
+    """
+    recorded = context.tracker.task(context.own_branch.import_task_id).import_plan
+    if recorded and recorded["job_id"] == job_id:
+        return ImportPlan.from_json(recorded)
+    request = context.request
+    group_folder = context.resources.importer().group_folder(request.group_name, request.group_id)
+    # Local time: it is a name that people read.
+    now = datetime.now().astimezone()
+    plan = ImportPlan(job_id, str(choose_folder(group_folder, origin.run_id, now, _taken(context))))
+    if recorded:
+        # Its orders must have other names than those for the job before.
+        plan = replace(plan, attempt=int(recorded["attempt"]))
+    record(context, plan)
+    return plan
+
+
+def record(context: StepContext, plan: ImportPlan) -> None:
+    """Record a plan.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+    plan : ImportPlan
+        The plan.
+    """
+    context.tracker.plan_import(context.own_branch.import_task_id, plan.to_json())
+
+
+def _taken(context: StepContext) -> list[str]:
+    """Folders of the other jobs of the run."""
+    tasks = [context.tracker.task(branch.import_task_id) for branch in context.view.branches]
+    return [str(task.import_plan["folder"]) for task in tasks if task.import_plan]

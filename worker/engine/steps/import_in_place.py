@@ -1,0 +1,317 @@
+"""Step ``import`` for results in place: archived on the storage of the group, and registered by the importer.
+
+::
+
+    plan ──> archive ──> orders ──> wait ... ──> look up ──> annotate, tables, attachments
+
+The step is taken again and again while the importer works, and holds no thread meanwhile. Whatever it does it finds
+done when it is taken anew: the folder is recorded before it is written, and renamed into place as a whole; orders are
+known by uuids that follow from the task and the attempt, which is recorded before they are placed; what the importer
+has made is looked up in OMERO by the path of each file.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from worker.engine.context import Done, NotYet, Outcome
+from worker.engine.importplan import ImportPlan, plan_of, record
+from worker.engine.manifest import manifest_of
+from worker.engine.origin import job_of, origin_of
+from worker.engine.provenance import provenance_of
+from worker.engine.steps.bring_in import Staged, bring_in, conclude, import_staged, options_of, staged_results
+from worker.results.attachments import zip_chunks
+from worker.results.inplace.archive import ArchivedFile, write_archive
+from worker.results.inplace.arrivals import Arrivals, find_arrivals
+from worker.results.inplace.destinations import find_destinations
+from worker.results.inplace.division import Share, divide, zarr_of
+from worker.results.inplace.judging import (
+    Move,
+    Verdict,
+    judge,
+    look_again_s,
+    may_order_again,
+    next_move,
+    reason_of,
+)
+from worker.results.inplace.orders import Order, OrderBook, order_uuid
+from worker.results.metadata import render
+from worker.results.model import ImportOptions, SourceFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from omero.gateway import BlitzGateway
+
+    from worker.engine.context import StepContext
+    from worker.results.inplace.orders import OrderHistory
+    from worker.settings.importer import ImporterSettings
+
+RENEWALS: Final = 1
+"""How often orders that a restart has cut short are placed anew without a person."""
+
+UNFINISHED_S: Final = 600.0
+"""How long OMERO may be at an image whose importer was restarted, before the file is ordered once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One look at an import in place."""
+
+    context: StepContext
+    settings: ImporterSettings
+    book: OrderBook
+    plan: ImportPlan
+    histories: tuple[OrderHistory, ...]
+    move: Move
+    silent_s: float
+    ended_s: float
+
+
+def import_results(context: StepContext) -> Outcome:
+    """Import the results of a job the way that was chosen when its run was accepted.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+
+    Returns
+    -------
+    Outcome
+        As of `bring_in` or `import_in_place`. Of a job that failed there is only the log, which needs no storage.
+    """
+    if context.request.in_place and job_of(origin_of(context))["ok"]:
+        return import_in_place(context)
+    return bring_in(context)
+
+
+def import_in_place(context: StepContext) -> Outcome:
+    """Do the next thing about an import in place.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+
+    Returns
+    -------
+    Done
+        With the ``objects`` in OMERO, ``notes`` for the person, and ``problems``: what is missing, for which the branch
+        fails.
+    NotYet
+        While the importer is at work.
+    """
+    origin = origin_of(context)
+    job_id = int(job_of(origin)["job_id"])
+    context.tracker.start_task(context.own_branch.import_task_id)
+    settings = context.resources.importer()
+    plan = plan_of(context, origin, job_id)
+    if not plan.layout.contents.is_dir():
+        _archive(context, settings, plan)
+    with OrderBook(settings.database_url) as book:
+        work = _look(context, settings, book, plan)
+        if work.move is Move.WAIT:
+            return _wait(work)
+        with context.omero() as gateway:
+            context.guard()
+            return _act(work, gateway, origin)
+
+
+def _archive(context: StepContext, settings: ImporterSettings, plan: ImportPlan) -> None:
+    """Write the results where they stay."""
+    staged = staged_results(context)
+    options = ImportOptions.from_json(context.request.output)
+    files, size_mib = staged.manifest.files, staged.manifest.size_bytes / 2**20
+    context.report(f"Writing {len(files)} result files ({size_mib:.1f} MiB) to {plan.folder}.")
+    shares = divide(staged.folder, staged.paths, options, registers_zarr=settings.registers_zarr)
+    beside = {str(PurePosixPath(path).parent) for share in shares for path in share.paths if not _within(path)}
+    members = [(f"data/out/{path}", staged.folder / path) for path in staged.paths]
+    write_archive(
+        plan.layout,
+        settings.base_dir,
+        staged.folder,
+        [ArchivedFile(file.path, file.size_bytes, file.sha256) for file in files],
+        metadata=render(provenance_of(staged.origin)),
+        log_file=staged.log,
+        zip_chunks=(lambda: zip_chunks(members)) if options.zip_to_parent else None,
+        beside=beside,
+        guard=context.guard,
+    )
+
+
+def _within(path: str) -> bool:
+    """Whether a path is inside an OME-Zarr folder, where nothing of ours belongs."""
+    return zarr_of(f"{path}/") not in (None, path)
+
+
+def _look(context: StepContext, settings: ImporterSettings, book: OrderBook, plan: ImportPlan) -> _Work:
+    """See how far the importer is, and decide what to do."""
+    task_id = context.own_branch.import_task_id
+    histories = book.read(plan.uuids(task_id)) if plan.orders else ()
+    if plan.given_up:
+        # Somebody wants another attempt. Two orders for one file would become two images, so that one which may still
+        # be at work is waited for.
+        if may_order_again(histories):
+            return _Work(context, settings, book, plan, histories, Move.RENEW, 0.0, UNFINISHED_S)
+        plan = plan.taken_up()
+        record(context, plan)
+        context.tracker.update_task_status(task_id, "IMPORTING")
+    waited_s = plan.waited_s(datetime.now(UTC))
+    open_orders = [each for each in histories if not judge(each).ended]
+    silent_s = min((waited_s, *(each.silent_s for each in open_orders)))
+    ended_s = 0.0
+    if histories and not open_orders:
+        now = time.monotonic()
+        ended_s = now - context.resources.ended_at.setdefault(f"{plan.folder}#{plan.attempt}", now)
+    move = Move.PLACE
+    if plan.orders:
+        move = next_move(
+            histories,
+            silent_s=silent_s,
+            timeout_s=context.settings.worker.importer_timeout_s,
+            renewable=plan.renewals < RENEWALS,
+            ended_s=ended_s,
+        )
+    return _Work(context, settings, book, plan, histories, move, silent_s, ended_s)
+
+
+def _wait(work: _Work) -> NotYet:
+    """Look again later."""
+    verdicts = [judge(history) for history in work.histories]
+    waiting = sum(verdict in (Verdict.WAITING, Verdict.OVERTAKEN) for verdict in verdicts)
+    if waiting:
+        state = "waits for the importer"
+    elif all(verdict.ended for verdict in verdicts):
+        state = "was cut short; waiting for what may still arrive"
+    else:
+        state = "is at work"
+    orders = ", ".join(str(history.uuid) for history in work.histories)
+    work.context.report(f"The import in place {state} (order {orders}).")
+    return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(max(work.silent_s, work.ended_s))))
+
+
+def _act(work: _Work, gateway: BlitzGateway, origin: StepContext) -> Outcome:
+    """Place orders, or bring in what has come of them."""
+    context, plan = work.context, work.plan
+    staged = _archived(context, plan, origin)
+    options = options_of(context, gateway, staged.sources)
+    if options is None:
+        return NotYet(datetime.now(UTC) + timedelta(seconds=1))
+    shares = divide(staged.folder, staged.paths, options, registers_zarr=work.settings.registers_zarr)
+    paths = [path for share in shares for path in share.paths]
+    arrivals = find_arrivals(gateway, plan.layout, paths) if plan.attempt else Arrivals()
+    missing = arrivals.missing(paths)
+    if missing and work.move in (Move.PLACE, Move.RENEW):
+        if arrivals.unfinished and work.ended_s < UNFINISHED_S:
+            return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(work.ended_s)))
+        return _order(work, gateway, staged, options, [share.only(missing) for share in shares])
+    if missing and work.move is Move.GIVE_UP and _arriving(work, arrivals):
+        return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(work.silent_s)))
+    return _bring_in(work, gateway, staged, options, {path: arrivals.images.get(path, ()) for path in paths})
+
+
+def _archived(context: StepContext, plan: ImportPlan, origin: StepContext) -> Staged:
+    """The results as they lie in the archive: what was staged is not needed any more."""
+    layout = plan.layout
+    log = layout.log if layout.log.is_file() else None
+    sources = tuple(SourceFile(**source) for source in origin.view.step("export").data["sources"])
+    return Staged(origin, job_of(origin), layout.results, manifest_of(context), log, sources)
+
+
+def _order(
+    work: _Work, gateway: BlitzGateway, staged: Staged, options: ImportOptions, shares: Sequence[Share]
+) -> NotYet:
+    """Give the importer orders for what is not in OMERO."""
+    context, plan = work.context, work.plan
+    shares = [share for share in shares if share.paths]
+    wanted = [share.what for share in shares]
+    if work.move is Move.RENEW or not plan.orders:
+        plan = plan.next_attempt(wanted, by_itself=work.move is Move.RENEW and not plan.given_up)
+        record(context, plan)
+    containers = find_destinations(gateway, staged.sources, options, provenance_of(staged.origin))
+    places = {place.kind: place.object_id for place in containers.all}
+    task_id = context.own_branch.import_task_id
+    orders = [
+        Order(
+            order_uuid(task_id, share.what, plan.attempt),
+            context.request.group_name,
+            context.request.user_name,
+            share.destination,
+            places[share.destination],
+            tuple(str(plan.layout.results / path) for path in share.paths),
+        )
+        for share in shares
+        if share.what in plan.orders
+    ]
+    context.guard()
+    work.book.place(orders)
+    context.tracker.update_task_status(task_id, "IMPORTING")
+    files = sum(len(order.files) for order in orders)
+    context.report(f"The importer is asked for {files} files (order {', '.join(str(order.uuid) for order in orders)}).")
+    return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(0)))
+
+
+def _arriving(work: _Work, arrivals: Arrivals) -> bool:
+    """Whether images still arrive, so that the importer is at work although it says nothing."""
+    if all(judge(history).ended for history in work.histories):
+        return False
+    age_s = time.time() - arrivals.newest_ms / 1000
+    return age_s < work.context.settings.worker.importer_timeout_s
+
+
+def _bring_in(
+    work: _Work,
+    gateway: BlitzGateway,
+    staged: Staged,
+    options: ImportOptions,
+    in_place: dict[str, tuple[int, ...]],
+) -> Done:
+    """Bring in everything else, and tell what is missing."""
+    context = work.context
+    complete = all(in_place.values())
+    failure = "" if complete else _failure(work)
+    report = import_staged(context, gateway, staged, options, in_place)
+    if complete and work.move is Move.GIVE_UP:
+        report = replace(
+            report, notes=(*report.notes, f"{_failure(work)} All of its images are in OMERO nevertheless.")
+        )
+    if failure and report.problems:
+        report = replace(report, problems=(failure, *report.problems))
+    failed = bool(report.problems)
+    if failed and work.plan.orders:
+        record(context, replace(work.plan, given_up=True))
+    context.tracker.update_task_status(context.own_branch.import_task_id, "IMPORT_FAILED" if failed else "IMPORTED")
+    return conclude(context, report)
+
+
+def _failure(work: _Work) -> str:
+    """Say which orders came to nothing, why, and where to look."""
+    minutes = f"{work.silent_s / 60:.0f} minutes"
+    said = []
+    for history in work.histories:
+        match judge(history):
+            case Verdict.DONE:
+                continue
+            case Verdict.FAILED:
+                why = f"failed: {reason_of(history).rstrip('.')}"
+            case Verdict.WAITING | Verdict.UNPLACED:
+                why = f"was not begun in {minutes}: is the importer running?"
+            case Verdict.OVERTAKEN:
+                why = "was left lying by the importer, which has begun later ones"
+            case Verdict.WORKING:
+                why = f"was begun, but there was no news of it for {minutes}"
+            case _:
+                why = "was cut short, as the importer was restarted"
+        end = "" if why.endswith("?") else "."
+        said.append(
+            f"Order {history.uuid} to the importer {why}{end} Its logs there are logs/cli.{history.uuid}_<n>.errs, for "
+            "the n-th file of the order, from 0."
+        )
+    if not said:
+        said.append("The importer says that it has done everything, but has not.")
+    return f"{' '.join(said)} A retry of the run orders only what is missing."
