@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from dataclasses import replace
@@ -12,13 +13,19 @@ import pytest
 import tifffile
 
 from tests.lab.omero.images import import_image, make_plate
-from tests.system.results_bench import NOTHING, Bench, content, files_on
+from tests.lab.person import logged_in
+from tests.system.results_bench import NOTHING, Bench, content, files_on, make_bench
+from tests.system.test_import_permissions import make_group
 from worker.errors import ResultsError
 from worker.results.importer import attach_log
 from worker.results.model import ImportOptions, SourceFile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from omero.gateway import BlitzGateway
+
+    from tests.lab.description import Lab
 
 pytestmark = pytest.mark.lab
 
@@ -99,6 +106,66 @@ def test_other_files_can_be_attached_to_the_dataset(bench: Bench, fresh: BlitzGa
     files = files_on(fresh, "Dataset", bench.dataset_id)
     assert sorted(files) == [f"metadata_{bench.provenance.run_id}.csv", "model.bin"]
     assert content(files["model.bin"]) == large
+
+
+def test_files_of_an_image_are_on_it_and_all_others_on_the_dataset(bench: Bench, fresh: BlitzGateway) -> None:
+    contents = {
+        "cells_report.html": b"<script>alert(1)</script>",
+        "nuclei/notes.txt": b"deep",
+        "summary.json": b"{}",
+        "empty.log": b"",
+        "a" * 200 + "\N{SNOWMAN}" + "b" * 40 + ".txt": b"long",
+    }
+    for name, data in contents.items():
+        (bench.folder / name).parent.mkdir(exist_ok=True)
+        (bench.folder / name).write_bytes(data)
+    bench.bring(replace(NOTHING, attach_files=True))
+    run_id = bench.provenance.run_id
+    ((name, report),) = files_on(fresh, "Image", bench.sources[0].image_id).items()
+    # A browser that is shown the report by OMERO.web must not run it.
+    assert (name, report.getFile().getMimetype()) == (f"cells_report.{run_id}.html", "text/plain")
+    ((name, notes),) = files_on(fresh, "Image", bench.sources[1].image_id).items()
+    assert (name, content(notes)) == (f"notes.{run_id}.txt", b"deep")
+    files = files_on(fresh, "Dataset", bench.dataset_id)
+    long_name = next(name for name in contents if len(name) > 200)
+    assert set(files) == {f"metadata_{run_id}.csv", "summary.json", "empty.log", long_name}
+    assert files["summary.json"].getFile().getMimetype() == "application/json"
+    empty = files["empty.log"].getFile()
+    assert (empty.getSize(), content(files["empty.log"])) == (0, b"")
+    assert empty.getHash() == hashlib.sha1(b"", usedforsecurity=False).hexdigest()
+
+
+def test_a_name_that_omero_cannot_hold_is_shortened(bench: Bench, fresh: BlitzGateway) -> None:
+    # As long as a disk allows; the uuid of the run comes on top.
+    (bench.folder / f"cells_{'x' * 245}.txt").write_text("x")
+    bench.bring(replace(NOTHING, attach_files=True))
+    ((name, annotation),) = files_on(fresh, "Image", bench.sources[0].image_id).items()
+    assert (len(name), name[:9], name[-4:]) == (255, "cells_xxx", ".txt")
+    assert content(annotation) == b"x"
+
+
+def test_files_go_where_the_person_chose_in_one_annotation(bench: Bench, fresh: BlitzGateway) -> None:
+    (bench.folder / "cells_notes.txt").write_text("x")
+    places = {"Project": bench.project_id, "Dataset": bench.dataset_id}
+    bench.bring(
+        replace(NOTHING, attach_files=True, file_places=tuple(f"{kind}:{each}" for kind, each in places.items()))
+    )
+    on = [files_on(fresh, kind, each)["cells_notes.txt"].getId() for kind, each in places.items()]
+    assert on[0] == on[1]
+    assert files_on(fresh, "Image", bench.sources[0].image_id) == {}
+
+
+def test_the_log_is_in_omero_even_where_it_may_be_attached_nowhere(lab: Lab, tmp_path: Path) -> None:
+    group = make_group(lab, "rwr---")
+    with logged_in(lab, "alice", group) as alice:
+        bench = make_bench(alice, tmp_path)
+    with logged_in(lab, "bob", group) as bob:
+        first, second = (attach_log(bob, bench.log, bench.sources, bench.provenance) for _ in range(2))
+        assert first == second
+    with logged_in(lab, "bob", group) as bob:
+        annotation = bob.getObject("FileAnnotation", first.object_id)
+        assert content(annotation) == b"Running nuclei Job\n"
+        assert annotation.getFile().getName() == "omero-42.log"
 
 
 def test_a_zarr_result_is_in_the_zip_and_a_note_says_so(bench: Bench, fresh: BlitzGateway) -> None:
