@@ -50,6 +50,8 @@ class Evidence:
     """Digests of the pixels of images that say they are of this run."""
     expected_image: str = ""
     """What that digest must be."""
+    rois: tuple[str, ...] = ()
+    """Names of the ROIs of this run, each as often as it is there."""
     provenances: int = 0
     """Descriptions of this run in OMERO."""
     logs: int = 0
@@ -86,6 +88,8 @@ class InOmero:
 
     images: Mapping[str, tuple[str, ...]]
     """Digests of the pixels, by the run that the description names."""
+    rois: Mapping[str, tuple[str, ...]]
+    """Names of ROIs, by the run that they name."""
     provenances: Mapping[str, int]
     logs: Mapping[str, int]
     expected: str
@@ -141,6 +145,7 @@ class Examiner:
             queued=tuple(line for line in self._queue.since(now) if any(uuid in line for uuid in mine)),
             images=there.images.get(run_id, ()),
             expected_image=there.expected,
+            rois=there.rois.get(run_id, ()),
             provenances=there.provenances.get(run_id, 0),
             logs=sum(there.logs.get(f"omero-{job_id}.log", 0) for job_id in task.job_ids),
             leases=tuple(soak.leases(record.database)),
@@ -157,6 +162,7 @@ class Examiner:
                 seen,
                 jobs=tuple(jobs.get(seen.submission, ())),
                 images=there.images.get(seen.run_id, ()),
+                rois=there.rois.get(seen.run_id, ()),
                 provenances=there.provenances.get(seen.run_id, 0),
                 logs=sum(there.logs.get(f"omero-{job_id}.log", 0) for job_id in seen.recorded_jobs),
             )
@@ -172,7 +178,10 @@ class Examiner:
             provenances = Counter(soak.described_runs(gateway).values())
             logs = Counter(soak.job_logs(gateway).values())
             expected = self._digest(gateway, person.image_id)
-        return InOmero({name: tuple(found) for name, found in images.items()}, provenances, logs, expected)
+            rois: dict[str, list[str]] = {}
+            for name in soak.roi_names(gateway, person.image_id):
+                rois.setdefault(name.partition("__")[2].partition("_")[0], []).append(name)
+        return InOmero(_frozen(images), _frozen(rois), provenances, logs, expected)
 
     def _digest(self, gateway: BlitzGateway, image_id: int) -> str:
         """Digest of the one plane of an image; empty while it cannot be read. What could be read does not change."""
@@ -183,3 +192,7 @@ class Examiner:
             plane = image.getPrimaryPixels().getPlane(0, 0, 0)
             self._digests[image_id] = hashlib.sha256(np.ascontiguousarray(plane).tobytes()).hexdigest()[:16]
         return self._digests[image_id]
+
+
+def _frozen(found: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(sorted(each)) for name, each in found.items()}

@@ -134,7 +134,7 @@ class CaseStage:
     def accept(self) -> UUID:
         """Record a run, as a script does."""
         stage = Stage(self.lab, self.deployment, (self.grounds.person,))
-        return stage.accept(self.record, 0)
+        return stage.accept(self.record, 0, create_rois=True)
 
     @property
     def environ(self) -> dict[str, str]:

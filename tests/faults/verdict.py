@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tests.faults.faults import NEVER
 from tests.soak.evidence import Verdict
+from tests.soak.stage import LABELS
 
 if TYPE_CHECKING:
     from tests.faults.evidence import Evidence
@@ -65,6 +66,11 @@ def _judge_results(verdict: Verdict, evidence: Evidence) -> None:
     verdict.expect_once("result images", [run], Counter({run: len(evidence.images)} if evidence.images else {}))
     verdict.expect_once("descriptions", [run], Counter({run: evidence.provenances} if evidence.provenances else {}))
     verdict.expect_once("logs of the job", [run], Counter({run: evidence.logs} if evidence.logs else {}))
+    for name, count in Counter(evidence.rois).items():
+        if count > 1:
+            verdict.doubled.append(f"{count} ROIs {name}")
+    if len(set(evidence.rois)) != LABELS:
+        verdict.lost.append(f"{len(set(evidence.rois))} of {LABELS} objects are drawn")
     for digest in evidence.images:
         if digest != evidence.expected_image:
             verdict.false.append(f"the result image is not what the job wrote: {digest}")
@@ -75,6 +81,8 @@ def _judge_results(verdict: Verdict, evidence: Evidence) -> None:
 def _judge_failed(verdict: Verdict, evidence: Evidence) -> None:
     if len(evidence.images) > 1:
         verdict.doubled.append(f"{len(evidence.images)} result images of a run that has failed")
+    if len(evidence.rois) > len(set(evidence.rois)):
+        verdict.doubled.append("ROIs of a run that has failed")
 
 
 def _judge_jobs(verdict: Verdict, evidence: Evidence) -> None:

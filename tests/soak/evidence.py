@@ -49,6 +49,7 @@ select a.id, pair.value from MapAnnotation a join a.mapValue pair
 where a.ns = 'biomero/workflow' and pair.name = 'Workflow_ID'
 """
 
+_ROIS = "select r.name from Roi r where r.image.id = :image"
 _LOGS = """
 select a.id, file.name from FileAnnotation a join a.file file where file.name like 'omero-%.log'
 """
@@ -210,6 +211,14 @@ def result_images(gateway: BlitzGateway, dataset_id: int) -> dict[int, str]:
 def described_runs(gateway: BlitzGateway) -> dict[int, str]:
     """Runs whose description somebody can see, by the id of the annotation."""
     return dict(_rows(gateway, _PROVENANCE))
+
+
+def roi_names(gateway: BlitzGateway, image_id: int) -> list[str]:
+    """Names of the ROIs of an image."""
+    parameters = omero.sys.ParametersI()
+    parameters.addLong("image", image_id)
+    rows = gateway.c.sf.getQueryService().projection(_ROIS, parameters, call_context(gateway))
+    return [name for (name,) in unwrap(rows)]
 
 
 def job_logs(gateway: BlitzGateway) -> dict[int, str]:

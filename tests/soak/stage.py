@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 USERS = ("alice", "bob")
 SHAPE = (16, 16)
+LABELS = 3
+"""Objects in the image that is analysed: the analysis is a copy, so that it is its own label image."""
 RUNTIME = Path(__file__).with_name("runtime.sh")
 WORKFLOW = "nuclei"
 
@@ -59,7 +61,7 @@ class Stage:
     deployment: Deployment
     people: tuple[Person, ...]
 
-    def request(self, number: int, *, cleanup: bool = True) -> RunRequest:
+    def request(self, number: int, *, cleanup: bool = True, **output: object) -> RunRequest:
         """What the n-th run is asked for; people take turns."""
         person = self.people[number % len(self.people)]
         return parse_request(
@@ -67,7 +69,7 @@ class Stage:
                 "data_type": "Image",
                 "ids": [person.image_id],
                 "workflows": [{"name": WORKFLOW, "version": self.lab.nuclei_version}],
-                "output": {"dataset_id": person.dataset_id, "zip_to_parent": False, "csv_tables": False},
+                "output": {"dataset_id": person.dataset_id, "zip_to_parent": False, "csv_tables": False, **output},
                 "cleanup": cleanup,
                 "user_id": person.user_id,
                 "user_name": person.name,
@@ -76,9 +78,9 @@ class Stage:
             }
         )
 
-    def accept(self, record: Record, number: int, *, cleanup: bool = True) -> UUID:
+    def accept(self, record: Record, number: int, *, cleanup: bool = True, **output: object) -> UUID:
         """Record the n-th run, as a script does."""
-        return accept(record.tracker, self.request(number, cleanup=cleanup), record.settings)
+        return accept(record.tracker, self.request(number, cleanup=cleanup, **output), record.settings)
 
 
 @contextmanager
@@ -130,7 +132,9 @@ def stub_runtime(lab: Lab) -> Iterator[str]:
 @contextmanager
 def person(lab: Lab, user: str) -> Iterator[Person]:
     """Give somebody a tiny image and a dataset for results, and delete both at the end with all that came into them."""
-    pixels = np.random.default_rng(5).integers(0, 4096, SHAPE, np.uint16)
+    pixels = np.zeros(SHAPE, np.uint16)
+    for label in range(1, LABELS + 1):
+        pixels[..., 4 * label : 4 * label + 3, 2 : 5 + label] = label
     name = f"soak {uuid.uuid4().hex[:8]}"
     with logged_in(lab, user) as gateway:
         identity = who(gateway)

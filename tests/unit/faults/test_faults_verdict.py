@@ -21,6 +21,7 @@ WELL = Evidence(
     jobs=(17,),
     images=("abc",),
     expected_image="abc",
+    rois=("nuclei__run_1", "nuclei__run_2", "nuclei__run_3"),
     provenances=1,
     logs=1,
 )
