@@ -208,7 +208,7 @@ def follow_request(client: Any, read: Read, give: Give | None = None, *, check: 
                     with signals.held():
                         if request.kind == "analysis" and record.environment.importer_enabled:
                             request = request.model_copy(update={"in_place": True})
-                        run_id = accept(record.tracker, request, record.settings)
+                        run_id = accept(record.tracker, request, record.settings, importer=record.importer)
                     what = "is cancelled with this script" if cancels else "goes on even if this script is stopped"
                     teller.say(f"Run {run_id} is accepted: it {what}.")
                     outcome = _follow(run_id, record, gateway, teller.say)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from worker.engine.files import files_of
 from worker.engine.placing import folder_taken, place
 from worker.history.tracker import TaskSpec
+from worker.results.inplace.checking import check_in_place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from uuid import UUID
 
     from worker.engine.request import RunKind, RunRequest
     from worker.history.tracker import WorkflowTracker
+    from worker.settings.importer import ImporterSettings
     from worker.settings.models import Settings
 
 EXPORT_TASK = "_SLURM_Image_Transfer.py"
@@ -34,7 +36,14 @@ _NAMES: Mapping[RunKind, str] = {
 }
 
 
-def accept(tracker: WorkflowTracker, request: RunRequest, settings: Settings, *, run_id: UUID | None = None) -> UUID:
+def accept(
+    tracker: WorkflowTracker,
+    request: RunRequest,
+    settings: Settings,
+    *,
+    run_id: UUID | None = None,
+    importer: Callable[[], ImporterSettings] | None = None,
+) -> UUID:
     """Record a run with all its tasks, in one transaction.
 
     A run whose selection is to be split has no tasks yet: each batch gets one when it is started.
@@ -49,6 +58,9 @@ def accept(tracker: WorkflowTracker, request: RunRequest, settings: Settings, *,
         Say on which cluster it runs, and what a person may choose.
     run_id : UUID, optional
         What the run shall be known by; a run that is recorded under it already is left as it is. By default a new one.
+    importer : callable, optional
+        Gives what is configured for imports in place. A run whose results are to be imported so is only accepted if
+        they can be: the folder of its group, the storage and the importer's database are looked at.
 
     Returns
     -------
@@ -59,10 +71,16 @@ def accept(tracker: WorkflowTracker, request: RunRequest, settings: Settings, *,
     ------
     RequestError
         If it cannot run like that; the message names the workflow or the folder, and what is allowed.
+    SettingsError
+        If the results could not be imported in place: what an admin has to mend.
+    StorageUnavailable, ImporterUnavailable
+        If they could not be just now.
     HistoryUnavailable
         If the run could not be recorded. Nothing has been started then.
     """
     request, run_id = place(tracker, request, settings, run_id)
+    if request.in_place and importer is not None:
+        check_in_place(importer(), request.group_name, request.group_id)
     asked = request.model_dump(mode="json")
     accepted = tracker.accept(
         name=_NAMES[request.kind] if request.batch is None else PARENT_NAME,

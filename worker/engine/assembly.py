@@ -7,7 +7,6 @@ import socket
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from worker.cluster import ssh
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from worker.cluster.transport import Transport
+    from worker.settings.importer import ImporterSettings
     from worker.settings.models import AnalyticsSettings, Settings, SshSettings
 
 
@@ -47,6 +47,10 @@ class Record:
     def settings(self) -> Settings:
         """The settings as they are now: an admin may change them at any time."""
         return self.source.current()
+
+    def importer(self) -> ImporterSettings:
+        """What is configured for imports in place, as it is now."""
+        return read_importer_settings(self.environment)
 
 
 def holder_name() -> str:
@@ -190,7 +194,7 @@ def open_resources(record: Record, omero: OmeroAccess) -> Iterator[Resources]:
             leases=Leases(record.database, holder, duration_s=record.settings.worker.lease_s),
             clusters=clusters,
             omero=guarded,
-            importer=partial(read_importer_settings, record.environment),
+            importer=record.importer,
         )
 
 

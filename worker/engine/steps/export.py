@@ -14,6 +14,7 @@ from worker.pixels import exporter
 from worker.pixels.choice import PixelChoice
 from worker.pixels.selection import read_selection
 from worker.results.importer import check_permissions
+from worker.results.inplace.checking import check_in_place
 from worker.results.model import ImportOptions, SourceFile
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def export_pixels(context: StepContext) -> Outcome:
         # Whoever may not write the results is told before the cluster has spent an hour on them.
         if request.kind == "analysis":
             check_permissions(gateway, selected_sources(selection), ImportOptions.from_json(request.output))
+        if request.in_place:
+            check_in_place(context.resources.importer(), request.group_name, request.group_id)
         context.guard()
         if request.folder is not None:
             claim_folder(context.transport, context.layout)
