@@ -10,6 +10,7 @@ number, looked for in the order Z, T, C; if none has, they are Z.
 from __future__ import annotations
 
 import math
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,10 +57,12 @@ def tiff_images(path: Path, expected: Mapping[str, int], stack: ExitStack) -> tu
         tiff = stack.enter_context(tifffile.TiffFile(path, _multifile=False, is_ome=False))
         series = tiff.series
     described = _described(tiff)
-    return tuple(
+    images = tuple(
         _tiff_image(each, expected, described[index] if index < len(described) else _UNDESCRIBED, stack)
         for index, each in enumerate(series)
     )
+    _check_pages(tiff)
+    return images
 
 
 def _tiff_image(series: Any, expected: Mapping[str, int], described: DescribedImage, stack: ExitStack) -> FileImage:
@@ -68,6 +71,8 @@ def _tiff_image(series: Any, expected: Mapping[str, int], described: DescribedIm
         part = _Pages(series).part
     else:
         # Also where one page stands for all planes behind it (ImageJ): they are parts of one long page then.
+        for page in series.pages:
+            _check_extent(page)
         store = stack.enter_context(series.aszarr(level=0, chunkmode="strile"))
         array: Any = zarr.open_array(store, mode="r")
         part = array.__getitem__
@@ -102,6 +107,28 @@ def _has_every_page(series: Any) -> bool:
     return len(series.pages) == math.prod(outer) and (*outer, *series.keyframe.shape) == tuple(series.shape)
 
 
+def _check_pages(tiff: Any) -> None:
+    """Make sure that no page is missing: tifffile gives those that it finds, whatever comes after them."""
+    if not len(tiff.pages):
+        return
+    layout, handle, last = tiff.tiff, tiff.filehandle, tiff.pages[-1]
+    handle.seek(last.offset)
+    (count,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
+    handle.seek(last.offset + layout.tagnosize + count * layout.tagsize)
+    following = handle.read(layout.offsetsize)
+    if len(following) < layout.offsetsize or struct.unpack(layout.offsetformat, following) != (0,):
+        raise Unreadable(f"it ends behind its page {len(tiff.pages)}, and there should be more")
+    told = tiff.imagej_metadata.get("images", 1) if tiff.is_imagej else 1
+    if told > sum(math.prod(each.shape) // math.prod(each.keyframe.shape) for each in tiff.series):
+        raise Unreadable(f"it says that it has {told} planes, and does not hold as many")
+
+
+def _check_extent(page: Any) -> None:
+    ends = (start + length for start, length in zip(page.dataoffsets, page.databytecounts, strict=True) if length)
+    if max(ends, default=0) > page.parent.filehandle.size:
+        raise Unreadable(f"it ends within its page {page.index + 1}")
+
+
 class _Pages:
     """The pages of a series, decoded as a whole; several times faster than piece by piece."""
 
@@ -116,7 +143,9 @@ class _Pages:
         number = int(np.ravel_multi_index(index[:depth], self._outer)) if depth else 0  # type: ignore[arg-type]  # ints
         if self._kept is None or self._kept[0] != number:
             self._kept = None  # so that never two of them are in memory
-            self._kept = number, self._series.pages[number].asarray(maxworkers=1)
+            page = self._series.pages[number]
+            _check_extent(page)
+            self._kept = number, page.asarray(maxworkers=1)
         return np.asarray(self._kept[1][index[depth:]])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -212,3 +213,34 @@ def test_a_file_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
             tiff.pages[0].tags[name].overwrite(2**31 - 1, dtype="I")
     with pytest.raises(ResultsError, match=r"huge\.tif .*claims to have 2147483647 x 2147483647"), open_images(path):
         pass
+
+
+@pytest.mark.parametrize("part", [0.02, 0.25, 0.5, 0.75, 0.99])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"compression": "zlib"},
+        {"compression": "lzw"},
+        {"compression": "packbits"},
+        {"compression": "zlib", "tile": (64, 64)},
+        {"ome": True, "metadata": {"axes": "ZYX"}},
+        {"ome": True, "compression": "lzw", "metadata": {"axes": "ZYX"}},
+        {"imagej": True, "metadata": {"axes": "ZYX"}},
+        {"bigtiff": True, "compression": "zlib"},
+    ],
+    ids=lambda options: " ".join(options) or "plain",
+)
+def test_a_file_that_was_cut_off_is_never_taken_for_a_shorter_one(
+    tmp_path: Path, options: dict[str, Any], part: float
+) -> None:
+    path = tmp_path / "cut.tif"
+    data = np.random.default_rng(0).integers(0, 50, (4, 100, 120)).astype("uint16")
+    tifffile.imwrite(path, data, photometric="minisblack", **options)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * part)])
+    planes: list[NDArray[Any]] = []
+    with contextlib.suppress(ResultsError), open_images(path) as (image,):
+        planes = [image.plane(t, c, z) for t, c, z in image.coordinates()]
+    # It may be read if only what comes behind the last pixel is missing.
+    assert not planes or (part == 0.99 and np.array_equal(planes, data))
