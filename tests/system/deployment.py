@@ -65,6 +65,8 @@ class Deployment:
         # What `omero-worker refresh` has written for the lab's own worker holds for this one: it has the same ones.
         (directory / "state").mkdir(mode=0o700)
         shutil.copy(lab.base / "worker" / "state" / "catalogue.json", directory / "state")
+        kept = shutil.ignore_patterns("*.git", "*.lock", "*.silent")
+        shutil.copytree(lab.base / "worker" / "state" / "descriptors", directory / "state" / "descriptors", ignore=kept)
         return deployment
 
     def configure(self, section: str, **values: str) -> None:

@@ -51,7 +51,7 @@ def facts_of(context: StepContext, job: JobRequest, described: SourcedAnalysis |
         ``command`` (of sbatch), ``options`` (of sbatch, as the job is given them), ``script_sha256``, ``run_by``
         (container, site script or site template), ``arguments`` and ``environment`` of the container, ``image`` (its
         ``file`` on the cluster and the ``reference`` that the settings pull it by), and of an analysis ``parameters``,
-        ``defaults`` (those that nobody has given a value for), ``analysis`` (name, description, schema, citations) and
+        ``defaults`` (those whose value is that of the descriptor), ``analysis`` (name, description, schema, citations) and
         ``descriptor`` (sha256, where it is from, its text).
     """
     script, *_ = submission.files_of(job).items()
@@ -101,11 +101,12 @@ def _of_analysis(context: StepContext, described: SourcedAnalysis) -> dict[str, 
     choice = context.request.workflows[context.own_branch.index]
     analysis = described.analysis
     values = {**parameters.fixed_values(analysis), **parameters.check_values(analysis, choice.parameters)}
-    given = {name for name, value in choice.parameters.items() if value is not None}
+    usual = {parameter.id: parameter.default for parameter in analysis.parameters}
     text = described.content.decode() if len(described.content) <= LONGEST_DESCRIPTOR_BYTES else ""
     return {
         "parameters": values,
-        "defaults": sorted(values.keys() - given),
+        # Dialogs fill them in, so that nobody can tell whether a person has chosen them.
+        "defaults": sorted(name for name, value in values.items() if value == usual[name]),
         "analysis": {
             "name": analysis.name,
             "description": analysis.description,

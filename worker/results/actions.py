@@ -86,7 +86,7 @@ class Action:
     values : Mapping
         Its parameters.
     defaults : tuple of str
-        Those of them that nobody has given a value for.
+        Those of them whose value is the descriptor's own.
     environment : Mapping
         Variables that it was given.
     sources : tuple of SourceFile
@@ -239,10 +239,10 @@ def descriptor_file(provenance: Provenance) -> CrateFile | None:
 
 def software_of(provenance: Provenance) -> dict[str, str]:
     """List the programs that took part in a job, with their versions as far as they are known."""
-    # As they tell it: "slurm 24.11.5", "apptainer version 1.4.5", "singularity-ce version 4.1.0".
+    # As they tell it: "slurm-wlm 24.11.5", "apptainer version 1.4.5", "singularity-ce version 4.1.0".
     runtime, _, version = provenance.runtime_version.partition(" version ")
     return {
         "omero-worker": provenance.worker_version,
-        "Slurm": provenance.slurm_version.removeprefix("slurm "),
+        "Slurm": provenance.slurm_version.rpartition(" ")[2],
         runtime or "container runtime": version,
     }

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 METADATA: Final = "ro-crate-metadata.json"
 """Name of the file, in the root of the crate."""
 
+README: Final = "README.md"
+"""Name of the file that says for persons what a crate says for programs, if it has one."""
+
 _CRATE: Final = "https://w3id.org/ro/crate/1.1"
 _WORKFLOW_CRATE: Final = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
 _PROCESS_RUN: Final = "https://w3id.org/ro/wfrun/process/0.5"
@@ -138,7 +141,8 @@ class _Graph:
         return identity
 
     def file(self, file: CrateFile) -> str:
-        return self.add(_file(_uri(file.path), "File", file))
+        about = {"about": _ref("./")} if file.path == README else {}
+        return self.add({**_file(_uri(file.path), "File", file), **about})
 
     def action(self, action: Action) -> str:
         tool = self._tool(action)

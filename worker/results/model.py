@@ -321,7 +321,7 @@ class Provenance(_Json):
     citations : tuple of Cited
         What to cite.
     defaults : tuple of str
-        Those of the parameters that nobody has given a value for.
+        Those of the parameters whose value is the descriptor's own.
     descriptor_schema, descriptor_path, descriptor_text : str
         The schema of the descriptor, its path where it was read from, and its content.
     batch : Batch or None

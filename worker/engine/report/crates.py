@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from worker.engine.report.markdown import KINDS, render_markdown
 from worker.engine.report.page import render_page
 from worker.results.actions import Action, Crate, CrateFile, Tool, action_of, descriptor_file, software_of
-from worker.results.crate import METADATA, render_crate
+from worker.results.crate import METADATA, README, render_crate
 from worker.results.metadata import metadata_name, render
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from worker.results.actions import Status
 
 PREVIEW = "ro-crate-preview.html"
-README = "README.md"
 
 
 _STATUS: Mapping[str, Status] = {"completed": "completed", "running": "running", "paused": "running"}

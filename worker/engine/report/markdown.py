@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from worker.cluster.layout import shown
@@ -119,7 +120,11 @@ def _methods(run: RunFacts) -> Iterator[str]:
             f"{key} = {value}{' (default)' if key in known.defaults else ''}" for key, value in known.parameters.items()
         )
         with_values = f" with {values}" if values else " without parameters"
-        image = f" (container image {known.image_source or analysis.image_file}" if known.image_sha256 else ""
+        image = (
+            f" (container image {known.image_source or PurePosixPath(analysis.image_file).name}"
+            if known.image_sha256
+            else ""
+        )
         image += f", sha256 {known.image_sha256})" if known.image_sha256 else ""
         programs = ", ".join(filter(None, (known.slurm_version, known.runtime_version)))
         under = f" under {programs}" if programs else ""
