@@ -207,7 +207,7 @@ def _act(work: _Work, gateway: BlitzGateway, origin: StepContext) -> Outcome:
     arrivals = find_arrivals(gateway, plan.layout, paths) if plan.attempt else Arrivals()
     missing = arrivals.missing(paths)
     if missing and work.move in (Move.PLACE, Move.RENEW):
-        if arrivals.unfinished and work.ended_s < UNFINISHED_S:
+        if arrivals.unfinished and work.ended_s < min(UNFINISHED_S, context.settings.worker.importer_timeout_s):
             return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(work.ended_s)))
         return _order(work, gateway, staged, options, [share.only(missing) for share in shares])
     if missing and work.move is Move.GIVE_UP and _arriving(work, arrivals):

@@ -142,7 +142,7 @@ def next_move(
     if all(verdict is Verdict.DONE for verdict in verdicts):
         return Move.FINISH
     if renewable and Verdict.FAILED not in verdicts:
-        settled = Verdict.INTERRUPTED not in verdicts or ended_s >= SETTLING_S
+        settled = Verdict.INTERRUPTED not in verdicts or ended_s >= min(SETTLING_S, timeout_s)
         return Move.RENEW if settled else Move.WAIT
     return Move.GIVE_UP
 
