@@ -142,3 +142,13 @@ def test_a_damaged_image_leaves_nothing_behind_and_does_not_stop_the_others(benc
         bench.bring(replace(NOTHING, new_dataset="labels"))
     assert [each.getName() for each in children(fresh, "Dataset", results_dataset(fresh, bench))] == ["nuclei_mask.tif"]
     assert images_of_run(fresh, bench) == ["nuclei_mask.tif"]
+
+
+def test_results_that_are_there_already_are_linked_to_another_dataset_too(bench: Bench, fresh: BlitzGateway) -> None:
+    tifffile.imwrite(bench.folder / "cells_mask.tif", np.ones((4, 5), "uint8"))
+    image_id = only(bench.bring(replace(NOTHING, new_dataset="labels")), "Image")
+    for _ in range(2):
+        assert only(bench.bring(replace(NOTHING, new_dataset="others")), "Image") == image_id
+    for name in ("labels", "others"):
+        assert [each.getId() for each in children(fresh, "Dataset", results_dataset(fresh, bench, name))] == [image_id]
+    assert all(len(maps) == 1 for maps in maps_on(fresh, "Image", image_id).values())

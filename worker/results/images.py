@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import Ice
 import omero
 import omero.model
-from omero.rtypes import rdouble, rint, rstring
+import omero.sys
+from omero.rtypes import rdouble, rint, rstring, unwrap
 
 from worker.errors import OmeroError
 from worker.pixels.session import call_context
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from worker.results.ledger import Key, Ledger
     from worker.results.readers.model import FileImage
     from worker.results.surroundings import AnalysedImage
+
+
+_IN_DATASET: Final = "select l.child.id from DatasetImageLink l where l.parent.id = :id"
+_ANNOTATED: Final = "select l.parent.id from ImageAnnotationLink l where l.child.id = :id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,37 @@ def write_image(ledger: Ledger, key: Key, image: FileImage, label: ImageLabel, *
     with _discarded_on_failure(ledger, key):
         write_planes(ledger.gateway, pixels_id, image, pixel_type)
     return entry.object_id
+
+
+def link_missing(ledger: Ledger, image_ids: Sequence[int], dataset_id: int, annotation_ids: Sequence[int]) -> None:
+    """Link images that were complete before this import to what it is asked to link them to, where that is missing.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The run's ledger.
+    image_ids : Sequence of int
+        The images.
+    dataset_id : int
+        Dataset that they shall be in, whatever others they are in.
+    annotation_ids : Sequence of int
+        Annotations that they shall have.
+    """
+    links = [_dataset_link(image_id, dataset_id) for image_id in _without(ledger, _IN_DATASET, image_ids, dataset_id)]
+    for annotation_id in annotation_ids:
+        for image_id in _without(ledger, _ANNOTATED, image_ids, annotation_id):
+            links += annotation_links(image_id, [annotation_id])
+    if links:
+        ledger.save_all(links)
+
+
+def _without(ledger: Ledger, linked: str, image_ids: Sequence[int], other_id: int) -> list[int]:
+    """Find those of the images that a query does not find linked to something."""
+    parameters = omero.sys.ParametersI()
+    parameters.addLong("id", other_id)
+    service = ledger.gateway.c.sf.getQueryService()
+    found = {row[0] for row in unwrap(service.projection(linked, parameters, call_context(ledger.gateway)))}
+    return [image_id for image_id in image_ids if image_id not in found]
 
 
 def annotation_links(image_id: int, annotation_ids: Sequence[int]) -> list[Any]:

@@ -45,3 +45,14 @@ def test_other_numbers_of_channels_do_not_match() -> None:
 
 def test_a_label_image_has_no_colours_of_the_source() -> None:
     assert channels_of(replace(result(), label=True), SOURCE) == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "dtype", "channels"),
+    [("masks/cells.tif", "uint16", (DAPI,)), ("cells_mask.tif", "uint16", ()), ("cells_mask.tif", "float32", (DAPI,))],
+)
+def test_a_file_is_known_for_labels_by_its_name_and_type(
+    file: str, dtype: str, channels: tuple[FileChannel, ...]
+) -> None:
+    image = replace(result(size_c=1), file=file, dtype=np.dtype(dtype))
+    assert channels_of(image, replace(SOURCE, channels=(DAPI,))) == channels

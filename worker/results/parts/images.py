@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.errors import ResultsError
-from worker.results.images import ImageLabel, import_image
+from worker.results.images import ImageLabel, import_image, link_missing
 from worker.results.model import ImportedImage
 from worker.results.pictures import name_inside, wanted_images
 from worker.results.readers.opening import open_images
@@ -31,15 +31,18 @@ def bring_images(attempt: Attempt, outputs: Outputs, dataset: Place) -> None:
     if not outputs.pictures:
         attempt.note("There is no image among the results.")
     taken: set[str] = set()
+    earlier: list[int] = []
     for output in outputs.pictures:
         try:
-            _bring(attempt, output, dataset, taken)
+            _bring(attempt, output, dataset, taken, earlier)
         except ResultsError as error:
             attempt.problem(str(error))
         attempt.step()
+    if earlier:
+        link_missing(attempt.ledger, earlier, dataset.object_id, attempt.annotation_ids)
 
 
-def _bring(attempt: Attempt, output: Output, dataset: Place, taken: set[str]) -> None:
+def _bring(attempt: Attempt, output: Output, dataset: Place, taken: set[str], earlier: list[int]) -> None:
     source = attempt.made_from.get(output.path)
     analysed = attempt.analysed(source)
     with open_images(output.file, analysed.sizes if analysed else None, output.path) as images:
@@ -48,9 +51,13 @@ def _bring(attempt: Attempt, output: Output, dataset: Place, taken: set[str]) ->
                 continue
             name = attempt.image_name(output.path, source, taken, name_inside(image, images))
             label = ImageLabel(name, attempt.description(source))
+            key = attempt.key(source, f"image:{output.path}#{index}", output.sha256)
+            entry = attempt.ledger.find(key)
+            if entry is not None and entry.complete:
+                earlier.append(entry.object_id)
             image_id = import_image(
                 attempt.ledger,
-                attempt.key(source, f"image:{output.path}#{index}", output.sha256),
+                key,
                 image,
                 label,
                 source=analysed,
