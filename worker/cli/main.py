@@ -17,6 +17,7 @@ COMMANDS = (
     Command("runs", "worker.cli.runs", "app", "Look at runs, and cancel, resume or retry them."),
     Command("history", "worker.cli.history", "app", "Check the views of the history, or compute them anew."),
     Command("usage", "worker.cli.usage", "usage", "Sum up what jobs have used."),
+    Command("storage", "worker.cli.storage", "app", "See what runs have left on the clusters, and remove it."),
     Command("serve", "worker.cli.serve", "serve", "Drive all runs to their end, until told to stop."),
     Command("analyses", "worker.cli.analyses", "app", "List and show what can be run, and check a descriptor."),
     Command("refresh", "worker.cli.analyses", "refresh", "Look at all workflows now, for the dialogs."),

@@ -48,7 +48,7 @@ _ZEROS = bytes(COPY_BYTES)
 class Follow(Protocol):
     """Is told how far a download is, at least twice a second; it may raise something to stop."""
 
-    def __call__(self, files: int, size_bytes: int) -> None:
+    def __call__(self, files: int, size_bytes: int, /) -> None:
         """Take notice.
 
         Parameters
@@ -60,7 +60,7 @@ class Follow(Protocol):
         """
 
 
-def nobody(files: int, size_bytes: int) -> None:
+def nobody(_files: int, _size_bytes: int, /) -> None:
     """Follow nothing."""
 
 

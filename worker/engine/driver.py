@@ -19,7 +19,7 @@ from worker.engine import staging, steps
 from worker.engine.context import Done, Guard, NotYet, Pause, Resources, StepContext
 from worker.engine.places import cluster_of, layout_of
 from worker.engine.plan import End, Finished, Step, Wait, next_branch_step, plan
-from worker.engine.reopening import AFTER_ALL
+from worker.engine.removal import AFTER_ALL
 from worker.engine.request import RunRequest
 from worker.engine.retry import describe
 from worker.engine.view import Progress, view_of

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from worker.engine import batches
 from worker.engine.children import children_of
-from worker.engine.reopening import AFTER_ALL, reopening
+from worker.engine.removal import AFTER_ALL, why_removed
+from worker.engine.reopening import reopening
 from worker.engine.view import view_of
 from worker.errors import RequestError
 from worker.history.domain import BY_HAND, Resubmission
@@ -54,8 +55,9 @@ def retry(tracker: WorkflowTracker, run_id: UUID, *, by: str, start: str | None 
             f"Run {run_id} is a batch of run {parent['run_id']}.",
             remedy=f"Retry that one; it takes up its batches that failed: omero-worker runs retry {parent['run_id']}",
         )
+    removed = why_removed(view_of(run))
     first = _retry_one(tracker, run, by=by, start=start)
-    return f"Run {run_id} goes on from {first}."
+    return f"Run {run_id} goes on from {first}." + (f" {removed} So all of it is done anew." if removed else "")
 
 
 def _check(run: WorkflowRun, start: str | None) -> None:

@@ -20,6 +20,7 @@ from worker.cluster.streams import fitting
 from worker.engine import staging
 from worker.engine.jobs import output_of
 from worker.engine.origin import origin_of
+from worker.engine.removal import why_removed
 from worker.errors import ResultsError
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Manifest:
     @property
     def missing(self) -> list[str]:
         """Which results could not be brought here."""
-        return [f"Not fetched: {text}." for text in _by_kind(self.left_out, lost=True)]
+        texts = _by_kind(self.left_out, lost=True)
+        return [f"Not fetched: {text}; mend that on the cluster, then retry the run from 'fetch'." for text in texts]
 
     def to_bytes(self) -> bytes:
         """Write it as a file."""
@@ -175,9 +177,11 @@ def take_manifest(context: StepContext, follow: Callable[[int, int], None]) -> M
     TransferDamaged
         If files have changed since an earlier attempt, naming them; the next attempt takes them as they are now.
     ResultsError
-        If the folder of the results is not the run's own.
+        If the results are not there any more, or their folder is not the run's own.
     """
     origin = origin_of(context)
+    if removed := why_removed(origin.view):
+        raise ResultsError(f"There are no results to fetch. {removed}", remedy="Start a new run.")
     root = output_of(origin)
     before = _earlier(context)
     listing = list_tree(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.engine.places import cluster_of, layout_of
+from worker.engine.removal import why_removed
 from worker.engine.request import RunRequest, folder_run
 from worker.engine.view import view_of
 from worker.errors import RequestError, RunNotFound
@@ -164,10 +165,9 @@ def _beside_results(
             f"Run {maker.id} is still at work, and brings the results of job {finished.job_id} in by itself.",
             remedy="Wait until it has ended.",
         )
-    if any(view.step(name).data.get("removed") for name in ("tidy", "cancel")):
+    if removed := why_removed(view):
         raise RequestError(
-            f"The results of job {finished.job_id} are not on the cluster any more: they were removed when run"
-            f" {maker.id} had ended.",
+            f"The results of job {finished.job_id} (run {maker.id}) are not on the cluster any more. {removed}",
             remedy="Untick 'Cleanup?' in the dialog of a run whose results are to be imported once more.",
         )
     layout = layout_of(maker, settings)

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.engine.plan import branch_failed
+from worker.engine.removal import AFTER_ALL, REMOVE, why_removed
 from worker.engine.view import Branch, Progress, RunView
 from worker.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
-
-AFTER_ALL = ("tidy", "settle", "cancel")
-"""Steps that follow those of the branches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def reopening(view: RunView, run_tasks: Sequence[UUID], start: str | None = None
     if start is not None and start not in known and start not in course.branch:
         every = f"; or {', '.join(course.branch)} for all branches that failed" if course.branch else ""
         raise RequestError(f"There is no step {start!r} in this run.", remedy=f"Name one of {', '.join(known)}{every}.")
-    removed = any(view.step(name).data.get("removed") for name in AFTER_ALL)
+    removed = why_removed(view)
     first = next(iter(course.before), None)
     undone = first if removed else next((kind for kind in course.before if not _done(view, kind)), None)
     begin = undone if start is None else start
@@ -65,8 +63,8 @@ def reopening(view: RunView, run_tasks: Sequence[UUID], start: str | None = None
         return _from_before(view, begin, run_tasks)
     if removed:
         raise RequestError(
-            f"The run cannot go on from {start!r}: its data on the cluster have been removed.",
-            remedy=f"Retry it from {first}.",
+            f"The run cannot go on from {start!r}. {removed}",
+            remedy=f"Retry it from {first}." if first else "Start a new run.",
         )
     starts = _starts(view, start)
     if not starts:
@@ -98,7 +96,8 @@ def _from_before(view: RunView, start: str, run_tasks: Sequence[UUID]) -> Reopen
 
 def _after(view: RunView) -> tuple[str, ...]:
     """What follows the branches of this run."""
-    return tuple(name for name in AFTER_ALL if name in (view.course.after, "cancel"))
+    removed = view.step(REMOVE).progress is not Progress.OPEN
+    return tuple(name for name in AFTER_ALL if name in (view.course.after, "cancel") or (name == REMOVE and removed))
 
 
 def _starts(view: RunView, start: str | None) -> list[tuple[Branch, str]]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.engine import storage
 from worker.engine.driver import Later, drive
 from worker.engine.lanes import Lane
 from worker.engine.lease import EngineBeat
@@ -45,6 +46,12 @@ BEAT_S = 3.0
 
 SETTINGS_S = 1.0
 """Time between two looks at slurm-config.ini."""
+
+RETENTION_S = 3600.0
+"""Time between two looks for data that have been kept for long enough."""
+
+SETTLED_S = 60.0
+"""A service looks for the first time when it has been at work for so long: it begins with what is more urgent."""
 
 RECOUNT_S = 30.0
 """Time between two looks at all open runs, for those that no event has told us of."""
@@ -283,6 +290,19 @@ class Service:
             threading.Thread(target=_attempt, args=(self._refresh,), daemon=True).start()
         self._settings = settings
 
+    def _retain(self) -> None:
+        """Remove what runs have left, and what has been kept for long enough."""
+        shared = self._resources
+        settings = shared.settings
+        storage.retain_here(shared.tracker, shared.leases, settings, shared.state_dir)
+        storage.retain(
+            shared.tracker,
+            self._reader,
+            shared.leases,
+            settings,
+            lambda name: shared.clusters.get(name).transport,
+        )
+
     def _finish(self) -> int:
         """Let the steps in flight come to an end or to a safe point; return how many did neither."""
         started = time.monotonic()
@@ -310,7 +330,9 @@ class Service:
         """Beat, watch and refresh while the block runs."""
         ended = threading.Event()
 
-        def every(interval_s: float, work: Callable[[], object]) -> None:
+        def every(interval_s: float, work: Callable[[], object], delay_s: float = 0.0) -> None:
+            if ended.wait(delay_s):
+                return
             while True:
                 _attempt(work)
                 if ended.wait(interval_s):
@@ -319,8 +341,8 @@ class Service:
         threads: list[threading.Thread] = []
         watched: set[str] = set()
 
-        def start(interval_s: float, work: Callable[[], object]) -> None:
-            thread = threading.Thread(target=every, args=(interval_s, work), daemon=True)
+        def start(interval_s: float, work: Callable[[], object], delay_s: float = 0.0) -> None:
+            thread = threading.Thread(target=every, args=(interval_s, work, delay_s), daemon=True)
             threads.append(thread)
             thread.start()
 
@@ -337,6 +359,7 @@ class Service:
         # Views follow the command that changed something; a process that was killed in between leaves that to us.
         start(BEAT_S, self._resources.tracker.pull_and_process)
         start(0.5, watch_all)
+        start(RETENTION_S, self._retain, SETTLED_S)
         try:
             yield
         finally:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from worker.errors import LocalDiskError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from uuid import UUID
 
 
 def folder_of(state_dir: Path, run_id: UUID) -> Path:
@@ -30,6 +30,34 @@ def folder_of(state_dir: Path, run_id: UUID) -> Path:
         Its directory, private to it.
     """
     return state_dir / "runs" / str(run_id)
+
+
+def runs_in(state_dir: Path) -> list[UUID]:
+    """List the runs that have a directory.
+
+    Parameters
+    ----------
+    state_dir : Path
+        Where this process keeps its state.
+
+    Returns
+    -------
+    list of UUID
+        The runs.
+
+    Raises
+    ------
+    LocalDiskError
+        If the directory cannot be read.
+    """
+    folder = state_dir / "runs"
+    with local_disk(folder):
+        names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    found = []
+    for name in names:
+        with suppress(ValueError):
+            found.append(UUID(name))
+    return found
 
 
 @contextmanager

@@ -131,6 +131,8 @@ def _run_changes(event: AggregateEvent, run: Row) -> dict[str, Any]:
             return {"state": "COMPLETED", "message": "", "next_attempt_at": None}
         case WorkflowRun.WorkflowFailed():
             return {"state": "FAILED", "message": event.error_message, "next_attempt_at": None}
+        case WorkflowRun.StepIntended() | WorkflowRun.StepCompleted() if run["state"] in ("COMPLETED", "FAILED"):
+            return {}  # its data were removed: how it has ended stays what a person should know
         case WorkflowRun.StepIntended():
             return {"step": event.step, "next_attempt_at": None}
         case WorkflowRun.StepCompleted():

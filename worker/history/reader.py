@@ -207,6 +207,18 @@ class RunReader:
         with self._database.reading() as session:
             return [RunRow(**row) for row in session.execute(query).mappings()]
 
+    def unfinished_runs(self) -> list[UUID]:
+        """List the runs with a request that have not ended, those included that are paused.
+
+        Returns
+        -------
+        list of UUID
+            The runs.
+        """
+        query = sa.select(worker_run.c.run_id).where(sa.text(RUN_IS_OPEN), worker_run.c.has_request)
+        with self._database.reading() as session:
+            return list(session.execute(query).scalars())
+
     def open_runs(self, now: datetime | None = None) -> list[UUID]:
         """List the runs that the engine should look at now, those that have waited longest first.
 

@@ -196,6 +196,16 @@ class WorkflowTracker(Commands):
         """
         self._command(WorkflowRun, run_id, lambda run: run.intend_step(step, key))
 
+    def intend_removal(self, run_id: UUID, step: str, key: str) -> None:
+        """Record that the data of a run that has ended are about to be removed.
+
+        Raises
+        ------
+        HistoryConflict
+            If the run has not ended, or goes on again.
+        """
+        self._command(WorkflowRun, run_id, lambda run: run.intend_removal(step, key))
+
     def complete_step(self, run_id: UUID, step: str, data: Mapping[str, Any]) -> None:
         """Record what a step has produced, as JSON values.
 

@@ -283,6 +283,18 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
         if before is None or before.key != key:
             self.trigger_event(self.StepIntended, step=step, key=key)
 
+    def intend_removal(self, step: str, key: str) -> None:
+        """Record that the data of the run are about to be removed.
+
+        Raises
+        ------
+        HistoryConflict
+            If the run has not ended, or goes on again.
+        """
+        if not self.ended:
+            raise HistoryConflict(f"Run {self.id} goes on, and needs its data.")
+        self.intend_step(step, key)
+
     def complete_step(self, step: str, data: Mapping[str, Any]) -> None:
         """Record what a step has produced.
 

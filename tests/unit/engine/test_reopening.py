@@ -80,7 +80,7 @@ def test_a_job_that_was_cancelled_is_submitted_again() -> None:
 def test_a_cancelled_run_whose_data_are_gone_begins_with_its_export() -> None:
     view = run(submit_0=done(), cancel=done(job_ids=[12], removed="data/biomero_x"))
     assert again(view).steps[0] == "export"
-    with pytest.raises(RequestError, match=r"have been removed.*from export"):
+    with pytest.raises(RequestError, match=r"were removed when it ended.*from export"):
         again(view, "submit")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from worker.cluster import folders
 from worker.engine import staging
 from worker.engine.context import Done, Outcome
 from worker.engine.origin import origin_of
+from worker.engine.removal import remove_data
 from worker.engine.view import Progress
 
 if TYPE_CHECKING:
@@ -38,7 +40,17 @@ def tidy(context: StepContext) -> Outcome:
     if any(_is_wanted(origin.view, branch) for branch in others):
         return Done({"notes": [f"The data of run {origin.run_id} stay on the cluster: not all of them are in OMERO."]})
     context.report("Removing the run's data from the cluster.")
-    folders.remove_run(context.transport, origin.layout)
+    if origin is context:
+        folders.remove_run(context.transport, origin.layout)
+    else:
+        remove_data(
+            context.tracker,
+            origin.run_id,
+            partial(folders.remove_run, context.transport, origin.layout),
+            place=str(origin.layout.root),
+            reason=f"run {context.run_id} has brought its results into OMERO.",
+            by=context.request.user_name,
+        )
     return Done({"removed": str(origin.layout.root)})
 
 

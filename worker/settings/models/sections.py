@@ -141,6 +141,23 @@ class WorkerKnobs(Frozen):
         description="Seconds without news of an import in place, after which it is given up. Each stage that the "
         "importer reports is news, and so is each image that arrives.",
     )
+    keep_failed_days: Annotated[int, _knob(reading.integer(0), "keep_failed_days")] = Field(
+        default=30,
+        description="Days for which the data of a run that has failed stay on the cluster, so that it can be retried; "
+        "then the engine service removes them (docs/storage.md).",
+    )
+    keep_results_days: Annotated[
+        int | None,
+        Written(
+            reading.integer(0),
+            variables=("OMERO_WORKER_KEEP_RESULTS_DAYS",),
+            unset="they are kept for ever",
+            example="90",
+        ),
+    ] = Field(
+        default=None,
+        description="The same for the data of a run that has completed, where the person wished to keep them.",
+    )
     exporter: Annotated[
         Literal["own", "omero-cli-zarr"], _knob(reading.one_of("own", "omero-cli-zarr"), "exporter")
     ] = Field(default="own", description="What writes OME-Zarr: this worker itself, or omero-cli-zarr.")
