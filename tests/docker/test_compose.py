@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +98,16 @@ def test_the_processor_cannot_read_the_password_of_the_service_account(compose: 
 def test_keys_and_settings_are_mounted_where_the_worker_looks_for_them(compose: Any, name: str) -> None:
     targets = {volume.split(":")[1] for volume in compose["services"][name]["volumes"]}
     assert {"/tmp/.ssh", "/opt/omero/server/slurm-config.ini", "/data", "/var/lib/omero-worker"} <= targets
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_other_services_say_of_imports_in_place_is_mounted_where_it_is_looked_for(compose: Any, name: str) -> None:
+    volumes = dict(volume.split(":")[1::-1] for volume in compose["services"][name]["volumes"])
+    environ = compose["services"][name]["environment"]
+    importer = environ["IMPORTER_CONFIG_PATH"].rpartition("/")[0]
+    for mounted in (importer, environ["OMERO_BIOMERO_CONFIG_FILE"], environ["OMERO_BIOMERO_GROUP_MAPPINGS_FILE"]):
+        # Docker makes a folder in the place of a file that is not there.
+        assert Path(volumes[mounted]).exists(), mounted
 
 
 @pytest.mark.parametrize("name", OURS)
