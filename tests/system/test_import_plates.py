@@ -16,6 +16,7 @@ from tests.lab.omero.images import make_plate
 from tests.lab.person import logged_in
 from tests.system.interruption import Killed, MortalGateway
 from tests.system.results_bench import NOTHING, Bench, ask, files_on, images_of_run, keys_of_run, maps_on, only
+from tests.unit.results.readers.ngff import write_group, write_image
 from worker.errors import RequestError, ResultsError
 from worker.results.importer import check_permissions
 from worker.results.model import Batch, ImportReport, SourceFile
@@ -175,6 +176,52 @@ def test_without_a_dataset_results_of_no_well_are_attached_as_files(plates: Plat
     report = plates.bench.bring(replace(NOTHING, new_screen=f"screen {uuid.uuid4()}"))
     assert "summary.tif" in files_on(fresh, "Plate", plates.plate_id)
     assert any("attached as files: summary.tif" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("only_labels", [True, False], ids=["labels", "labels and images"])
+def test_an_ome_zarr_that_is_a_plate_becomes_plates_of_its_images_and_of_each_label(
+    plates: PlateBench, fresh: BlitzGateway, only_labels: bool
+) -> None:
+    root = plates.bench.folder / "plate_seg.zarr"
+    wells = [{"path": f"{chr(65 + r)}/{c + 1}", "rowIndex": r, "columnIndex": c} for r, c in WELLS]
+    rows, columns = [{"name": letter} for letter in "ABCDEFGH"], [{"name": str(n)} for n in range(1, 13)]
+    write_group(root, "", "0.4", {"plate": {"wells": wells, "rows": rows, "columns": columns}})
+    for row, column in WELLS:
+        path = f"{chr(65 + row)}/{column + 1}"
+        write_group(root, path, "0.4", {"well": {"images": [{"path": str(field)} for field in range(FIELDS)]}})
+        for field in range(FIELDS):
+            write_image(root, f"{path}/{field}", planes(row, column, field), "tczyx")
+            write_group(root, f"{path}/{field}/labels", "0.4", {"labels": ["nuclei"]})
+            label = planes(row, column, field)[0, 0, 0] + 1
+            write_image(root, f"{path}/{field}/labels/nuclei", label, "yx", attributes={"image-label": {}})
+    # A field that was not analysed has nowhere to go, and is told of.
+    write_group(root, "A/1", "0.4", {"well": {"images": [{"path": each} for each in "019"]}})
+    write_image(root, "A/1/9", planes(0, 0, 0), "tczyx")
+    screen = f"screen {uuid.uuid4()}"
+    report = plates.bench.try_to_bring(replace(NOTHING, new_screen=screen, only_labels=only_labels))
+    assert report.problems == ("1 images in plate_seg.zarr are of no well and field that was analysed.",)
+    assert report.notes == ()
+    name = fresh.getObject("Plate", plates.plate_id).getName()
+    found = plates_of(fresh, only(report, "Screen"))
+    assert found.keys() == {f"{name}_seg_nuclei"} | (set() if only_labels else {f"{name}_seg"})
+    for of_kind, plate_id in found.items():
+        fields = fields_of(fresh, plate_id)
+        assert sorted(fields) == [(row, column, field) for row, column in WELLS for field in range(FIELDS)]
+        for place, image_id in fields.items():
+            image = fresh.getObject("Image", image_id)
+            expected = planes(*place)[0, 0, 0] + of_kind.endswith("nuclei")
+            assert np.array_equal(image.getPrimaryPixels().getPlane(0, 0, 0), expected)
+            source = next(each for each in plates.bench.sources if each.path.endswith(path_of(*place)))
+            assert image.getDescription().endswith(f"(id: {source.image_id})")
+    if only_labels:
+        counted = MortalGateway(plates.bench.gateway)
+        again = plates.bench.try_to_bring(replace(NOTHING, new_screen=screen), gateway=counted)
+        assert again.objects == report.objects
+        assert counted.writes == []
+
+
+def path_of(row: int, column: int, field: int) -> str:
+    return f"/{chr(65 + row)}/{column + 1}/{field}"
 
 
 def test_a_screen_alone_is_refused_for_images_that_are_in_no_well(bench: Bench) -> None:

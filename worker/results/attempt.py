@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.results.ledger import Key
+from worker.results.matching import field_source
 from worker.results.model import CreatedObject, ImportReport
 from worker.results.naming import NAME_LENGTH, distinct, rename
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from worker.results.ledger import Ledger
     from worker.results.model import ImportedImage, ImportOptions, Provenance, SourceFile
+    from worker.results.readers.model import FileImage
     from worker.results.surroundings import AnalysedImage, Surroundings
 
 
@@ -97,6 +99,25 @@ class Attempt:
             The key.
         """
         return Key(self.provenance.task_id, f"Image:{source.image_id}" if source else "-", role, sha256)
+
+    def source_of(self, path: str, image: FileImage) -> SourceFile | None:
+        """Say what an image in a result was made from.
+
+        Parameters
+        ----------
+        path : str
+            Path of the result.
+        image : FileImage
+            An image in it.
+
+        Returns
+        -------
+        SourceFile or None
+            For a field of a plate the same field of the analysed one, else what the result was made from, if known.
+        """
+        if image.well is None:
+            return self.made_from.get(path)
+        return field_source(path, image.well, image.field or 0, self.sources)
 
     def analysed(self, source: SourceFile | None) -> AnalysedImage | None:
         """Look up an analysed image as it is in OMERO now; None if it is not known, or was deleted."""

@@ -202,7 +202,7 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
     if options.create_rois:
         draw_rois(attempt, outputs)
     rest = adopt_images(attempt, outputs, containers)
-    rest = bring_plates(attempt, rest, matched.kinds, containers)
+    rest = bring_plates(attempt, rest, matched, containers)
     if containers.dataset and (rest.pictures or not (containers.screen or attempt.imported)):
         bring_images(attempt, rest, containers.dataset)
     elif containers.screen:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -181,10 +182,16 @@ def field_source(path: str, well: tuple[int, int], index: int, sources: Sequence
     SourceFile or None
         The same field of the plate after which the OME-Zarr is named, or of the only plate that was exported.
     """
-    wells = WellNames(sources, _heads)
+    wells = _wells(tuple(sources))
     plate_id = _plate(path, wells)[0]
     here = wells.at(plate_id, *well, index) if plate_id is not None else set()
     return min(here, key=lambda each: each.path) if len({each.image_id for each in here}) == 1 else None
+
+
+@lru_cache(maxsize=2)
+def _wells(sources: tuple[SourceFile, ...]) -> WellNames:
+    """Keep what is asked for once for each field of a plate."""
+    return WellNames(sources, _heads)
 
 
 def _plate(path: str, wells: WellNames) -> tuple[int | None, str]:

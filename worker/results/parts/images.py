@@ -43,12 +43,12 @@ def bring_images(attempt: Attempt, outputs: Outputs, dataset: Place) -> None:
 
 
 def _bring(attempt: Attempt, output: Output, dataset: Place, taken: set[str], earlier: list[int]) -> None:
-    source = attempt.made_from.get(output.path)
-    analysed = attempt.analysed(source)
-    with open_images(output.file, analysed.sizes if analysed else None, output.path) as images:
+    made_from = attempt.analysed(attempt.made_from.get(output.path))
+    with open_images(output.file, made_from.sizes if made_from else None, output.path) as images:
         for index, image in wanted_images(images, attempt.options):
             if (output.path, index) in attempt.only_drawn:
                 continue
+            source = attempt.source_of(output.path, image)
             name = attempt.image_name(output.path, source, taken, name_inside(image, images))
             label = ImageLabel(name, attempt.description(source))
             key = attempt.key(source, f"image:{output.path}#{index}", output.sha256)
@@ -60,7 +60,7 @@ def _bring(attempt: Attempt, output: Output, dataset: Place, taken: set[str], ea
                 key,
                 image,
                 label,
-                source=analysed,
+                source=attempt.analysed(source),
                 dataset_id=dataset.object_id,
                 annotation_ids=attempt.annotation_ids,
             )

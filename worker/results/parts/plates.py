@@ -14,13 +14,16 @@ from worker.results.images import ImageLabel, annotation_links, write_image
 from worker.results.ledger import Key
 from worker.results.model import ImportedImage
 from worker.results.naming import fitting, split_name
+from worker.results.pictures import name_inside, wanted_images
 from worker.results.plates import derive_plate, finish_well, read_source_plate
 from worker.results.readers.opening import open_images
+from worker.results.wellnames import letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from worker.results.attempt import Attempt
+    from worker.results.matching import Matches
     from worker.results.model import SourceFile
     from worker.results.outputs import Output, Outputs
     from worker.results.parts.containers import Containers
@@ -53,6 +56,16 @@ class _Result:
 
 
 @dataclass(frozen=True, slots=True)
+class _Field:
+    """What a result image is of: its source and place, the kind of result, and its name inside of its file."""
+
+    source: SourceFile
+    place: WellPlace
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     """An image that has all of its pixels; nobody sees it before its well is finished."""
 
@@ -61,7 +74,7 @@ class _Written:
     image: ImportedImage
 
 
-def bring_plates(attempt: Attempt, outputs: Outputs, kinds: Mapping[str, str], containers: Containers) -> Outputs:
+def bring_plates(attempt: Attempt, outputs: Outputs, matched: Matches, containers: Containers) -> Outputs:
     """Import every result of a well into a plate that is like the analysed one.
 
     Parameters
@@ -70,8 +83,8 @@ def bring_plates(attempt: Attempt, outputs: Outputs, kinds: Mapping[str, str], c
         The import, which learns what was imported.
     outputs : Outputs
         What the analysis wrote.
-    kinds : Mapping
-        Path of each result to what it is of its source, as `worker.results.matching.Matches` says.
+    matched : Matches
+        What each result was made from, and what it is of that.
     containers : Containers
         The screen; and the dataset, if there is one for all other results.
 
@@ -83,14 +96,22 @@ def bring_plates(attempt: Attempt, outputs: Outputs, kinds: Mapping[str, str], c
     screen = containers.screen
     if screen is None:
         return outputs
-    results, rest = _divided(attempt, outputs.images, kinds)
+    results, rest = _divided(attempt, outputs.pictures, matched.kinds)
     plates = _Plates(attempt, screen)
     for _, group in itertools.groupby(sorted(results, key=_order), key=lambda result: result.well):
         plates.bring_well(list(group))
+    rest = [
+        output
+        for output in rest
+        if output.path not in matched.plates or not plates.bring_zarr(output, matched.kinds[output.path])
+    ]
     if rest:
-        where = f"in {containers.dataset}" if containers.dataset else "attached as files"
-        attempt.note(f"Not in the screen, as they are of no well, but {where}: {_listed(rest)}.")
-    return replace(outputs, images=tuple(rest))
+        _tell(attempt, rest, containers.dataset)
+    return replace(
+        outputs,
+        images=tuple(each for each in rest if not each.members),
+        zarrs=tuple(each for each in rest if each.members),
+    )
 
 
 @dataclass(slots=True)
@@ -107,32 +128,79 @@ class _Plates:
         """Import the results of one kind of one well; those that cannot be read are problems."""
         ready: dict[str, list[_Written]] = {}
         for result in results:
+            path, analysed = result.output.path, self.attempt.analysed(result.source)
             try:
-                with open_images(result.output.file, self._sizes(result.source)) as images:
-                    for index, image in enumerate(images):
-                        kind = (
-                            result.kind
-                            if index == 0
-                            else "_".join(filter(None, (result.kind, image.name or str(index))))
-                        )
-                        ready.setdefault(kind, []).append(self._write(result, index, image, kind))
+                with open_images(result.output.file, analysed.sizes if analysed else None, path) as images:
+                    for index, image in self._wanted(path, images):
+                        inside = image.name if image.label else str(index or "")
+                        kind = "_".join(filter(None, (result.kind, inside)))
+                        name = name_inside(image, images)
+                        self._write(ready, result.output, index, image, _Field(result.source, result.place, kind, name))
             except ResultsError as error:
                 self.attempt.problem(str(error))
             self.attempt.step()
+        self._finish_all(results[0].place, ready)
+
+    def bring_zarr(self, output: Output, kind: str) -> bool:
+        """Import the wells of an OME-Zarr that is itself a plate; False if it is none."""
+        attempt = self.attempt
+        try:
+            with open_images(output.file, None, output.path) as images:
+                if not any(image.well for image in images):
+                    return False
+                wells: dict[tuple[int, int], list[tuple[int, FileImage]]] = {}
+                for index, image in self._wanted(output.path, images):
+                    wells.setdefault(image.well or (0, 0), []).append((index, image))
+                strange = sum(self._bring_zarr_well(output, kind, wells[well]) for well in sorted(wells))
+        except ResultsError as error:
+            attempt.problem(str(error))
+        else:
+            if strange:
+                attempt.problem(f"{strange} images in {output.path} are of no well and field that was analysed.")
+        attempt.step()
+        return True
+
+    def _bring_zarr_well(self, output: Output, kind: str, images: Sequence[tuple[int, FileImage]]) -> int:
+        """Import one well of an OME-Zarr; give the number of images whose place nobody knows."""
+        ready: dict[str, list[_Written]] = {}
+        placed = []
+        for index, image in sorted(images, key=lambda each: (each[1].field or 0, each[0])):
+            source = self.attempt.source_of(output.path, image)
+            place = self.attempt.surroundings.wells.get(source.image_id) if source else None
+            if source is None or place is None:
+                continue
+            of_kind = "_".join(filter(None, (kind, image.name if image.label else "")))
+            where = f"Well {letters(place.row)}{place.column + 1}, Field {place.field + 1}"
+            self._write(ready, output, index, image, _Field(source, place, of_kind, where))
+            placed.append(place)
+        if placed:
+            self._finish_all(placed[0], ready)
+        return len(images) - len(placed)
+
+    def _wanted(self, path: str, images: Sequence[FileImage]) -> list[tuple[int, FileImage]]:
+        wanted = wanted_images(images, self.attempt.options)
+        return [(index, image) for index, image in wanted if (path, index) not in self.attempt.only_drawn]
+
+    def _write(
+        self, ready: dict[str, list[_Written]], output: Output, index: int, image: FileImage, of: _Field
+    ) -> None:
+        """Write one image, and keep it for the moment in which its well is finished."""
+        attempt, path = self.attempt, output.path
+        taken = self.names.setdefault((of.place.plate_id, of.kind), set())
+        name = attempt.image_name(path, of.source, taken, of.name)
+        key = attempt.key(of.source, f"field:{path}#{index}", output.sha256)
+        label = ImageLabel(name, attempt.description(of.source))
+        try:
+            image_id = write_image(attempt.ledger, key, image, label, source=attempt.analysed(of.source))
+        except ResultsError as error:
+            attempt.problem(str(error))
+            return
+        written = _Written(key, of.source, ImportedImage(path, index, image_id, name, of.source, image.label))
+        ready.setdefault(of.kind, []).append(written)
+
+    def _finish_all(self, place: WellPlace, ready: Mapping[str, Sequence[_Written]]) -> None:
         for kind, written in ready.items():
-            self._finish(results[0].place, kind, written)
-
-    def _sizes(self, source: SourceFile) -> Mapping[str, int] | None:
-        analysed = self.attempt.analysed(source)
-        return analysed.sizes if analysed else None
-
-    def _write(self, result: _Result, index: int, image: FileImage, kind: str) -> _Written:
-        attempt, path, source = self.attempt, result.output.path, result.source
-        taken = self.names.setdefault((result.place.plate_id, kind), set())
-        label = ImageLabel(attempt.image_name(path, source, taken), attempt.description(source))
-        key = attempt.key(source, f"field:{path}#{index}", result.output.sha256)
-        image_id = write_image(attempt.ledger, key, image, label, source=attempt.analysed(source))
-        return _Written(key, source, ImportedImage(path, index, image_id, label.name, source, image.label))
+            self._finish(place, kind, written)
 
     def _finish(self, place: WellPlace, kind: str, written: Sequence[_Written]) -> None:
         attempt = self.attempt
@@ -171,11 +239,11 @@ class _Plates:
 
 
 def _divided(
-    attempt: Attempt, images: Iterable[Output], kinds: Mapping[str, str]
+    attempt: Attempt, pictures: Iterable[Output], kinds: Mapping[str, str]
 ) -> tuple[list[_Result], list[Output]]:
     """Tell results of wells from others."""
     results, rest = [], []
-    for output in images:
+    for output in pictures:
         source = attempt.made_from.get(output.path)
         place = attempt.surroundings.wells.get(source.image_id) if source is not None else None
         if source is None or place is None:
@@ -203,6 +271,23 @@ def _apart(results: Sequence[_Result], more: Callable[[_Result, int], str]) -> l
             kind = "_".join(filter(None, (kind, more(result, seen[kind, result.source.image_id]))))
         apart.append(replace(result, kind=kind))
     return apart
+
+
+def _tell(attempt: Attempt, rest: Sequence[Output], dataset: Place | None) -> None:
+    """Say what becomes of results that belong to no well."""
+    if dataset is not None:
+        attempt.note(f"Not in the screen, as they are of no well, but in {dataset}: {_listed(rest)}.")
+        return
+    files = [output for output in rest if not output.members]
+    folders = [output for output in rest if output.members]
+    if files:
+        attempt.note(f"Not in the screen, as they are of no well, but attached as files: {_listed(files)}.")
+    if folders:
+        message = f"Not in the screen, as they are of no well: {_listed(folders)}."
+        if attempt.options.zip_to_parent:
+            attempt.note(f"{message} They are in the zip.")
+        else:
+            attempt.problem(f"{message} Choose a dataset as well.")
 
 
 def _listed(outputs: Sequence[Output]) -> str:
