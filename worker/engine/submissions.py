@@ -51,8 +51,8 @@ def facts_of(context: StepContext, job: JobRequest, described: SourcedAnalysis |
         ``command`` (of sbatch), ``options`` (of sbatch, as the job is given them), ``script_sha256``, ``run_by``
         (container, site script or site template), ``arguments`` and ``environment`` of the container, ``image`` (its
         ``file`` on the cluster and the ``reference`` that the settings pull it by), and of an analysis ``parameters``,
-        ``defaults`` (those whose value is the descriptor's own), ``analysis`` (name, description, schema, citations) and
-        ``descriptor`` (sha256, where it is from, its text).
+        ``defaults`` (those whose value is the descriptor's own), ``analysis`` (name, description, schema, citations)
+        and ``descriptor`` (sha256, where it is from, its text).
     """
     script, *_ = submission.files_of(job).items()
     known = {} if described is None else _of_analysis(context, described)
