@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 WRITES: Final = frozenset(
     {
-        *("saveObject", "saveAndReturnObject", "saveArray", "saveAndReturnArray", "submit"),
+        *("saveObject", "saveAndReturnObject", "saveArray", "saveAndReturnArray", "saveAndReturnIds", "submit"),
         *("setPlane", "setTile", "setChannelGlobalMinMax", "save", "write", "truncate"),
         *("newTable", "initialize", "addData"),
     }

@@ -197,7 +197,12 @@ class Ledger:
         """
         item.linkAnnotation(self._note(key, complete=complete))
         saved = self.save(item)
-        entry = Entry(_kind(saved), saved.getId().val, _key_id(saved), complete)
+        key_id = next(
+            child.getId().val
+            for child in saved.linkedAnnotationList()
+            if child.isLoaded() and unwrap(child.getNs()) == NS_KEY
+        )
+        entry = Entry(_kind(saved), saved.getId().val, key_id, complete)
         self._entries[key] = entry
         return saved, entry
 
@@ -221,9 +226,9 @@ class Ledger:
         note = self._note(key, complete=True)
         for item in items:
             item.linkAnnotation(note)
-        saved = self.save_all(items)
-        last = max(saved, key=lambda item: item.getId().val)
-        entry = Entry(_kind(last), last.getId().val, _key_id(last), complete=True)
+        # Only ids come back: thousands of objects with all their details would take longer than to save them.
+        key_id, *ids = self._updating().saveAndReturnIds([note, *items], call_context(self.gateway))
+        entry = Entry(_kind(items[0]), max(ids), key_id, complete=True)
         self._entries[key] = entry
         return entry
 
@@ -418,16 +423,6 @@ class Ledger:
             ("State", state),
         )
         return [omero.model.NamedValue(name, value) for name, value in values]
-
-
-def _key_id(saved: Any) -> int:
-    """Find the id of the annotation with the key on an object as it was saved."""
-    ids: list[int] = [
-        child.getId().val
-        for child in saved.linkedAnnotationList()
-        if child.isLoaded() and unwrap(child.getNs()) == NS_KEY
-    ]
-    return ids[0]
 
 
 def _kind(item: Any) -> str:
