@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import uuid
+import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +22,7 @@ from tests.system.results_bench import (
     Bench,
     ask,
     children,
+    content,
     files_on,
     images_of_run,
     keys_of_run,
@@ -116,6 +120,21 @@ def test_an_image_that_was_deleted_is_imported_again(bench: Bench, fresh: BlitzG
     second = only(bench.bring(options), "Image")
     assert second != first
     assert [each.getId() for each in children(fresh, "Dataset", results_dataset(fresh, bench))] == [second]
+
+
+@pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # omero-py's own
+def test_a_zip_that_is_made_again_has_the_same_bytes(bench: Bench, fresh: BlitzGateway) -> None:
+    write_results(bench)
+    options = replace(NOTHING, zip_to_parent=True)
+    zips = []
+    for _ in range(2):
+        bench.bring(options)
+        annotation = files_on(fresh, "Project", bench.project_id)["42_out.zip"]
+        zips.append(content(annotation))
+        bench.gateway.deleteObjects("Annotation", [annotation.getId()], wait=True)
+    assert zips[0] == zips[1]
+    with zipfile.ZipFile(io.BytesIO(zips[0])) as archive:
+        assert json.loads(archive.read("ro-crate-metadata.json"))["@graph"]
 
 
 def test_two_tasks_of_a_run_with_the_same_results_have_their_own_objects_in_one_dataset(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from worker.analyses.sources import SourcedAnalysis
     from worker.cluster.jobscript import JobRequest
     from worker.engine.context import StepContext
+    from worker.engine.request import WorkflowChoice
 
 LONGEST_VALUE_BYTES = 4096
 """Of a longer variable or argument only its digest is recorded; the request has the value."""
@@ -72,28 +73,27 @@ def facts_of(context: StepContext, job: JobRequest, described: SourcedAnalysis |
     }
 
 
-def changed_descriptor(context: StepContext, described: SourcedAnalysis) -> str:
+def changed_descriptor(choice: WorkflowChoice, now: str) -> str:
     """Say that a descriptor is not the one any more that the person was shown.
 
     Parameters
     ----------
-    context : StepContext
-        Step ``submit`` of its branch.
-    described : SourcedAnalysis
-        What is submitted now.
+    choice : WorkflowChoice
+        What was chosen, and from which descriptor.
+    now : str
+        Digest of the descriptor that the job is submitted with.
 
     Returns
     -------
     str
         A note for the person; empty if nothing has changed, or nobody can tell.
     """
-    choice = context.request.workflows[context.own_branch.index]
-    shown, now = choice.descriptor_sha256, described.sha256
+    shown = choice.descriptor_sha256
     if not shown or not now or shown == now:
         return ""
     return (
         f"The descriptor of {choice.name} has changed since the run was asked for (sha256 {shown[:12]}…, now "
-        f"{now[:12]}…); the values that were chosen fit the new one, and it is the one that was used."
+        f"{now[:12]}…). The values that were chosen fit the new one, which is the one that was used."
     )
 
 

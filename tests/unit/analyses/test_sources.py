@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -311,6 +312,23 @@ def test_a_local_folder_is_read_as_it_is_now(tmp_path: Path, cache: Path) -> Non
     assert (found.analysis.name, found.version, found.commit) == ("local", "latest", "")
     assert read_analysis(str(folder / "descriptor.json"), cache_dir=cache).name == "local"
     assert not cache.exists()
+
+
+def test_the_digest_is_that_of_the_bytes_whatever_an_editor_has_put_before_them(tmp_path: Path, cache: Path) -> None:
+    file = tmp_path / "descriptor.json"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(descriptor(name="local"), indent=2).replace("\n", "\r\n").encode())
+    found = fetch_analysis(str(file), cache_dir=cache)
+    assert found.analysis.name == "local"
+    assert found.content == file.read_bytes()
+    assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_where_in_a_repository_it_was_read_is_told(repository: Repository, cache: Path) -> None:
+    found = fetch_analysis(repository.url, cache_dir=cache)
+    assert (found.path, found.ref) == ("descriptor.json", "")
+    assert found.sha256 == hashlib.sha256(found.content).hexdigest()
+    again = fetch_analysis(repository.url, cache_dir=cache)
+    assert (again.sha256, again.content) == (found.sha256, found.content)
 
 
 def test_a_link_out_of_a_local_folder_is_not_followed(tmp_path: Path, cache: Path) -> None:

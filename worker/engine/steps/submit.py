@@ -64,7 +64,7 @@ def submit(context: StepContext) -> Outcome:
     if context.request.conversion is None:
         choice = context.request.workflows[branch.index]
         described = descriptor_of(context.settings, choice.name, context.resources.state_dir)
-        note = changed_descriptor(context, described)
+        note = changed_descriptor(choice, described.sha256)
         job = job_of(context, described.analysis)
     else:
         job = conversion_job(context)
