@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import omero.model
 import pytest
 import tifffile
-from omero.rtypes import rlong, rstring
 
 from tests.lab import ngff
 from tests.lab.omero.images import import_image, make_dataset
 from tests.lab.person import logged_in
+from tests.system.in_place import PIXELS, Storage
 from tests.system.interruption import Killed, MortalGateway
 from tests.system.results_bench import NOTHING, Bench, ask, children, images_of_run, keys_of_run, maps_on
 from worker.results.inplace.archive import ArchiveLayout
@@ -29,63 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
-PIXELS: Final = np.zeros((1, 1, 1, 4, 5), "uint8")
-
 OPTIONS: Final = replace(NOTHING, new_dataset="labels", allow_duplicate_dataset=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """An archive, and an importer that makes images of what lies in it."""
-
-    gateway: BlitzGateway
-    layout: ArchiveLayout
-
-    def of_file(self, path: str, *names: str, dataset: int | None = None, prefix: str = "") -> list[int]:
-        """Make a fileset of a file, with an image for each of its series."""
-        full = f"{prefix}{self.layout.results}/{path}"
-        fileset = omero.model.FilesetI()
-        fileset.setTemplatePrefix(rstring("alice_2/2026-03/"))
-        entry = omero.model.FilesetEntryI()
-        # As OMERO's client writes it: without the slash at the beginning.
-        entry.setClientPath(rstring(full.lstrip("/")))
-        file = omero.model.OriginalFileI()
-        file.setName(rstring(Path(path).name))
-        file.setPath(rstring("alice_2/2026-03/"))
-        file.setSize(rlong(0))
-        entry.setOriginalFile(file)
-        fileset.addFilesetEntry(entry)
-        fileset_id = self._save(fileset).getId().val
-        ids = []
-        for series, name in enumerate(names):
-            image_id = import_image(self.gateway, PIXELS, name, dataset)
-            image = self._get("Image", image_id)
-            image.setFileset(omero.model.FilesetI(fileset_id, False))
-            image.setSeries(omero.rtypes.rint(series))
-            self._save(image)
-            ids.append(image_id)
-        return ids
-
-    def of_zarr(self, path: str, name: str, dataset: int | None = None) -> int:
-        """Register OME-Zarr."""
-        image_id = import_image(self.gateway, PIXELS, name, dataset)
-        image = self._get("Image", image_id)
-        info = omero.model.ExternalInfoI()
-        info.setEntityId(rlong(3))
-        info.setEntityType(rstring("com.glencoesoftware.ngff:multiscales"))
-        info.setLsid(rstring(f"{self.layout.results}/{path}"))
-        image.getDetails().setExternalInfo(info)
-        self._save(image)
-        return int(image_id)
-
-    def find(self, *paths: str) -> Arrivals:
-        return find_arrivals(self.gateway, self.layout, paths)
-
-    def _get(self, kind: str, object_id: int) -> Any:
-        return self.gateway.getQueryService().get(kind, object_id, self.gateway.SERVICE_OPTS)
-
-    def _save(self, item: Any) -> Any:
-        return self.gateway.getUpdateService().saveAndReturnObject(item, self.gateway.SERVICE_OPTS)
 
 
 @pytest.fixture

@@ -1,0 +1,417 @@
+"""The step that imports in place, driven by the real driver and killed at any of its effects.
+
+Real are the record, the storage, the importer's table, OMERO and everything of ours; the cluster is this machine, and
+what the importer does with orders the test does itself, at once.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+import tifffile
+from pydantic import SecretStr
+
+from tests.clusters import OneCluster, settings_with
+from tests.lab.omero.images import import_image, make_dataset
+from tests.system.in_place import PIXELS, Storage
+from tests.system.interruption import WRITES, MortalGateway
+from tests.system.results_bench import children, keys_of, maps_on
+from worker.cluster.local import LocalTransport
+from worker.engine import interventions
+from worker.engine.accept import accept
+from worker.engine.context import Resources
+from worker.engine.driver import drive
+from worker.engine.importplan import ImportPlan
+from worker.engine.lease import Leases
+from worker.engine.places import layout_of
+from worker.engine.request import parse_request
+from worker.engine.watcher import Watcher
+from worker.history.commands import Commands
+from worker.history.database import Database
+from worker.history.tracker import WorkflowTracker
+from worker.pixels.session import who
+from worker.results.inplace import archive
+from worker.results.inplace.orders import COMPLETED, FAILED, PENDING, STARTED, OrderBook, imports, preprocessing
+from worker.settings.importer import ImporterSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from uuid import UUID
+
+    from omero.gateway import BlitzGateway
+
+    from tests.lab.description import Lab
+
+pytestmark = pytest.mark.lab
+
+JOB = 42
+
+NAMES = ("cells_mask.tif", "cells_outline.tif", "cells_edges.tif")
+
+
+class Killed(BaseException):
+    """The process ends here; no handler of errors sees it."""
+
+
+@dataclass
+class Death:
+    """Kills at the n-th effect, before it or after it."""
+
+    at: int | None = None
+    after: bool = False
+    effects: list[str] = field(default_factory=list)
+
+    def around(self, name: str, effect: Callable[[], Any]) -> Any:
+        """Have an effect, or die of it."""
+        self.effects.append(name)
+        dies = len(self.effects) == self.at
+        if dies and not self.after:
+            raise Killed
+        done = effect()
+        if dies:
+            raise Killed
+        return done
+
+
+class MortalTracker(WorkflowTracker):
+    """A tracker whose process may be killed at any of its transactions."""
+
+    death = Death()
+
+    def _transact(self, decide: Any) -> Any:
+        return self.death.around("record", lambda: Commands._transact(self, decide))
+
+
+class Gateway(MortalGateway):
+    """A gateway whose process may be killed at any of its writes."""
+
+    def __init__(self, gateway: BlitzGateway, death: Death) -> None:
+        super().__init__(gateway)
+        self._death = death
+
+    def call(self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if name not in WRITES:
+            return super().call(name, function, arguments, named)
+        return self._death.around(name, lambda: super(Gateway, self).call(name, function, arguments, named))
+
+
+@dataclass
+class Stage:
+    """A run whose job has ended, and everything that is needed to bring its results home."""
+
+    resources: Resources
+    run_id: UUID
+    alice: BlitzGateway
+    base_dir: Path
+    engine: sa.Engine
+    death: Death
+    importing: Callable[[Stage], None]
+
+    def drive(self, *, most: int = 12) -> None:
+        """Drive the run to its end, or to its death; whenever it rests, the importer works."""
+        for _ in range(most):
+            later = drive(self.resources, self.run_id)
+            if later.finished:
+                return
+            assert later.at is not None
+            assert later.at < datetime.now(UTC).replace(year=9999)
+            self.importing(self)
+        raise AssertionError("the run does not come to an end")
+
+    def orders(self, stage: str = PENDING) -> list[Any]:
+        """Rows of a stage about results of this run, oldest first."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(imports).where(imports.c.stage == stage).order_by(imports.c.id))
+            return [row for row in rows if str(self.run_id) in row.files]
+
+    def say(self, order: Any, stage: str, description: str | None = None) -> None:
+        """Say something about an order."""
+        values = {**order._asdict(), "stage": stage, "description": description, "timestamp": sa.func.now()}
+        del values["id"]
+        with self.engine.begin() as connection:
+            connection.execute(sa.insert(imports).values(**values))
+
+    def do(self, order: Any, *, leave_out: tuple[str, ...] = ()) -> None:
+        """Make images of the files of an order."""
+        self.say(order, STARTED)
+        self.arrive([file for file in json.loads(order.files) if not file.endswith(leave_out)], order)
+
+    def arrive(self, files: list[str], order: Any) -> None:
+        """Make images of files."""
+        storage = Storage(self.alice, self.plan.layout)
+        for file in files:
+            path = file.removeprefix(f"{self.plan.layout.results}/")
+            storage.of_file(path, path, dataset=int(order.destination_id))
+
+    @property
+    def plan(self) -> ImportPlan:
+        run = self.resources.tracker.run(self.run_id)
+        return ImportPlan.from_json(self.resources.tracker.task(run.tasks[2]).import_plan)
+
+    @property
+    def status(self) -> str:
+        return self.resources.tracker.run(self.run_id).status
+
+    @property
+    def said(self) -> str:
+        """How the run has ended, in words."""
+        return self.resources.tracker.run(self.run_id).error_message
+
+
+def whole(stage: Stage) -> None:
+    """An importer that does what it is told."""
+    done = {row.uuid for row in stage.orders(COMPLETED)}
+    for order in stage.orders():
+        if order.uuid not in done:
+            stage.do(order)
+            stage.say(order, COMPLETED)
+
+
+@pytest.fixture
+def staged(lab: Lab, alice: BlitzGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Makes stages; each has a run of its own."""
+    base_dir = tmp_path / "data"
+    base_dir.mkdir()
+    url = f"sqlite:///{tmp_path / 'orders.sqlite'}"
+    engine = sa.create_engine(url)
+    preprocessing.create(engine)
+    imports.create(engine)
+    importer = ImporterSettings(tmp_path / "settings.yml", base_dir, SecretStr(url))
+    transport = LocalTransport()
+    settings = settings_with("nuclei")
+    slurm = settings.slurm.model_copy(update={"slurm_data_path": str(tmp_path / "cluster")})
+    settings = settings.model_copy(update={"slurm": slurm})
+    person = who(alice)
+    image_id = import_image(alice, PIXELS, "cells.tif", make_dataset(alice, "analysed"))
+    place, rename = OrderBook.place, archive._rename
+    with Database(None, sqlite_path=tmp_path / "history.sqlite") as database:
+        database.migrate()
+
+        def make(
+            death: Death | None = None, importing: Callable[[Stage], None] = whole, timeout_s: float = 3600.0
+        ) -> Stage:
+            mortal = death or Death()
+            knobs = settings.worker.model_copy(update={"importer_timeout_s": timeout_s})
+            configured = settings.model_copy(update={"worker": knobs})
+            tracker = MortalTracker(database)
+            tracker.death = Death()
+            monkeypatch.setattr(OrderBook, "place", lambda *args: mortal.around("order", lambda: place(*args)))
+            monkeypatch.setattr(archive, "_rename", lambda *args: mortal.around("archive", lambda: rename(*args)))
+
+            class Lender:
+                @contextmanager
+                def session(self, *, user_name: str, group_id: int) -> Iterator[Any]:
+                    assert (user_name, group_id) == (person.user_name, person.group_id)
+                    yield Gateway(alice, mortal)
+
+            resources = Resources(
+                configuration=lambda: configured,
+                state_dir=tmp_path / "state",
+                tracker=tracker,
+                leases=Leases(database, "engine"),
+                clusters=OneCluster(configured, transport, Watcher(transport)),
+                omero=Lender(),
+                importer=lambda: importer,
+            )
+            run_id = accept(
+                tracker,
+                parse_request(
+                    {
+                        "data_type": "Image",
+                        "ids": [image_id],
+                        "workflows": [{"name": "nuclei", "version": "v1"}],
+                        "output": {
+                            "new_dataset": "found",
+                            "allow_duplicate_dataset": True,
+                            "zip_to_parent": False,
+                            "csv_tables": False,
+                            "attach_files": True,
+                        },
+                        "in_place": True,
+                        "cleanup": False,
+                        "user_id": person.user_id,
+                        "user_name": person.user_name,
+                        "group_id": person.group_id,
+                        "group_name": person.group_name,
+                    }
+                ),
+                configured,
+                importer=lambda: importer,
+            )
+            run = tracker.run(run_id)
+            layout = layout_of(run, configured)
+            source = {"path": "cells.tif", "object_type": "Image", "object_id": image_id, "image_id": image_id}
+            done: dict[str, dict[str, Any]] = {
+                "export": {"sources": [{**source, "name": "cells.tif"}]},
+                "submit/0": {"job_id": JOB},
+                "watch/0": {"job_id": JOB, "ok": True, "state": "COMPLETED", "message": ""},
+            }
+            tracker.start_workflow(run_id)
+            for step, data in done.items():
+                tracker.intend_step(run_id, step, f"{run_id}/{step}")
+                tracker.complete_step(run_id, step, data)
+            output = tmp_path / "cluster" / layout.root.name / "data" / "out"
+            output.mkdir(parents=True)
+            for name in NAMES:
+                tifffile.imwrite(output / name, np.ones((4, 5), "uint8"))
+            (output / "notes.txt").write_text("notes")
+            tracker.death = mortal
+            return Stage(resources, run_id, alice, base_dir, engine, mortal, importing)
+
+        yield make
+    engine.dispose()
+
+
+def state(stage: Stage, fresh: BlitzGateway) -> dict[str, Any]:
+    """Everything that is there of a run: orders, archive, images and what is on them."""
+    run = stage.resources.tracker.run(stage.run_id)
+    task = stage.resources.tracker.task(run.tasks[2])
+    folder = stage.plan.layout.folder
+    orders = stage.orders()
+    found = children(fresh, "Dataset", int(orders[0].destination_id))
+    return {
+        "run": (run.status, task.task_name, task.state, task.status),
+        "orders": [len(json.loads(order.files)) for order in orders],
+        "archives": [path.name == folder.name for path in folder.parent.iterdir()],
+        "files": sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
+        "images": sorted(image.getName() for image in found),
+        "annotations": sorted(
+            (ns, len(maps)) for image in found for ns, maps in maps_on(fresh, "Image", image.getId()).items()
+        ),
+        "keys": keys_of(fresh, stage.run_id),
+        "objects": sorted(each["kind"] for each in run.steps["import/0"].data["objects"]),
+    }
+
+
+def test_results_stay_on_the_storage_and_become_images(staged: Any, fresh: BlitzGateway) -> None:
+    stage = staged()
+
+    stage.drive()
+
+    found = state(stage, fresh)
+    assert found["run"] == ("COMPLETED", "SLURM_Import_Results.py", "COMPLETED", "IMPORTED"), stage.said
+    assert found["orders"] == [3]
+    assert found["archives"] == [True]
+    assert found["files"] == sorted(
+        [*(f"{JOB}_out/data/out/{name}" for name in (*NAMES, "notes.txt", "metadata.csv")), f"{JOB}_out/metadata.csv"]
+    )
+    assert found["images"] == sorted(NAMES)
+    assert stage.plan.layout.folder.parts[-3:-1] == (".analyzed", str(stage.run_id))
+
+
+@pytest.mark.parametrize(
+    "most", [3, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])], ids=["few", "every"]
+)
+def test_killed_at_an_effect_and_driven_anew_everything_is_there_once(
+    staged: Any, fresh: BlitzGateway, most: int
+) -> None:
+    clean = staged()
+    clean.drive()
+    expected = state(clean, fresh)
+    effects = clean.death.effects
+    assert {"record", "archive", "order", "saveAndReturnArray"} <= set(effects)
+    chosen = [(number, bool(number % 2)) for number in range(2, len(effects) + 1, max(1, len(effects) // most))]
+    # Whatever is chosen, orders and archive are among them.
+    chosen += [(effects.index(name) + 1, after) for name in ("order", "archive") for after in (False, True)]
+    for number, after in chosen:
+        stage = staged(Death(number, after))
+        with pytest.raises(Killed):
+            stage.drive()
+        stage.death.at = None
+        stage.drive()
+        assert state(stage, fresh) == expected, f"killed {'after' if after else 'before'} {effects[number - 1]}"
+
+
+def test_one_file_of_three_fails_and_a_retry_orders_only_that(staged: Any, fresh: BlitzGateway) -> None:
+    broken = ["cells_outline.tif"]
+
+    def importing(stage: Stage) -> None:
+        done = {row.uuid for row in (*stage.orders(COMPLETED), *stage.orders(FAILED))}
+        for order in stage.orders():
+            if order.uuid in done:
+                continue
+            stage.do(order, leave_out=tuple(broken))
+            stage.say(order, FAILED if broken else COMPLETED, "Failed files: outline" if broken else None)
+
+    stage = staged(importing=importing)
+    stage.drive()
+
+    (first,) = stage.orders()
+    assert stage.status == "FAILED"
+    assert f"Order {first.uuid} to the importer failed: Failed files: outline." in stage.said
+    assert f"logs/cli.{first.uuid}_<n>.errs" in stage.said
+    assert "cells_outline.tif is not in OMERO" in stage.said
+    assert sorted(image.getName() for image in children(fresh, "Dataset", int(first.destination_id))) == [
+        "cells_edges.tif",
+        "cells_mask.tif",
+    ]
+
+    broken.clear()
+    interventions.retry(stage.resources.tracker, stage.run_id, by="admin")
+    stage.drive()
+
+    second = stage.orders()[-1]
+    assert stage.status == "COMPLETED", stage.said
+    assert [path.rpartition("/")[2] for path in json.loads(second.files)] == ["cells_outline.tif"]
+    assert second.destination_id == first.destination_id
+    found = state(stage, fresh)
+    assert found["images"] == sorted(NAMES)
+    assert found["archives"] == [True]
+
+
+def test_an_importer_that_says_nothing_is_given_up_and_its_order_is_waited_for_when_retried(
+    staged: Any, fresh: BlitzGateway
+) -> None:
+    awake: list[bool] = []
+
+    def importing(stage: Stage) -> None:
+        if awake:
+            whole(stage)
+
+    stage = staged(importing=importing, timeout_s=0.01)
+    stage.drive()
+    assert stage.status == "FAILED"
+    assert "was not begun" in stage.said
+    assert "is the importer running?" in stage.said
+
+    patient = staged(importing=importing)
+    stage.resources = replace(patient.resources, tracker=stage.resources.tracker)
+    interventions.retry(stage.resources.tracker, stage.run_id, by="admin")
+    awake.append(True)
+    stage.drive()
+
+    assert stage.status == "COMPLETED", stage.said
+    assert len(stage.orders()) == 1, "the first order may have been at work"
+    assert state(stage, fresh)["images"] == sorted(NAMES)
+
+
+def test_an_importer_that_is_restarted_is_given_the_rest_once(staged: Any, fresh: BlitzGateway) -> None:
+    restarts = [1]
+
+    def importing(stage: Stage) -> None:
+        ended = {row.uuid for row in (*stage.orders(COMPLETED), *stage.orders(FAILED))}
+        for order in stage.orders():
+            if order.uuid in ended:
+                continue
+            if restarts:
+                restarts.pop()
+                stage.do(order, leave_out=NAMES[1:])
+                stage.say(order, FAILED)
+            else:
+                stage.do(order)
+                stage.say(order, COMPLETED)
+
+    stage = staged(importing=importing, timeout_s=0.2)
+    stage.drive(most=100)
+
+    assert stage.status == "COMPLETED", stage.said
+    assert [len(json.loads(order.files)) for order in stage.orders()] == [3, 2]
+    assert state(stage, fresh)["images"] == sorted(NAMES)
