@@ -170,6 +170,28 @@ def test_results_of_no_well_go_to_the_dataset_and_a_note_says_so(plates: PlateBe
     assert any("of no well" in note and "summary.tif" in note for note in report.notes)
 
 
+def test_nothing_is_made_that_would_stay_empty(plates: PlateBench, bench: Bench) -> None:
+    options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}", new_dataset=f"rest {uuid.uuid4()}")
+    plates.write(0, 0, 0)
+    assert [each.kind for each in plates.bench.bring(options).objects if each.kind in ("Dataset", "Screen")] == [
+        "Screen"
+    ]
+    report = bench.bring(options)
+    assert [each.kind for each in report.objects if each.kind in ("Dataset", "Screen")] == ["Dataset"]
+    assert "Nothing goes into a screen: none of the analysed images is in a well of a plate." in report.notes
+
+
+def test_a_plate_that_is_there_already_is_put_into_another_screen_too(
+    plates: PlateBench, alice: BlitzGateway, fresh: BlitzGateway
+) -> None:
+    plates.write(0, 0, 0)
+    first = plates.bench.bring(replace(NOTHING, new_screen=f"screen {uuid.uuid4()}"))
+    other = make_screen(alice, "another")
+    second = plates.bench.bring(replace(NOTHING, screen_id=other))
+    assert only(second, "Plate") == only(first, "Plate")
+    assert plates_of(fresh, other) == plates_of(fresh, only(first, "Screen"))
+
+
 def test_without_a_dataset_results_of_no_well_are_attached_as_files(plates: PlateBench, fresh: BlitzGateway) -> None:
     plates.write(0, 0, 0)
     tifffile.imwrite(plates.bench.folder / "summary.tif", np.ones((4, 5), "uint8"))
@@ -261,12 +283,16 @@ def test_the_screen_is_found_by_the_same_rules_as_a_dataset(lab: Lab, plates: Pl
 
 
 @pytest.mark.parametrize(
-    # Dying before a write is dying after the one before it, except for the first.
-    "moment",
-    ["after the write", pytest.param("before the write", marks=pytest.mark.slow)],
+    ("moment", "kinds"),
+    [
+        ("after the write", ("save",)),
+        pytest.param("after the write", ("",), marks=pytest.mark.slow),
+        pytest.param("before the write", ("",), marks=pytest.mark.slow),
+    ],
+    ids=["a few", "every call, after it", "every call, before it"],
 )
 def test_killed_at_any_call_and_repeated_gives_the_same_plate_once(
-    plates: PlateBench, lab: Lab, fresh: BlitzGateway, moment: str
+    plates: PlateBench, lab: Lab, fresh: BlitzGateway, moment: str, kinds: tuple[str, ...]
 ) -> None:
     plates.write(0, 0, 0), plates.write(0, 0, 1)
     options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}", allow_duplicate_screen=True)
@@ -285,8 +311,8 @@ def test_killed_at_any_call_and_repeated_gives_the_same_plate_once(
     plates.bench.bring(options, gateway=clean)
     expected = state(plates.bench)
     assert len(expected["images"]) == 2
-    # Whatever is written apart from planes, which are all alike.
-    numbers = [number for number, name in enumerate(clean.writes, 1) if name.startswith(("save", "submit"))]
+    numbers = [number for number, name in enumerate(clean.writes, 1) if name.startswith(kinds)]
+    assert len(numbers) > 6
     for number in numbers:
         again = plates.bench.again()
         with logged_in(lab, "alice") as mortal, pytest.raises(Killed):

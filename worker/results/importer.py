@@ -192,7 +192,8 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
         say("matched", result=path, image=matched.sources[path].image_id, rule=rule)
     attempt.expect(_steps(outputs, options, len(surroundings.images)))
     attempt.annotation_ids = write_provenance(attempt.ledger, attempt.provenance)
-    containers = find_containers(attempt)
+    # What the importer was told to import into is there, whatever comes of it.
+    containers = find_containers(attempt, outputs if attempt.in_place is None else None)
     places = list(surroundings.containers)
     if containers.dataset and containers.dataset.may_annotate and containers.dataset not in places:
         places.append(containers.dataset)
