@@ -19,6 +19,7 @@ from tests.system.results_bench import NOTHING, Bench, ask, files_on, images_of_
 from tests.unit.results.readers.ngff import write_group, write_image
 from worker.errors import RequestError, ResultsError
 from worker.results.importer import check_permissions
+from worker.results.ledger import NS_KEY
 from worker.results.model import Batch, ImportReport, SourceFile
 from worker.results.sharing import shares, with_shared
 
@@ -119,9 +120,13 @@ def test_a_plate_of_results_is_like_the_analysed_one(plates: PlateBench, fresh: 
             assert np.array_equal(pixels.getPlane(z, c, t), planes(*place)[t, c, z])
     in_run = "select count(*) from WellSample s where s.plateAcquisition.id = :id"
     assert ask(fresh, in_run, id=acquisitions[0][0]) == [[len(found)]]
-    assert maps_on(fresh, "Plate", plate_id)["biomero/workflow"][0]["Workflow_ID"] == plates.bench.provenance.run_id
+    # The plate says it for all of its images, of which each names its source.
+    about = maps_on(fresh, "Plate", plate_id)
+    assert about["biomero/workflow"][0]["Workflow_ID"] == plates.bench.provenance.run_id
+    assert about["biomero/workflow/task/nuclei"][0]["Param_diameter"] == "30"
     an_image = next(iter(found.values()))
-    assert maps_on(fresh, "Image", an_image)["biomero/workflow/task/nuclei"][0]["Param_diameter"] == "30"
+    assert maps_on(fresh, "Image", an_image).keys() == {NS_KEY}
+    assert "| source: field (id: " in fresh.getObject("Image", an_image).getDescription()
 
 
 def test_wells_without_results_are_left_out_and_kinds_are_apart(plates: PlateBench, fresh: BlitzGateway) -> None:

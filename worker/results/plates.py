@@ -179,7 +179,6 @@ def finish_well(
     source: SourcePlate,
     place: WellPlace,
     images: Sequence[tuple[Key, int, int]],
-    links: Sequence[Any],
 ) -> None:
     """Put images that have all of their pixels into a well, and declare them complete, in one transaction.
 
@@ -195,8 +194,6 @@ def finish_well(
         Any field of the well.
     images : Sequence of tuple
         Key and id of each result image and the id of the analysed image, in the order of the fields.
-    links : Sequence of omero.model.IObject
-        What else makes them visible: links to annotations.
     """
     spot = place.row, place.column
     if spot in derived.wells:
@@ -224,7 +221,7 @@ def finish_well(
                 acquisition_id = derived.acquisitions[ran.getId().val]
                 sample.setPlateAcquisition(omero.model.PlateAcquisitionI(acquisition_id, False))
         well.addWellSample(sample)
-    ledger.finish_all([key for key, _, _ in images], [well, *links])
+    ledger.finish_all([key for key, _, _ in images], [well])
 
 
 def _found(ledger: Ledger, plate_id: int, source: SourcePlate, screen_id: int) -> DerivedPlate:

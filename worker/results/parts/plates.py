@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.errors import ResultsError
 from worker.results.annotations import references
-from worker.results.images import ImageLabel, annotation_links, write_image
+from worker.results.images import ImageLabel, write_image
 from worker.results.ledger import Key
 from worker.results.model import ImportedImage
 from worker.results.naming import fitting, split_name
@@ -210,9 +210,8 @@ class _Plates:
         derived = self.derived.get((place.plate_id, kind)) or self._derive(model, place.plate_id, kind)
         new = [each for each in written if not self._complete(each.key)]
         if new:
-            links = [link for each in new for link in annotation_links(each.image.image_id, attempt.annotation_ids)]
             fields = [(each.key, each.image.image_id, each.source.image_id) for each in new]
-            finish_well(attempt.ledger, derived, model, place, fields, links)
+            finish_well(attempt.ledger, derived, model, place, fields)
         for each in written:
             attempt.report("Image", each.image.image_id, each.image.name)
             attempt.imported.append(each.image)
