@@ -15,9 +15,7 @@ from worker.dialogs.reading import read_object, read_switch
 from worker.engine.assembly import open_record
 from worker.errors import OmeroError, RequestError, RunNotFound
 from worker.history.jobs import jobs_of
-from worker.results.inplace.archive import check_writable
-from worker.results.inplace.orders import OrderBook
-from worker.settings.importer import read_importer_settings
+from worker.results.inplace.checking import check_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -254,17 +252,8 @@ def _require_importer(record: Record) -> None:
 
 def _test_permissions(record: Record, person: Identity) -> str:
     """Find out whether results of this person's group could be stored and ordered, without leaving anything."""
-    importer = read_importer_settings(record.environment)
-    folder = importer.group_folder(person.group_name, person.group_id)
-    check_writable(importer.base_dir, folder, person.group_name)
-    with OrderBook(importer.database_url) as book:
-        book.check()
-        backlog = book.backlog()
-    text = f"Results of group {person.group_name} can be stored in {folder}, and imported from there."
-    if backlog.forgotten:
-        waiting = f"{backlog.orders} orders wait, the oldest for {backlog.oldest_s:.0f} s"
-        text += f" But the importer seems to be down: {waiting}."
-    return text
+    folder = check_group(record.environment, person.group_name, person.group_id)
+    return f"Results of group {person.group_name} can be stored in {folder}, and imported from there."
 
 
 def _give(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome, record: Record) -> None:

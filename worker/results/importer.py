@@ -238,9 +238,9 @@ def _steps(outputs: Outputs, options: ImportOptions, analysed: int) -> int:
 
 
 def _note_zarrs(attempt: Attempt, outputs: Outputs) -> None:
-    """Say what cannot be done with OME-Zarr folders, if it was asked for or else nothing comes of them."""
+    """Say what cannot be done with OME-Zarr folders, if it was asked for."""
     options = attempt.options
-    if options.imports_images and not (options.attach_to_images or options.attach_files):
+    if not (options.attach_to_images or options.attach_files):
         return
     message = f"OME-Zarr results cannot be attached singly: {', '.join(each.path for each in outputs.zarrs)}."
     if options.zip_to_parent:

@@ -57,4 +57,5 @@ def tidy(context: StepContext) -> Outcome:
 def _is_wanted(view: RunView, branch: Branch) -> bool:
     """Whether a job has results that its run has not brought into OMERO."""
     has_results = bool(view.step(branch.step("watch")).data.get("ok"))
-    return has_results and view.step(branch.step("import")).progress is not Progress.DONE
+    imported = view.step(branch.step("import"))
+    return has_results and (imported.progress is not Progress.DONE or bool(imported.data.get("problems")))
