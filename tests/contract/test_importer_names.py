@@ -15,8 +15,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from tests.lab.description import CHECKOUT
 from tests.lab.importer.service import interpreter
 from worker.results.inplace import orders
+from worker.results.inplace.book import OrderBook
 from worker.results.inplace.judging import Verdict, judge, reason_of
-from worker.results.inplace.orders import Order, OrderBook, OrderHistory
+from worker.results.inplace.orders import Order, OrderHistory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

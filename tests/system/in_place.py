@@ -16,7 +16,7 @@ from worker.results.inplace.arrivals import Arrivals, find_arrivals
 if TYPE_CHECKING:
     from omero.gateway import BlitzGateway
 
-    from worker.results.inplace.archive import ArchiveLayout
+    from worker.results.inplace.layout import ArchiveLayout
 
 PIXELS: Final = np.zeros((1, 1, 1, 4, 5), "uint8")
 

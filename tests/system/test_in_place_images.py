@@ -17,8 +17,8 @@ from tests.lab.person import logged_in
 from tests.system.in_place import PIXELS, Storage
 from tests.system.interruption import Killed, MortalGateway
 from tests.system.results_bench import NOTHING, Bench, ask, children, images_of_run, keys_of_run, maps_on
-from worker.results.inplace.archive import ArchiveLayout
 from worker.results.inplace.arrivals import Arrivals, find_arrivals
+from worker.results.inplace.layout import ArchiveLayout
 from worker.results.ledger import NS_KEY
 
 if TYPE_CHECKING:

@@ -38,7 +38,8 @@ from worker.history.database import Database
 from worker.history.tracker import WorkflowTracker
 from worker.pixels.session import who
 from worker.results.inplace import archive
-from worker.results.inplace.orders import COMPLETED, FAILED, PENDING, STARTED, OrderBook, imports, preprocessing
+from worker.results.inplace.book import OrderBook
+from worker.results.inplace.orders import COMPLETED, FAILED, PENDING, STARTED, imports, preprocessing
 from worker.settings.importer import ImporterSettings
 
 if TYPE_CHECKING:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.results.inplace.archive import ArchiveLayout, choose_folder
+from worker.results.inplace.layout import ArchiveLayout, choose_folder
 from worker.results.inplace.orders import order_uuid
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ class ImportPlan:
     ----------
     job_id : int
         The job whose results they are; another job of the task gets a plan of its own.
+    results : str
+        Digest of what was fetched; if that was fetched anew and is different, it gets a plan of its own as well.
     folder : str
         Where the results stay: ``<folder of the group>/.analyzed/<run uuid>/<YYYYMMDD_HHMMSS>``.
     attempt : int
@@ -41,6 +45,7 @@ class ImportPlan:
     """
 
     job_id: int
+    results: str
     folder: str
     attempt: int = 0
     orders: tuple[str, ...] = ()
@@ -87,7 +92,7 @@ class ImportPlan:
 
 
 def plan_of(context: StepContext, origin: StepContext, job_id: int) -> ImportPlan:
-    """Find the plan of an import, or make one: which folder it is must be known before anything is written.
+    """Find the plan of an import that begins, or make one: the folder must be known before anything is written.
 
     Parameters
     ----------
@@ -108,16 +113,19 @@ def plan_of(context: StepContext, origin: StepContext, job_id: int) -> ImportPla
     SettingsError
         If the group has no folder for results.
     """
-    recorded = context.tracker.task(context.own_branch.import_task_id).import_plan
-    if recorded and recorded["job_id"] == job_id:
+    task = context.tracker.task(context.own_branch.import_task_id)
+    if task.state == "CREATED":
+        context.tracker.start_task(task.id)
+    recorded, results = task.import_plan, _digest(context)
+    if recorded and (recorded["job_id"], recorded["results"]) == (job_id, results):
         return ImportPlan.from_json(recorded)
     request = context.request
     group_folder = context.resources.importer().group_folder(request.group_name, request.group_id)
     # Local time: it is a name that people read.
     now = datetime.now().astimezone()
-    plan = ImportPlan(job_id, str(choose_folder(group_folder, origin.run_id, now, _taken(context))))
+    plan = ImportPlan(job_id, results, str(choose_folder(group_folder, origin.run_id, now, _taken(context))))
     if recorded:
-        # Its orders must have other names than those for the job before.
+        # Its orders must have other names than those for the results before.
         plan = replace(plan, attempt=int(recorded["attempt"]))
     record(context, plan)
     return plan
@@ -134,6 +142,13 @@ def record(context: StepContext, plan: ImportPlan) -> None:
         The plan.
     """
     context.tracker.plan_import(context.own_branch.import_task_id, plan.to_json())
+
+
+def _digest(context: StepContext) -> str:
+    """Tell results that were fetched from others, without reading the list of a large number."""
+    fetched = context.view.step(context.own_branch.step("fetch")).data
+    listed = fetched.get("manifest") or fetched.get("files")
+    return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
 
 def _taken(context: StepContext) -> list[str]:

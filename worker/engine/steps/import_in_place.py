@@ -25,8 +25,9 @@ from worker.engine.origin import job_of, origin_of
 from worker.engine.provenance import provenance_of
 from worker.engine.steps.bring_in import Staged, bring_in, conclude, import_staged, options_of, staged_results
 from worker.results.attachments import zip_chunks
-from worker.results.inplace.archive import ArchivedFile, write_archive
+from worker.results.inplace.archive import write_archive
 from worker.results.inplace.arrivals import Arrivals, find_arrivals
+from worker.results.inplace.book import OrderBook
 from worker.results.inplace.destinations import find_destinations
 from worker.results.inplace.division import Share, divide, zarr_of
 from worker.results.inplace.judging import (
@@ -38,7 +39,8 @@ from worker.results.inplace.judging import (
     next_move,
     reason_of,
 )
-from worker.results.inplace.orders import Order, OrderBook, order_uuid
+from worker.results.inplace.layout import ArchivedFile
+from worker.results.inplace.orders import Order, order_uuid
 from worker.results.metadata import render
 from worker.results.model import ImportOptions, SourceFile
 
@@ -108,7 +110,6 @@ def import_in_place(context: StepContext) -> Outcome:
     """
     origin = origin_of(context)
     job_id = int(job_of(origin)["job_id"])
-    context.tracker.start_task(context.own_branch.import_task_id)
     settings = context.resources.importer()
     plan = plan_of(context, origin, job_id)
     if not plan.layout.contents.is_dir():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from omero.gateway import BlitzGateway
 
-    from worker.results.inplace.archive import ArchiveLayout
+    from worker.results.inplace.layout import ArchiveLayout
 
 _OF_FILES = """
 select u.clientPath, i.id, i.series, i.details.creationEvent.time

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.results.inplace.archive import check_mounted, check_writable
-from worker.results.inplace.orders import OrderBook
+from worker.results.inplace.book import OrderBook
+from worker.results.inplace.storage import check_mounted, check_writable
 from worker.settings.importer import read_importer_settings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ table, text and the like        never ordered
 
 The importer must not be given OME-Zarr for the other kind of destination: it would look for a screen with the id of the
 dataset, and might find one that has nothing to do with it. Files that it cannot be given are those whose path OMERO's
-client would write differently (`worker.results.inplace.archive.plain_path`), and those inside of something that it
+client would write differently (`worker.results.inplace.layout.plain_path`), and those inside of something that it
 takes for OME-Zarr.
 """
 
@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from worker.results.inplace.archive import plain_path
+from worker.results.inplace.layout import plain_path
 from worker.results.readers.model import Unreadable
 from worker.results.readers.zarrfolder import ZarrFolder
 

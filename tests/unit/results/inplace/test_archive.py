@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.errors import ResultsError, RunCancelled, SettingsError, StorageUnavailable, TransferDamaged
-from worker.results.inplace import archive
-from worker.results.inplace.archive import (
-    ArchivedFile,
-    ArchiveLayout,
-    check_writable,
-    choose_folder,
-    plain_path,
-    write_archive,
-)
+from worker.results.inplace.archive import write_archive
+from worker.results.inplace.layout import ArchivedFile, ArchiveLayout, choose_folder, plain_path
+from worker.results.inplace.storage import check_writable, storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -261,7 +255,7 @@ def test_a_file_in_the_place_of_the_folder_is_told(base: Path) -> None:
 
 
 def test_a_storage_that_does_not_work_is_tried_again(base: Path) -> None:
-    with pytest.raises(StorageUnavailable) as caught, archive.storage(base):
+    with pytest.raises(StorageUnavailable) as caught, storage(base):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
     assert caught.value.transient
 

@@ -10,15 +10,7 @@ from hypothesis import strategies as st
 
 from worker.results.inplace import judging
 from worker.results.inplace.judging import Move, Verdict, judge, look_again_s, may_order_again, next_move
-from worker.results.inplace.orders import (
-    COMPLETED,
-    FAILED,
-    PENDING,
-    PREPROCESSING,
-    STARTED,
-    OrderHistory,
-    OrderRow,
-)
+from worker.results.inplace.orders import COMPLETED, FAILED, PENDING, PREPROCESSING, STARTED, OrderHistory, OrderRow
 
 ORDER = UUID(int=7)
 TIMEOUT_S = 3600.0

@@ -14,13 +14,13 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from worker.errors import ImporterUnavailable, SettingsError
+from worker.results.inplace.book import OrderBook
 from worker.results.inplace.judging import Verdict, judge
 from worker.results.inplace.orders import (
     FAILED,
     PENDING,
     STARTED,
     Order,
-    OrderBook,
     file_names,
     imports,
     order_uuid,
