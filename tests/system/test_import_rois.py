@@ -14,6 +14,8 @@ from omero.rtypes import rdouble, rstring, unwrap
 from PIL import Image
 from skimage.draw import polygon2mask
 
+from tests.lab import ngff
+from tests.lab.omero.images import import_image
 from tests.lab.person import logged_in
 from tests.system.interruption import Killed, MortalGateway
 from tests.system.results_bench import NOTHING, Bench, children, images_of_run, results_dataset
@@ -281,6 +283,45 @@ def test_label_images_that_only_serve_for_rois_are_not_kept(bench: Bench, fresh:
     again = bench.again()
     again.try_to_bring(replace(options, roi_delete_label_images=True, allow_duplicate_dataset=True))
     assert sorted(images_of_run(fresh, again)) == ["cells_smooth.tif", "nuclei_mask.tif"]
+
+
+@pytest.mark.parametrize("shape", ["Polygon", "Mask"])
+def test_every_label_image_inside_an_ome_zarr_is_drawn(
+    bench: Bench, fresh: BlitzGateway, stack: Labels, shape: str
+) -> None:
+    labels: dict[str, Labels] = {"cells": stack.astype(np.uint32), "nuclei": (stack > 3).astype(np.uint8)}
+    pixels = np.zeros((TIMES, SECTIONS, ROWS, COLUMNS), np.uint8)
+    ngff.write_image(bench.folder / "cells.ome.zarr", pixels, "tzyx", version="0.5", labels=labels)
+    bench.bring(replace(ROIS, roi_shape=shape, roi_name_prefix="r", new_dataset="mine", roi_delete_label_images=True))
+    image_id = bench.sources[0].image_id
+    assert set(rois_on(fresh, image_id)) == {"r_cells_3", "r_cells_700", "r_cells_65535", "r_nuclei_1"}
+    assert (rois_on(fresh, image_id)["r_nuclei_1"].pixels() == labels["nuclei"]).all()
+    assert (rois_on(fresh, image_id)["r_cells_700"].pixels() == (stack == 700)).all()
+    assert images_of_run(fresh, bench) == []
+    rois = rois_by_label(Ledger.open(fresh, bench.provenance.run_id), image_id)
+    assert {label: len(ids) for label, ids in rois.items()} == {1: 1, 3: 1, 700: 1, 65535: 1}
+
+
+def test_label_images_that_the_importer_has_made_go_when_their_rois_are_there(
+    bench: Bench, fresh: BlitzGateway, stack: Labels
+) -> None:
+    dataset_id = bench.dataset_id
+    write_labels(bench, stack)
+    write_labels(bench, stack[:, :2], "nuclei_mask.tif")
+    pixels = np.zeros((TIMES, SECTIONS, ROWS, COLUMNS), np.uint8)
+    ngff.write_image(bench.folder / "nuclei.zarr", pixels, "tzyx", labels={"inside": stack.astype(np.uint8)})
+    given = {
+        path: (import_image(bench.gateway, stack[:, None], path, dataset_id),)
+        for path in ("cells_mask.tif", "nuclei_mask.tif", "nuclei.zarr", "nuclei.zarr/labels/inside")
+    }
+    kept = import_image(bench.gateway, stack[:, None], "not of this run", dataset_id)
+    options = replace(ROIS, dataset_id=dataset_id, roi_delete_label_images=True, roi_name_prefix="r")
+    first = bench.bring(options, in_place=given)
+    left = {each.getName() for each in children(fresh, "Dataset", dataset_id)}
+    assert left == {"cells.tif", "nuclei.tif", "nuclei_mask.tif", "nuclei.zarr", "not of this run"}
+    assert fresh.getObject("Image", kept) is not None
+    assert [len(rois_on(fresh, source.image_id)) for source in bench.sources] == [3, 3]
+    assert bench.bring(options, in_place=given) == first
 
 
 def test_what_holds_no_labels_is_told_for_each_image_and_nothing_is_removed(bench: Bench, fresh: BlitzGateway) -> None:

@@ -28,7 +28,7 @@ def bring_images(attempt: Attempt, outputs: Outputs, dataset: Place) -> None:
     dataset : Place
         The dataset.
     """
-    if not outputs.pictures:
+    if not outputs.pictures and not attempt.only_drawn:
         attempt.note("There is no image among the results.")
     taken: set[str] = set()
     earlier: list[int] = []

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import omero.sys
+from omero.rtypes import unwrap
+
 from worker.errors import OmeroRefused, RequestError, ResultsError
+from worker.pixels.session import call_context
 from worker.results.clearing import clear
 from worker.results.colours import colour_of_run, read_colour
 from worker.results.labels import candidate, choose_labels
 from worker.results.ledger import Key
-from worker.results.matching import field_source
 from worker.results.readers.opening import open_images
 from worker.results.rois import SHAPES, Style, draw, fit, rois_by_label, trace
 from worker.results.spool import open_spool
@@ -28,6 +31,8 @@ _PREFIX_LENGTH: Final = 160
 
 _PART_LENGTH: Final = 60
 
+_THERE: Final = "select i.id from Image i where i.id in (:ids)"
+
 _TOLD: Final = 5
 """Of so many images everything is told; of further ones their ids."""
 
@@ -39,6 +44,14 @@ class _Image:
     candidate: Candidate
     output: Output
     source: SourceFile
+    siblings: int
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """Under which path and number it may be known, the importer's path of a label image inside an OME-Zarr too."""
+        own = (self.candidate.path, self.candidate.index)
+        inside = (f"{self.candidate.path}/labels/{self.candidate.name}", 0)
+        return (own, inside) if self.output.members and self.candidate.declared else (own,)
 
 
 @dataclass(slots=True)
@@ -103,30 +116,28 @@ def draw_rois(attempt: Attempt, outputs: Outputs) -> None:
         attempt.step()
     _tell(attempt, account)
     if attempt.options.roi_delete_label_images:
-        attempt.only_drawn |= {(each.candidate.path, each.candidate.index) for each in account.drawn}
+        attempt.only_drawn.update(place for each in account.drawn for place in each.places)
         _delete_images(attempt, account.drawn)
 
 
 def _result_images(attempt: Attempt, outputs: Outputs) -> dict[int, list[_Image]]:
     """Look into each result, and sort the images in it by what they were made from."""
     found: dict[int, list[_Image]] = {}
-    for output in outputs.images:
-        made_from = attempt.made_from.get(output.path)
-        analysed = attempt.analysed(made_from)
+    for output in outputs.pictures:
+        analysed = attempt.analysed(attempt.made_from.get(output.path))
         try:
-            with open_images(output.file, analysed.sizes if analysed else None) as images:
+            with open_images(output.file, analysed.sizes if analysed else None, output.path) as images:
                 several = len(images) > 1
                 seen = [
-                    (each.well, each.field, candidate(output.path, n, each, named=several))
-                    for n, each in enumerate(images)
+                    (attempt.source_of(output.path, each), candidate(output.path, index, each, named=several))
+                    for index, each in enumerate(images)
                 ]
         except ResultsError as error:
             attempt.problem(str(error))
             continue
-        for well, number, each in seen:
-            source = made_from if well is None else field_source(output.path, well, number or 0, attempt.sources)
+        for source, each in seen:
             if source is not None:
-                found.setdefault(source.image_id, []).append(_Image(each, output, source))
+                found.setdefault(source.image_id, []).append(_Image(each, output, source, len(seen)))
     return found
 
 
@@ -159,7 +170,7 @@ def _draw(attempt: Attempt, image: _Image, target: str, part: str, account: _Acc
     analysed = attempt.analysed(source)
     if analysed is None:
         raise ResultsError("That image is not there any more.")
-    with open_images(image.output.file, analysed.sizes) as images, open_spool() as spool:
+    with open_images(image.output.file, analysed.sizes, each.path) as images, open_spool() as spool:
         label = images[each.index]
         fitted = fit(label, analysed.sizes)
         account.filled += trace(label, fitted, shape, spool)
@@ -226,15 +237,32 @@ def _tell(attempt: Attempt, account: _Account) -> None:
 
 
 def _delete_images(attempt: Attempt, drawn: Sequence[_Image]) -> None:
-    """Delete the images of the drawn labels that this run has in OMERO already."""
+    """Delete the images that drawn labels have in OMERO already: of an earlier import, or the importer's."""
     for each in drawn:
-        role = f"image:{each.candidate.path}#{each.candidate.index}"
-        key = attempt.key(each.source, role, each.output.sha256)
         try:
-            if attempt.ledger.find(key) is not None:
-                attempt.ledger.discard(key)
+            for path, index in each.places:
+                key = attempt.key(each.source, f"image:{path}#{index}", each.output.sha256)
+                if attempt.ledger.find(key) is not None:
+                    attempt.ledger.discard(key)
+                elif ids := _in_place(attempt, path, each.siblings if path == each.candidate.path else 1):
+                    attempt.ledger.delete("Image", ids)
         except OmeroRefused as error:
             attempt.note(f"The label image {each.candidate} stays in OMERO: {error}")
+
+
+def _in_place(attempt: Attempt, path: str, count: int) -> list[int]:
+    """List the images that the importer has made of a result, if all of them are labels that are drawn.
+
+    OMERO deletes the images of a file together or not at all.
+    """
+    ids = (attempt.in_place or {}).get(path, ())
+    if len(ids) > count or any((path, index) not in attempt.only_drawn for index in range(count)):
+        return []
+    analysed = {source.image_id for source in attempt.sources}
+    parameters = omero.sys.ParametersI()
+    parameters.addIds([image_id for image_id in ids if image_id not in analysed] or [-1])
+    service = attempt.ledger.gateway.c.sf.getQueryService()
+    return [row[0] for row in unwrap(service.projection(_THERE, parameters, call_context(attempt.ledger.gateway)))]
 
 
 def _listed(ids: Iterable[int]) -> str:
