@@ -1,103 +1,18 @@
 """What goes into an import of results and what comes out of it: plain, frozen values.
 
 Standard library only, so that the dialogs of OMERO scripts can read the defaults of :class:`ImportOptions` at no cost.
-Every value goes to JSON and back unchanged, because steps of a run hand them over through the record of the run.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
-from worker.errors import RequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-class _Json:
-    """JSON round trip of a frozen dataclass whose fields are scalars, mappings of strings or tuples of these."""
-
-    __slots__ = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the value as what :mod:`json` can write.
-
-        Returns
-        -------
-        dict
-            Field names to plain values; tuples become lists.
-        """
-        return {
-            each.name: _plain(getattr(self, each.name))
-            for each in dataclasses.fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build the value from what :meth:`to_json` gave.
-
-        Parameters
-        ----------
-        data : Mapping
-            Field names to plain values; missing ones take their default.
-
-        Returns
-        -------
-        Self
-            The value.
-
-        Raises
-        ------
-        RequestError
-            If a field is unknown, missing, or of another type than it must be.
-        """
-        hints = typing.get_type_hints(cls)
-        unknown = sorted(set(data) - set(hints))
-        if unknown:
-            raise RequestError(
-                f"{cls.__name__} has no field {', '.join(unknown)}.", remedy=f"It has: {', '.join(hints)}."
-            )
-        values = {name: _typed(f"{cls.__name__}.{name}", hints[name], value) for name, value in data.items()}
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise RequestError(f"{cls.__name__} is incomplete: {error}.") from error
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, _Json):
-        return value.to_json()
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, dict):
-        return dict(value)
-    return value
-
-
-def _typed(name: str, hint: Any, value: Any) -> Any:
-    """Check ``value`` against a field's type, and turn lists back into tuples."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
-        if value is None and type(None) in arguments:
-            return None
-        return _typed(name, next(each for each in arguments if each is not type(None)), value)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_typed(name, arguments[0], each) for each in value)
-    if origin is not None and isinstance(value, dict):
-        return dict(value)
-    if isinstance(hint, type) and issubclass(hint, _Json) and isinstance(value, dict):
-        return hint.from_json(value)
-    if origin is None and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
-    raise RequestError(f"{name} is {value!r}.", remedy=f"It must be of type {getattr(hint, '__name__', hint)}.")
+from worker.results.jsonvalue import JsonValue
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFile(_Json):
+class SourceFile(JsonValue):
     """One file (or folder) of the export and the OMERO image that it came from.
 
     Parameters
@@ -122,7 +37,7 @@ class SourceFile(_Json):
 
 
 @dataclass(frozen=True, slots=True)
-class ImportOptions(_Json):
+class ImportOptions(JsonValue):
     """What a person chose to happen with the results; the defaults are those of the dialog.
 
     Parameters
@@ -222,7 +137,7 @@ class ImportOptions(_Json):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch(_Json):
+class Batch(JsonValue):
     """Which part of a larger selection a run has analysed.
 
     Parameters
@@ -248,7 +163,7 @@ class Batch(_Json):
 
 
 @dataclass(frozen=True, slots=True)
-class Cited(_Json):
+class Cited(JsonValue):
     """What to cite when results of an analysis are published.
 
     Parameters
@@ -267,7 +182,7 @@ class Cited(_Json):
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance(_Json):
+class Provenance(JsonValue):
     """Where results come from: the run, its task, the job.
 
     Parameters
@@ -371,7 +286,7 @@ class Provenance(_Json):
 
 
 @dataclass(frozen=True, slots=True)
-class CreatedObject(_Json):
+class CreatedObject(JsonValue):
     """An object in OMERO that holds something of the results.
 
     Parameters
@@ -390,7 +305,7 @@ class CreatedObject(_Json):
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedImage(_Json):
+class ImportedImage(JsonValue):
     """A result image that is in OMERO now.
 
     Parameters
@@ -418,7 +333,7 @@ class ImportedImage(_Json):
 
 
 @dataclass(frozen=True, slots=True)
-class ImportReport(_Json):
+class ImportReport(JsonValue):
     """What an import left in OMERO; the same after each repetition.
 
     Parameters
