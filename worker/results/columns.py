@@ -38,6 +38,9 @@ BATCH_CELLS: Final = 1_000_000
 TRUE_WORDS: Final = frozenset({"yes", "true", "t", "1"})
 FALSE_WORDS: Final = frozenset({"no", "false", "f", "0"})
 
+MAX_DISTINCT: Final = 1_000
+"""Different cells of a column that are remembered, at most."""
+
 _MISSING: Final = frozenset(
     {"", "nan", "-nan", "na", "<na>", "n/a", "#n/a", "#na", "null", "none", "1.#qnan", "-1.#ind", "1.#ind", "-1.#qnan"}
 )
@@ -79,6 +82,8 @@ class Column:
         What stands before the decimals of its numbers.
     refers_to : str
         What its cells name, as far as the file itself says so: ``image``, ``well``, ``plate``, ``dataset`` or ``roi``.
+    distinct : frozenset or None
+        Its different values, if they are few; None: unknown.
     """
 
     name: str
@@ -87,6 +92,7 @@ class Column:
     size_bytes: int
     decimal: str = "."
     refers_to: str = ""
+    distinct: frozenset[int | float | bool | str] | None = None
 
     @property
     def description(self) -> str:
@@ -228,14 +234,20 @@ class Guess:
         Whether the cells are numbers so far, some of them with a decimal point.
     odd : str
         One of the cells that are no number.
+    distinct : set of str or None
+        The different cells; None if they are more than :data:`MAX_DISTINCT`.
     """
 
-    __slots__ = ("_commas", "_exact", "_integers", "_numbers", "_values", "_words", "missing", "odd", "size_bytes")
+    __slots__ = (
+        *("_commas", "_exact", "_integers", "_numbers", "_values", "_words"),
+        *("distinct", "missing", "odd", "size_bytes"),
+    )
 
     def __init__(self) -> None:
         self.size_bytes = 0
         self.missing = self._values = False
         self.odd = ""
+        self.distinct: set[str] | None = set()
         self._integers = self._numbers = self._commas = self._exact = True
         self._words: set[str] = set()
 
@@ -245,23 +257,28 @@ class Guess:
         if not unique:
             return
         longest = max(map(len, unique))
-        ascii_only = all(map(str.isascii, unique))
-        self.size_bytes = max(self.size_bytes, longest if ascii_only else max(len(cell.encode()) for cell in unique))
-        gaps = [cell for cell in unique if is_missing(cell)]
-        if gaps:
-            self.missing = True
-            unique.difference_update(gaps)
-            if not unique:
-                return
+        self.size_bytes = max(self.size_bytes, longest if all(map(str.isascii, unique)) else _longest_bytes(unique))
+        if self.distinct is not None:
+            self.distinct = self.distinct | unique if len(unique) <= MAX_DISTINCT else None
+            if self.distinct is not None and len(self.distinct) > MAX_DISTINCT:
+                self.distinct = None
+        # All at once: the engine of regular expressions is many times faster than a loop of ours.
+        text = _BREAK.join(unique) + _BREAK
+        if not (self._numbers and (_INTEGERS if self._integers else _NUMBERS).fullmatch(text)):
+            gaps = [cell for cell in unique if is_missing(cell)]
+            if gaps:
+                self.missing = True
+                unique.difference_update(gaps)
+                if not unique:
+                    return
+                text = _BREAK.join(unique) + _BREAK
         self._values = True
         if len(self._words) <= _MAX_WORDS:
             self._words.update(cell.strip().lower() for cell in islice(unique, _MAX_WORDS + 1))
         if self._numbers or self._commas:
-            self._look_for_numbers(unique, longest)
+            self._look_for_numbers(unique, text, longest)
 
-    def _look_for_numbers(self, unique: set[str], longest: int) -> None:
-        # All at once: the engine of regular expressions is many times faster than a loop of ours.
-        text = _BREAK.join(unique) + _BREAK
+    def _look_for_numbers(self, unique: set[str], text: str, longest: int) -> None:
         if not _INTEGERS.fullmatch(text):
             numbers, commas = (bool(each.fullmatch(text)) for each in (_NUMBERS, _COMMA_NUMBERS))
             if (numbers or commas) and "e" in text.lower() and any(map(_overflows, unique)):
@@ -326,6 +343,10 @@ class Guess:
         if kind == "Bool":
             return not self.missing and self._words <= TRUE_WORDS | FALSE_WORDS
         return True
+
+
+def _longest_bytes(cells: Iterable[str]) -> int:
+    return max(len(cell.encode()) for cell in cells)
 
 
 def _overflows(cell: str) -> bool:

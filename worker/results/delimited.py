@@ -20,7 +20,8 @@ import codecs
 import csv
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from worker.errors import ResultsError
@@ -38,6 +39,7 @@ _KINDS: Final = {"d": "Double", "l": "Long", "s": "String", "b": "Bool"}
 _KIND_NAMES: Final = {"Double": "d, a number", "Long": "l, an integer of 64 bits", "Bool": "b, true or false"}
 _TYPES_MARK: Final = "# header"
 _BATCH_CHARACTERS: Final = 4 * 2**20
+_PIECE_ROWS: Final = 1_000
 _CHUNK_BYTES: Final = 2**20
 
 
@@ -81,11 +83,22 @@ class DelimitedTable:
         list of list
             The values of some rows, a list for each column.
         """
-        for cells in _columns_of(self.path, self.encoding, self.delimiter, 1 + self.declared, len(self.columns)):
-            yield [
-                column.values(cells[index]) if only is None or index in only else []
-                for index, column in enumerate(self.columns)
-            ]
+        limit = max(1, min(BATCH_ROWS, BATCH_CELLS // len(self.columns)))
+        batch: list[list[Value]] = [[] for _ in self.columns]
+        rows = size = 0
+        for cells, characters in _pieces(
+            self.path, self.encoding, self.delimiter, 1 + self.declared, len(self.columns)
+        ):
+            if rows and (rows + len(cells[0]) > limit or size + characters > _BATCH_CHARACTERS):
+                yield batch
+                batch, rows, size = [[] for _ in self.columns], 0, 0
+            for index, column in enumerate(self.columns):
+                if only is None or index in only:
+                    batch[index] += column.values(cells[index])
+            rows += len(cells[0])
+            size += characters
+        if rows:
+            yield batch
 
 
 def read_delimited(path: Path) -> DelimitedTable:
@@ -111,7 +124,7 @@ def read_delimited(path: Path) -> DelimitedTable:
     types, titles = _head(path, encoding, delimiter)
     guesses = [Guess() for _ in titles]
     count = 0
-    for cells in _columns_of(path, encoding, delimiter, 1 + bool(types), len(titles)):
+    for cells, _ in _pieces(path, encoding, delimiter, 1 + bool(types), len(titles)):
         count += len(cells[0])
         for guess, column in zip(guesses, cells, strict=True):
             guess.look(column)
@@ -126,20 +139,19 @@ def read_delimited(path: Path) -> DelimitedTable:
 
 
 def _column(path: Path, name: str, title: str, guess: Guess, decimal: str, word: str) -> Column:
-    size_bytes = max(guess.size_bytes, 1)
-    if not word:
-        return Column(name, title, guess.kind(decimal), size_bytes, decimal)
-    if word in REFERENCES:
-        # What it names is added beside it; the column itself keeps what stands in the file.
-        return Column(name, title, guess.kind(decimal), size_bytes, decimal, refers_to=word)
-    kind = _KINDS[word]
-    if not guess.fits(kind, decimal):
+    # What a column refers to is added beside it; it keeps what stands in the file.
+    kind = _KINDS.get(word) or guess.kind(decimal)
+    if word in _KINDS and not guess.fits(kind, decimal):
         cell = repr(guess.odd) if guess.odd else "an empty cell" if guess.missing else "other numbers"
         raise ResultsError(
             f"{path.name} is no table as its first line declares it: the column {title!r} is declared as"
             f" {_KIND_NAMES[kind]}, and holds {cell}."
         )
-    return Column(name, title, kind, size_bytes, decimal)
+    refers_to = word if word in REFERENCES else ""
+    column = Column(name, title, kind, max(guess.size_bytes, 1), decimal, refers_to)
+    if guess.distinct is None:
+        return column
+    return replace(column, distinct=frozenset(column.values(sorted(guess.distinct))))
 
 
 def _head(path: Path, encoding: str, delimiter: str) -> tuple[list[str], list[str]]:
@@ -167,30 +179,29 @@ def _head(path: Path, encoding: str, delimiter: str) -> tuple[list[str], list[st
     return types, first
 
 
-def _columns_of(
+def _pieces(
     path: Path, encoding: str, delimiter: str, skipped: int, width: int
-) -> Iterator[Sequence[Sequence[str]]]:
-    """Read the cells of some rows at once, a sequence for each column."""
-    limit = max(1, min(BATCH_ROWS, BATCH_CELLS // width))
+) -> Iterator[tuple[Sequence[Sequence[str]], int]]:
+    """Read some rows at once: their cells, a sequence for each column, and how many characters these have."""
+    most = max(1, min(_PIECE_ROWS, BATCH_CELLS // width))
     with _opened(path, encoding, delimiter) as rows:
         for _ in range(skipped):
             next(rows)
-        batch: list[list[str]] = []
-        size = done = 0
-        for row in rows:
-            if len(row) != width:
-                row = _fitted(row, width, path, done + len(batch) + 1)  # noqa: PLW2901  # the row as it is meant
-            batch.append(row)
-            size += sum(map(len, row))
-            if len(batch) == limit or size > _BATCH_CHARACTERS:
-                yield list(zip(*batch, strict=True))
-                done += len(batch)
-                batch, size = [], 0
-        if batch:
-            yield list(zip(*batch, strict=True))
+        done = step = 0
+        while piece := list(islice(rows, max(1, step))):
+            if set(map(len, piece)) != {width}:
+                piece = [_fitted(row, width, path, number) for number, row in enumerate(piece, done + 1)]
+            done += len(piece)
+            cells = list(zip(*piece, strict=True))
+            characters = sum(map(len, chain.from_iterable(cells)))
+            # As many rows at once as are not likely to be too much.
+            step = min(2 * len(piece), most, _BATCH_CHARACTERS * len(piece) // (4 * characters + 1))
+            yield cells, characters
 
 
 def _fitted(row: list[str], width: int, path: Path, number: int) -> list[str]:
+    if len(row) == width:
+        return row
     if len(row) > width and any(cell.strip() for cell in row[width:]):
         raise ResultsError(f"{path.name} is no table: row {number} has {len(row)} cells, its header has {width}.")
     return row[:width] + [""] * (width - len(row))

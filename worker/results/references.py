@@ -25,14 +25,14 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.results.columns import as_text
 from worker.results.matching import finder
 from worker.results.wellnames import axis_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from worker.results.columns import ResultTable, Value
     from worker.results.model import SourceFile
@@ -131,16 +131,14 @@ class Reference:
 
     def ids(self, batch: Sequence[Sequence[Value]], rows: int) -> list[int]:
         """Give the id of each row of a batch."""
-        found: dict[tuple[Value, ...], int] = {}
         if not self.needs:
             return [_only(self.find(()))] * rows
-        ids = []
-        for values in zip(*(batch[index] for index in self.needs), strict=True):
-            answer = found.get(values)
-            if answer is None:
-                answer = found[values] = _only(self.find(tuple(map(as_text, values))))
-            ids.append(answer)
-        return ids
+        columns = [batch[index] for index in self.needs]
+        values: Sequence[Any] = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+        found = {
+            each: _only(self.find(tuple(map(as_text, each if len(columns) > 1 else (each,))))) for each in set(values)
+        }
+        return list(map(found.__getitem__, values))
 
 
 def find_references(
@@ -287,8 +285,7 @@ class _Search:
         """Say what is not clear about a column: None if all is, nothing if it names nothing."""
         seen: set[tuple[str, ...]] = set()
         something = False
-        for batch in self.table.batches(only=reference.needs):
-            unique = set(zip(*(batch[index] for index in reference.needs), strict=True))
+        for unique in self._unique(reference.needs):
             fresh = {tuple(map(as_text, values)) for values in unique} - seen
             for texts in fresh:
                 if not all(texts):
@@ -301,6 +298,15 @@ class _Search:
             # What was looked up need not be again, as far as that takes little room.
             seen = seen | fresh if len(seen) < _REMEMBERED else fresh
         return None if something else ""
+
+    def _unique(self, needs: Sequence[int]) -> Iterator[Collection[tuple[Value, ...]]]:
+        """Give what stands in some columns, each at least once."""
+        known = self.table.columns[needs[0]].distinct
+        if len(needs) == 1 and known is not None:
+            yield [(value,) for value in known]
+            return
+        for batch in self.table.batches(only=needs):
+            yield set(zip(*(batch[index] for index in needs), strict=True))
 
 
 _NOUNS: Final = {"Image": "image", "Well": "well", "Plate": "plate", "Dataset": "dataset", "Roi": "ROI"}
