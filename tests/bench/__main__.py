@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.bench import appends, catchup, export, machine, overhead, parse, polls, report, ticks
+from tests.bench import appends, catchup, export, machine, overhead, parse, polls, report, tables, ticks
 from tests.bench.micrographs import IMAGES, SHAPE, FieldSet, imported
 from tests.bench.report import Figure, Row
 from tests.bench.submission import BenchFailed, OurWay, Submission, reference_way
@@ -40,6 +40,7 @@ class RowName(StrEnum):
     catchup = "catchup"
     appends = "appends"
     polls = "polls"
+    table = "table"
 
 
 FIELDS = frozenset({RowName.submit, RowName.export})
@@ -64,6 +65,7 @@ def bench(
     catchup: from the start of a killed engine until it drives 1,000 open runs again.
     appends: appending events from four processes, against eventsourcing_sqlalchemy's recorder.
     polls: SQL statements for a job that has changed, and for one that has not.
+    table: a CSV of 200,000 rows becomes an OMERO.table, against omero-metadata's populate.
 
     The lab must be up ('make lab-up'), except for 'dialog' alone. Everything that is put into OMERO and onto the
     cluster is removed at the end.
@@ -107,7 +109,7 @@ def samples_of(name: RowName, repeat: int) -> int:
 
 
 def of_the_engine(name: RowName, lab: Lab, repeat: int, say: Callable[[str, int], None]) -> Sequence[Row | Figure]:
-    """Measure a row that is about the engine and its record."""
+    """Measure a row that is about the engine, its record, or results."""
     match name:
         case RowName.overhead:
             return overhead.measure(lab, repeat, say)
@@ -117,6 +119,8 @@ def of_the_engine(name: RowName, lab: Lab, repeat: int, say: Callable[[str, int]
             return catchup.measure(lab, say)
         case RowName.appends:
             return appends.measure(lab, repeat, say)
+        case RowName.table:
+            return tables.measure(lab, repeat, say)
         case _:
             return [polls.measure(lab, say)]
 

@@ -55,8 +55,8 @@ _NUMBERS: Final = re.compile(
 _COMMA_NUMBERS: Final = re.compile(
     rf"(?:[ \t]*[+-]?(?:(?:0|[1-9][0-9]*)(?:,[0-9]*)?|,[0-9]+)(?:e[+-]?[0-9]+)?[ \t]*{_BREAK})*+", re.IGNORECASE
 )
-_ONE_INTEGER: Final = re.compile(_INTEGER)
 _SAFE_DIGITS: Final = 15
+_LONG_INTEGER: Final = re.compile(rf"(?<![^{_BREAK} \t])[+-]?[0-9]{{{_SAFE_DIGITS + 1},}}(?=[ \t]*{_BREAK})")
 _MAX_WORDS: Final = len(TRUE_WORDS | FALSE_WORDS)
 _EXACT: Final = 2**53
 _TRANSLITERATED: Final = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "%": "percent", "#": "number"})
@@ -289,7 +289,7 @@ class Guess:
             self._numbers = self._numbers and numbers
             self._commas = self._commas and commas
         if longest > _SAFE_DIGITS and (self._exact or self._integers):
-            whole = [int(cell) for cell in unique if _ONE_INTEGER.fullmatch(cell.strip())]
+            whole = list(map(int, _LONG_INTEGER.findall(text)))
             self._exact = self._exact and all(abs(value) <= _EXACT for value in whole)
             self._integers = self._integers and all(-(2**63) <= value < 2**63 for value in whole)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TABLES = """
 create table if not exists header (position integer primary key, content text not null);
-create table if not exists line (number integer primary key, content text not null);
+create table if not exists chunk (start integer primary key, size integer not null, content text not null);
 create table if not exists metadata (name text primary key, content text not null);
 """
 
@@ -69,7 +69,7 @@ class TableFile:
     def initialize(self, headers: Sequence[Header]) -> None:
         """Begin anew, with some columns and without rows."""
         with self._open() as connection:
-            for table in ("header", "line", "metadata"):
+            for table in ("header", "chunk", "metadata"):
                 connection.execute(f"delete from {table}")  # noqa: S608  # three constants
             contents = [json.dumps([item.type, item.name, item.description, item.size]) for item in headers]
             connection.executemany("insert into header values (?, ?)", list(enumerate(contents)))
@@ -83,44 +83,45 @@ class TableFile:
     def count(self) -> int:
         """Return the number of rows."""
         with self._open() as connection:
-            number: int = connection.execute("select count(*) from line").fetchone()[0]
-        return number
+            return _count(connection)
 
-    def add(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Add rows at the end."""
-        with self._open() as connection:
-            start: int = connection.execute("select count(*) from line").fetchone()[0]
-            lines = [(start + offset, json.dumps(list(row))) for offset, row in enumerate(rows)]
-            connection.executemany("insert into line values (?, ?)", lines)
+    def add(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Add rows at the end: the values of each column."""
+        if columns[0]:
+            with self._open() as connection:
+                content = (_count(connection), len(columns[0]), json.dumps(columns))
+                connection.execute("insert into chunk values (?, ?, ?)", content)
 
     def change(self, numbers: Sequence[int], columns: Mapping[int, Sequence[Any]]) -> None:
         """Change the values of some columns in some rows."""
-        rows = self.read(numbers)
-        for place, row in enumerate(rows):
-            for column, values in columns.items():
-                row[column] = values[place]
         with self._open() as connection:
-            lines = [(json.dumps(row), number) for number, row in zip(numbers, rows, strict=True)]
-            connection.executemany("update line set content = ? where number = ?", lines)
+            for place, number in enumerate(numbers):
+                start, values = _chunk(connection, number)
+                for column, changed in columns.items():
+                    values[column][number - start] = changed[place]
+                connection.execute("update chunk set content = ? where start = ?", (json.dumps(values), start))
 
     def read(self, numbers: Sequence[int] | range) -> list[list[Any]]:
-        """Return rows by their numbers; IndexError if there is no such row."""
-        if isinstance(numbers, range) and numbers.step == 1:
-            with self._open() as connection:
-                bounds = (numbers.start, numbers.stop)
-                query = "select content from line where number >= ? and number < ? order by number"
-                found = [json.loads(content) for (content,) in connection.execute(query, bounds)]
-            if len(found) != len(numbers):
-                raise IndexError(f"rows {numbers.start} to {numbers.stop} were asked for, there are {self.count()}")
-            return found
-        result = []
+        """Return the values of each column in some rows, by their numbers; IndexError if there is no such row."""
+        columns: list[list[Any]] = [[] for _ in self.headers()]
+        start, values = 0, columns
         with self._open() as connection:
-            for number in numbers:
-                line = connection.execute("select content from line where number = ?", (number,)).fetchone()
-                if line is None:
-                    raise IndexError(f"there is no row {number}")
-                result.append(json.loads(line[0]))
-        return result
+            count = _count(connection)
+            left = list(numbers)
+            if any(not 0 <= number < count for number in left):
+                raise IndexError(f"rows {min(left)} to {max(left)} were asked for, there are {count}")
+            place = 0
+            while place < len(left):
+                if not start <= left[place] < start + len(values[0]):
+                    start, values = _chunk(connection, left[place])
+                end = place
+                # As long as they follow each other within the chunk.
+                while end < len(left) and left[end] - left[place] == end - place and left[end] < start + len(values[0]):
+                    end += 1
+                for column, chunk in zip(columns, values, strict=True):
+                    column.extend(chunk[left[place] - start : left[end - 1] - start + 1])
+                place = end
+        return columns
 
     def select(self, condition: str, variables: Mapping[str, Any], rows: range) -> list[int]:
         """Return the numbers of the rows for which a condition is true.
@@ -142,14 +143,13 @@ class TableFile:
         if not condition.isascii():
             # numexpr compares bytes.
             raise ConditionError(f"not understood: {condition}")
-        lines = self.read(range(rows.start, rows.stop))[:: rows.step]
         names = [header.name for header in self.headers()]
-        known: dict[str, Any] = {name: np.array([line[place] for line in lines]) for place, name in enumerate(names)}
+        known: dict[str, Any] = dict(zip(names, map(np.array, self.read(rows)), strict=True))
         try:
             tree = ast.parse(condition, mode="eval").body
         except SyntaxError as error:
             raise ConditionError(f"not understood: {condition}") from error
-        chosen = np.broadcast_to(np.asarray(_value(tree, known | dict(variables), condition), bool), len(lines))
+        chosen = np.broadcast_to(np.asarray(_value(tree, known | dict(variables), condition), bool), len(rows))
         return [number for number, is_chosen in zip(rows, chosen, strict=True) if is_chosen]
 
     def metadata(self) -> dict[str, Any]:
@@ -162,6 +162,18 @@ class TableFile:
         with self._open() as connection:
             items = [(name, json.dumps(value)) for name, value in values.items()]
             connection.executemany("replace into metadata values (?, ?)", items)
+
+
+def _count(connection: sqlite3.Connection) -> int:
+    number: int = connection.execute("select coalesce(max(start + size), 0) from chunk").fetchone()[0]
+    return number
+
+
+def _chunk(connection: sqlite3.Connection, number: int) -> tuple[int, list[list[Any]]]:
+    """Return the chunk that a row is in: the number of its first row, and the values of each column."""
+    query = "select start, content from chunk where start <= ? order by start desc limit 1"
+    start, content = connection.execute(query, (number,)).fetchone()
+    return start, json.loads(content)
 
 
 _OPERATORS: dict[type, Callable[..., Any]] = {

@@ -90,14 +90,14 @@ class TableService(Service):
             raise omero.ValidationException("", "", f"columns of different lengths: {sorted(lengths)}")
         for header, column in zip(headers, columns, strict=True):
             _check_sizes(header, column)
-        rows = list(zip(*([_plain(value) for value in column.values or ()] for column in columns), strict=True))
-        self._table.add(rows)
+        self._table.add([_stored(header, column.values or ()) for header, column in zip(headers, columns, strict=True)])
 
     @unlocked
     def update(self, data: Any, current: Any = None) -> None:
         self._check_write(current)
         places = {header.name: place for place, header in enumerate(self._headers())}
-        columns = {places[column.name]: [_plain(value) for value in column.values] for column in data.columns}
+        headers = self._headers()
+        columns = {places[column.name]: _stored(headers[places[column.name]], column.values) for column in data.columns}
         self._table.change(data.rowNumbers, columns)
 
     @unlocked
@@ -112,14 +112,14 @@ class TableService(Service):
     def _data(self, numbers: Sequence[int] | range, columns: Sequence[int] | None = None) -> Any:
         headers = self._headers()
         try:
-            rows = self._table.read(numbers)
+            values = self._table.read(numbers)
             chosen = [(place, headers[place]) for place in (range(len(headers)) if columns is None else columns)]
         except IndexError as error:
             raise omero.ApiUsageException("", "", str(error)) from error
         data = omero.grid.Data()
         data.lastModification = self._file["mtime"] or 0
         data.rowNumbers = list(numbers)
-        data.columns = [_column(header, [row[place] for row in rows]) for place, header in chosen]
+        data.columns = [_column(header, values[place]) for place, header in chosen]
         return data
 
     @unlocked
@@ -241,8 +241,9 @@ def _check_sizes(header: Header, column: Any) -> None:
             raise omero.ValidationException("", "", message)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
+def _stored(header: Header, values: Sequence[Any]) -> list[Any]:
+    """Return the values of a column as they are kept."""
+    if header.type == "StringColumn":
         # HDF5 pads texts with zeros, and so cannot tell the last ones of a text from its own.
-        return value.rstrip("\0")
-    return list(value) if isinstance(value, (list, tuple)) else value
+        return [value.rstrip("\0") for value in values]
+    return [list(value) for value in values] if header.type in _SIZED else list(values)
