@@ -13,6 +13,7 @@ from worker.engine.batches import PARTIAL, batches_of, done_well, failures, star
 from worker.engine.children import children_at_work, children_of, results_of
 from worker.engine.circuits import what_does_not_answer
 from worker.engine.driver import drive
+from worker.engine.importplan import waiting_of
 from worker.engine.lease import service_alive
 from worker.engine.view import view_of
 from worker.errors import HistoryUnavailable
@@ -148,7 +149,8 @@ def progress_of(run_id: UUID, resources: Resources) -> str:
             continue
         job = f" (Slurm job {task.job_ids[-1]})" if task.job_ids else ""
         progress = f" {task.progress}" if task.progress else ""
-        lines.append(f"{task.task_name}{job}: {task.status}{progress}")
+        orders = waiting_of(task)
+        lines.append(f"{task.task_name}{job}: {task.status}{progress}{f' ({orders})' if orders else ''}")
     waiting = [state.last_error for state in run.steps.values() if state.state == "intended" and state.last_error]
     return "; ".join([*lines, *waiting]) or "Waiting for the engine."
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from worker.engine.context import StepContext
+    from worker.history.domain import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,33 @@ def plan_of(context: StepContext, origin: StepContext, job_id: int) -> ImportPla
         plan = replace(plan, attempt=int(recorded["attempt"]))
     record(context, plan)
     return plan
+
+
+def waiting_of(task: Task) -> str:
+    """Say, from the record alone, what a task waits for that imports in place.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+
+    Returns
+    -------
+    str
+        Which orders the importer has, and since when; empty if it has none.
+    """
+    if task.status != "IMPORTING" or not task.import_plan:
+        return ""
+    plan = ImportPlan.from_json(task.import_plan)
+    orders = " and ".join(str(uuid) for uuid in plan.uuids(task.id))
+    # Not for how long: whoever follows a run would be told anew each second.
+    since = f"{datetime.fromisoformat(plan.since).astimezone():%H:%M}" if plan.since else ""
+    return f"waiting for the importer since {since}, order {orders}" if orders else ""
+
+
+def in_words(seconds: float) -> str:
+    """Write a duration as people do: in seconds, or in minutes where it is longer than two."""
+    return f"{seconds:.0f} seconds" if seconds < 2 * 60 else f"{seconds / 60:.0f} minutes"
 
 
 def record(context: StepContext, plan: ImportPlan) -> None:

@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from worker.engine.context import Done, NotYet, Outcome
-from worker.engine.importplan import ImportPlan, plan_of, record
+from worker.engine.importplan import ImportPlan, in_words, plan_of, record
 from worker.engine.manifest import manifest_of
 from worker.engine.origin import job_of, origin_of
 from worker.engine.provenance import provenance_of
@@ -292,7 +292,7 @@ def _bring_in(
 
 def _failure(work: _Work) -> str:
     """Say which orders came to nothing, why, and where to look."""
-    minutes = f"{work.silent_s / 60:.0f} minutes"
+    duration = in_words(work.silent_s)
     said = []
     for history in work.histories:
         match judge(history):
@@ -301,11 +301,11 @@ def _failure(work: _Work) -> str:
             case Verdict.FAILED:
                 why = f"failed: {reason_of(history).rstrip('.')}"
             case Verdict.WAITING | Verdict.UNPLACED:
-                why = f"was not begun in {minutes}: is the importer running?"
+                why = f"was not begun in {duration}: is the importer running?"
             case Verdict.OVERTAKEN:
                 why = "was left lying by the importer, which has begun later ones"
             case Verdict.WORKING:
-                why = f"was begun, but there was no news of it for {minutes}"
+                why = f"was begun, but there was no news of it for {duration}"
             case _:
                 why = "was cut short, as the importer was restarted"
         end = "" if why.endswith("?") else "."
