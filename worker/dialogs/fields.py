@@ -154,7 +154,7 @@ CREATE_ROIS = Field(
     "6a) Create ROIs from label images",
     "02.86",
     "switch",
-    "Draw the objects of imported label images as ROIs on the images they were made from.",
+    "Draw the objects of label images as ROIs on the images they were made from.",
     default=False,
     option="create_rois",
 )
@@ -246,7 +246,7 @@ FIXED: tuple[Field, ...] = (
         "6d) Delete label images after ROI creation",
         "02.89",
         "switch",
-        "Remove the imported label images once their ROIs are drawn.",
+        "Do not keep label images as images once their ROIs are drawn.",
         default=False,
         option="roi_delete_label_images",
     ),
