@@ -59,7 +59,7 @@ def adopt_images(attempt: Attempt, outputs: Outputs, containers: Containers) -> 
         ids = attempt.in_place[path]
         if ids:
             adoption.adopt(path, ids, results[_result(path)])
-        elif not any(drawn == path for drawn, _ in attempt.only_drawn):
+        elif not any(drawn in (path, _result(path)) for drawn, _ in attempt.only_drawn):
             attempt.problem(f"{path} is not in OMERO: the importer has made no image of it.")
         attempt.step()
     given = {_result(path) for path in paths}
