@@ -152,3 +152,13 @@ def test_results_that_are_there_already_are_linked_to_another_dataset_too(bench:
     for name in ("labels", "others"):
         assert [each.getId() for each in children(fresh, "Dataset", results_dataset(fresh, bench, name))] == [image_id]
     assert all(len(maps) == 1 for maps in maps_on(fresh, "Image", image_id).values())
+
+
+def test_a_name_that_omero_cannot_hold_is_shortened_and_told(bench: Bench, fresh: BlitzGateway) -> None:
+    for name in ("cells_mask.tif", "cells_outline.tif"):
+        tifffile.imwrite(bench.folder / name, np.ones((4, 5), "uint8"))
+    report = bench.bring(replace(NOTHING, new_dataset="labels", rename="x" * 300 + "{original_file}.{ext}"))
+    names = {each.getName() for each in children(fresh, "Dataset", results_dataset(fresh, bench))}
+    assert len(names) == 2
+    assert all(len(name) <= 255 and name.startswith("xxx") and name.endswith(".tif") for name in names)
+    assert sum("309 characters, which OMERO does not hold" in note for note in report.notes) == 2

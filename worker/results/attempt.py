@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.results.ledger import Key
-from worker.results.matching import field_source
+from worker.results.matching import field_finder
 from worker.results.model import CreatedObject, ImportReport
 from worker.results.naming import NAME_LENGTH, distinct, rename
 
@@ -78,6 +78,7 @@ class Attempt:
     objects: list[CreatedObject] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    _field_source: Callable[[str, tuple[int, int], int], SourceFile | None] | None = None
     _done: int = 0
     _total: int = 0
 
@@ -117,7 +118,9 @@ class Attempt:
         """
         if image.well is None:
             return self.made_from.get(path)
-        return field_source(path, image.well, image.field or 0, self.sources)
+        if self._field_source is None:
+            self._field_source = field_finder(self.sources)
+        return self._field_source(path, image.well, image.field or 0)
 
     def analysed(self, source: SourceFile | None) -> AnalysedImage | None:
         """Look up an analysed image as it is in OMERO now; None if it is not known, or was deleted."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -163,35 +162,29 @@ def stems(source: SourceFile) -> tuple[str, ...]:
     return tuple(dict.fromkeys("_".join((name, *place)) for name in _heads(head) for place in within))
 
 
-def field_source(path: str, well: tuple[int, int], index: int, sources: Sequence[SourceFile]) -> SourceFile | None:
-    """Find the source of an image inside a result that is itself a plate in OME-Zarr.
+def field_finder(sources: Sequence[SourceFile]) -> Callable[[str, tuple[int, int], int], SourceFile | None]:
+    """Prepare to find the sources of images inside results that are themselves plates in OME-Zarr.
 
     Parameters
     ----------
-    path : str
-        Path of the OME-Zarr.
-    well : tuple of int
-        Row and column, from 0.
-    index : int
-        Number of the field in its well, as in the path of the image.
     sources : Sequence of SourceFile
         What was exported.
 
     Returns
     -------
-    SourceFile or None
-        The same field of the plate after which the OME-Zarr is named, or of the only plate that was exported.
+    Callable
+        By the path of the OME-Zarr, the row and column of a well (from 0) and the number of a field, as in the path of
+        the image: the same field of the plate after which the OME-Zarr is named, or of the only plate that was
+        exported; None if there is none.
     """
-    wells = _wells(tuple(sources))
-    plate_id = _plate(path, wells)[0]
-    here = wells.at(plate_id, *well, index) if plate_id is not None else set()
-    return min(here, key=lambda each: each.path) if len({each.image_id for each in here}) == 1 else None
+    wells = WellNames(sources, _heads)
 
+    def find(path: str, well: tuple[int, int], index: int) -> SourceFile | None:
+        plate_id = _plate(path, wells)[0]
+        here = wells.at(plate_id, *well, index) if plate_id is not None else set()
+        return min(here, key=lambda each: each.path) if len({each.image_id for each in here}) == 1 else None
 
-@lru_cache(maxsize=2)
-def _wells(sources: tuple[SourceFile, ...]) -> WellNames:
-    """Keep what is asked for once for each field of a plate."""
-    return WellNames(sources, _heads)
+    return find
 
 
 def _plate(path: str, wells: WellNames) -> tuple[int | None, str]:

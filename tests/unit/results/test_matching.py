@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.results.matching import ALIKE, BEGINS, SAME, field_source, match, stems
+from worker.results.matching import ALIKE, BEGINS, SAME, field_finder, match, stems
 from worker.results.model import SourceFile
 
 if TYPE_CHECKING:
@@ -183,12 +183,14 @@ def test_fields_that_were_exported_as_tiff_are_known_by_well_and_site() -> None:
 
 def test_an_image_inside_a_plate_is_that_of_the_same_field() -> None:
     fields = plate(("A", 1, 0), ("B", 2, 1))
-    assert field_source("anything.zarr", (1, 1), 1, fields) == fields[1]
-    assert field_source("anything.zarr", (1, 1), 0, fields) is None
+    alone = field_finder(fields)
+    assert alone("anything.zarr", (1, 1), 1) == fields[1]
+    assert alone("anything.zarr", (1, 1), 0) is None
     other = plate(("A", 1, 0), name="p_2", plate_id=10)
-    assert field_source("p_2_labels.zarr", (0, 0), 0, fields + other) == other[0]
-    assert field_source("p_labels.zarr", (0, 0), 0, fields + other) == fields[0]
-    assert field_source("anything.zarr", (0, 0), 0, fields + other) is None
+    both = field_finder(fields + other)
+    assert both("p_2_labels.zarr", (0, 0), 0) == other[0]
+    assert both("p_labels.zarr", (0, 0), 0) == fields[0]
+    assert both("anything.zarr", (0, 0), 0) is None
 
 
 def test_an_ome_zarr_may_be_of_a_whole_plate() -> None:
