@@ -155,6 +155,21 @@ def test_files_go_where_the_person_chose_in_one_annotation(bench: Bench, fresh: 
     assert files_on(fresh, "Image", bench.sources[0].image_id) == {}
 
 
+def test_who_imports_once_more_to_another_place_gets_the_same_files_there_too(
+    bench: Bench, fresh: BlitzGateway
+) -> None:
+    (bench.folder / "m.csv").write_text("a\n1\n")
+    (bench.folder / "notes.txt").write_text("x")
+    options = replace(NOTHING, zip_to_parent=True, csv_tables=True, attach_files=True)
+    first = bench.bring(options)
+    places = (f"Dataset:{bench.dataset_id}", f"Project:{bench.project_id}")
+    again = replace(options, zip_places=places, table_places=places, file_places=places)
+    assert set(bench.bring(again).objects) == set(bench.bring(again).objects) == set(first.objects)
+    for kind, each in (("Dataset", bench.dataset_id), ("Project", bench.project_id)):
+        found = {name: annotation.getId() for name, annotation in files_on(fresh, kind, each).items()}
+        assert {item.name: item.object_id for item in first.objects if "log" not in item.name}.items() <= found.items()
+
+
 def test_the_log_is_in_omero_even_where_it_may_be_attached_nowhere(lab: Lab, tmp_path: Path) -> None:
     group = make_group(lab, "rwr---")
     with logged_in(lab, "alice", group) as alice:
@@ -171,7 +186,8 @@ def test_the_log_is_in_omero_even_where_it_may_be_attached_nowhere(lab: Lab, tmp
 def test_a_zarr_result_is_in_the_zip_and_a_note_says_so(bench: Bench, fresh: BlitzGateway) -> None:
     (bench.folder / "l.zarr/0").mkdir(parents=True)
     (bench.folder / "l.zarr/0/0").write_bytes(b"chunk")
-    report = bench.bring(replace(NOTHING, zip_to_parent=True))
-    assert report.notes == (
-        "OME-Zarr results cannot be imported as images or attached singly: l.zarr. They are in the zip.",
-    )
+    report = bench.bring(replace(NOTHING, zip_to_parent=True, attach_files=True))
+    assert report.notes == ("OME-Zarr results cannot be attached singly: l.zarr. They are in the zip.",)
+    archive = content(files_on(fresh, "Project", bench.project_id)["42_out.zip"])
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        assert opened.read("l.zarr/0/0") == b"chunk"

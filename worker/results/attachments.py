@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import omero.model
 import omero.sys
 from omero.constants.namespaces import NSCREATED
-from omero.rtypes import rlong, rstring
+from omero.rtypes import rlong, rstring, unwrap
 
 from worker.errors import TransferDamaged
 from worker.pixels.session import call_context, who
@@ -121,7 +121,9 @@ def attach(ledger: Ledger, key: Key, attachment: Attachment, places: Sequence[Pl
 
 
 def linked(ledger: Ledger, key: Key, places: Sequence[Place]) -> int | None:
-    """Find an annotation that an earlier attempt wrote, and link it if that attempt did not come so far.
+    """Find an annotation that an earlier attempt wrote, and link it to whatever it is not linked to yet.
+
+    An earlier attempt may not have come so far; and whoever imports the results once more may choose other places.
 
     Parameters
     ----------
@@ -142,7 +144,24 @@ def linked(ledger: Ledger, key: Key, places: Sequence[Place]) -> int | None:
         return None
     if not entry.complete:
         ledger.finish(key, [link(place, entry.object_id) for place in places])
+        return entry.object_id
+    there = {kind: _linked_to(ledger, kind, entry.object_id) for kind in {place.kind for place in places}}
+    missing = [link(place, entry.object_id) for place in places if place.object_id not in there[place.kind]]
+    if missing:
+        ledger.save_all(missing)
     return entry.object_id
+
+
+def _linked_to(ledger: Ledger, kind: str, annotation_id: int) -> set[int]:
+    """List the ids of the objects of a kind that an annotation is linked to."""
+    parameters = omero.sys.ParametersI()
+    parameters.addId(annotation_id)
+    rows = ledger.gateway.c.sf.getQueryService().projection(
+        f"select l.parent.id from {kind}AnnotationLink l where l.child.id = :id",  # noqa: S608  # our own word
+        parameters,
+        call_context(ledger.gateway),
+    )
+    return {unwrap(row[0]) for row in rows}
 
 
 def annotate(ledger: Ledger, key: Key, file_id: int, namespace: str, description: str, places: Sequence[Place]) -> int:
