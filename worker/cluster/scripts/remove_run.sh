@@ -13,4 +13,9 @@ if [ "$2" != "biomero_$3" ] && [ "$(cat -- "./$2/status/owner" 2>/dev/null)" != 
     exit 64
 fi
 # A link is removed itself, not what it points to; other file systems mounted below are not entered.
-rm -rf --one-file-system -- "./$2"
+rm -rf --one-file-system -- "./$2" 2>/dev/null && exit 0
+# What an analysis has protected from being changed is ours all the same, as a rule.
+find "./$2" -xdev -type d ! -perm -700 -exec chmod u+rwx -- {} \; 2>/dev/null
+why=$(rm -rf --one-file-system -- "./$2" 2>&1) && exit 0
+printf '%s\n' "$why" | head -n 5 >&2
+exit 1
