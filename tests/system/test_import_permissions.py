@@ -16,11 +16,11 @@ from tests.lab.omero.images import import_image, make_plate
 from tests.lab.person import logged_in
 from tests.system.deployment import Deployment
 from tests.system.direct import DirectScript
-from tests.system.results_bench import NOTHING, Bench, children, files_on, keys_of_run, make_bench, only
+from tests.system.results_bench import NOTHING, Bench, ask, children, files_on, keys_of_run, make_bench, only
 from worker.errors import NotPermitted, RequestError
 from worker.results.importer import check_permissions
 from worker.results.ledger import NS_KEY
-from worker.results.model import ImportOptions
+from worker.results.model import ImportOptions, SourceFile
 from worker.results.surroundings import read_places
 
 if TYPE_CHECKING:
@@ -189,6 +189,27 @@ def test_in_a_read_only_group_results_go_to_a_dataset_of_ones_own(lab: Lab, read
         assert [each.getName() for each in children(bob, "Dataset", dataset.getId())] == ["cells_mask.tif"]
         assert "omero-42.log" in files_on(bob, "Dataset", dataset.getId())
         assert "is not open to you" in report.notes[0]
+
+
+def test_in_a_read_only_group_results_of_wells_go_to_a_plate_and_a_screen_of_ones_own(
+    lab: Lab, readers: str, tmp_path: Path
+) -> None:
+    with logged_in(lab, "alice", readers) as alice, logged_in(lab, "bob", readers) as bob:
+        plate_id = make_plate(alice, "plate", 1, 1, 1, lambda *_: np.ones((4, 5), "uint8"))
+        hql = "select ws.image.id from WellSample ws where ws.well.plate.id = :id"
+        (image_id,) = ask(alice, hql, id=plate_id)[0]
+        bench = replace(
+            make_bench(alice, tmp_path), sources=(SourceFile("p.zarr/A/1/0", "Plate", plate_id, image_id, "field"),)
+        )
+        tifffile.imwrite(bench.folder / "p_A01_s001_mask.tif", np.full((4, 5), 7, "uint8"))
+        options = replace(NOTHING, new_screen=f"of bob {uuid.uuid4()}")
+        check_permissions(bob, bench.sources, options)
+        report = bench.bring(options, gateway=bob)
+        plate = bob.getObject("Plate", only(report, "Plate"))
+        assert (plate.getName(), plate.getOwner().getName()) == ("plate_mask", "bob")
+        assert "omero-42.log" in files_on(bob, "Screen", only(report, "Screen"))
+        (derived_id,) = ask(bob, hql, id=plate.getId())[0]
+        assert bob.getObject("Image", derived_id).getPrimaryPixels().getPlane(0, 0, 0).min() == 7
 
 
 def test_images_that_cannot_be_seen_are_refused(lab: Lab, bench: Bench) -> None:

@@ -175,6 +175,19 @@ def test_results_of_no_well_go_to_the_dataset_and_a_note_says_so(plates: PlateBe
     assert any("of no well" in note and "summary.tif" in note for note in report.notes)
 
 
+def test_an_ome_zarr_that_is_of_no_well_goes_to_the_dataset_and_is_told_of(
+    plates: PlateBench, fresh: BlitzGateway
+) -> None:
+    write_image(plates.bench.folder / "summary.zarr", "", np.ones((4, 5), "uint8"), "yx")
+    options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}")
+    (problem,) = plates.bench.try_to_bring(options).problems
+    assert problem == "Not in the screen, as they are of no well: summary.zarr. Choose a dataset as well."
+    report = plates.bench.bring(replace(options, new_dataset=f"rest {uuid.uuid4()}"))
+    in_dataset = "select i.name from DatasetImageLink l join l.child i where l.parent.id = :id"
+    assert ask(fresh, in_dataset, id=only(report, "Dataset")) == [["summary.zarr"]]
+    assert any(note.startswith("summary.zarr is not linked to an image") for note in report.notes)
+
+
 def test_nothing_is_made_that_would_stay_empty(plates: PlateBench, bench: Bench) -> None:
     options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}", new_dataset=f"rest {uuid.uuid4()}")
     plates.write(0, 0, 0)

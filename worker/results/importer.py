@@ -208,6 +208,8 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
         bring_images(attempt, rest, containers.dataset)
     elif containers.screen:
         bring_files(attempt, rest.images, places)
+    for path in sorted({each.path for each in attempt.imported if each.source is None} & matched.plates.keys()):
+        attempt.note(f"{path} is not linked to an image: it is no plate, and its name begins with the name of none.")
     if options.csv_tables:
         to = table_places(attempt, places)
         # What is no table for OMERO is a file in its place.
