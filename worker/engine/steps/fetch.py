@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from worker.cluster import slurm, streams
 from worker.engine import staging
 from worker.engine.context import Done, Outcome
+from worker.engine.endings import complete_ending
 from worker.engine.jobs import output_of
 from worker.engine.manifest import Manifest, take_manifest
 from worker.engine.origin import job_of, origin_of
@@ -44,6 +45,8 @@ def fetch(context: StepContext) -> Outcome:
     context.guard()
     context.tracker.start_task(branch.import_task_id)
     context.tracker.update_task_status(branch.import_task_id, "RETRIEVING")
+    if context.request.finished is None:
+        complete_ending(context)
     manifest = Manifest()
     if job["ok"]:
         context.report("Looking at the results on the cluster.")

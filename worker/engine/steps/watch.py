@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.cluster import conversion, slurm
-from worker.cluster.endings import read_ending
 from worker.cluster.states import JobState
 from worker.engine.context import Done, NotYet, Outcome, Pause
+from worker.engine.endings import record_ending
 from worker.engine.steps.convert import attach_log
 from worker.engine.steps.resubmit import another_attempt, begin_again, never_began, what_was_tried
 from worker.errors import CommandFailed
@@ -66,7 +66,7 @@ def watch(context: StepContext) -> Outcome:
     watcher.remove(branch.task_id)
     if report.usage is not None:
         context.tracker.account_job(task.id, job_id, report.usage.to_json())
-    _record_ending(context, task, report, submitted.get("key"))
+    record_ending(context, task, report)
     ok = report.state is JobState.COMPLETED and not report.exit_code
     if not ok and another_attempt(context, task, report):
         return NotYet()
@@ -128,13 +128,6 @@ def _record_changes(context: StepContext, task: Task, report: JobReport) -> None
         context.tracker.update_task_progress(task.id, report.progress)
     if report.state.value != task.status:
         context.tracker.update_task_status(task.id, report.state.value)
-
-
-def _record_ending(context: StepContext, task: Task, report: JobReport, key: str | None) -> None:
-    """Record how and where a job has ended, and which image it ran, while the cluster still knows."""
-    said = read_ending(context.transport, context.layout, report.job_id, key or task.next_key)
-    ended = {"state": report.state.value, "exit_code": report.exit_code, "reason": report.reason}
-    context.tracker.end_job(task.id, report.job_id, {**ended, "elapsed_s": report.elapsed_s, **said})
 
 
 def _in_words(workflow: str, report: JobReport) -> str:
