@@ -35,6 +35,9 @@ USER = "alice"
 SIZE = 64
 """Of the corners of the real micrograph that are analysed, in pixels."""
 
+PATIENCE_S = 15
+"""How long no news of an order are taken: longer than the importer's pause between two looks, with room to spare."""
+
 CELLS = [f"cell {index}.tif" for index in range(5)]
 
 
@@ -43,8 +46,7 @@ def deployment(lab: Lab, importer: Importer, tmp_path_factory: pytest.TempPathFa
     """A worker whose results are imported in place, and its engine."""
     with empty_database(lab) as database_url:
         deployment = in_place(lab, importer, tmp_path_factory.mktemp("in_place"), database_url)
-        # As long at least as images of one order are apart: also on a machine that has other things to do.
-        deployment.configure("WORKER", importer_timeout_s="20")
+        deployment.configure("WORKER", importer_timeout_s=str(PATIENCE_S))
         with deployment.engine():
             yield deployment
 
@@ -251,7 +253,7 @@ def test_an_importer_that_is_down_is_waited_for_and_named(
 
         # A person retries it, and then the importer comes up. It will never look at the order that it finds; another
         # one is placed by nobody's hand.
-        deployment.configure("WORKER", importer_timeout_s="30")
+        deployment.configure("WORKER", importer_timeout_s=str(PATIENCE_S))
         deployment.command("runs", "retry", str(analysis.run_id()))
         with deployment.engine():
             importer.start()
@@ -277,6 +279,19 @@ def test_a_restart_amidst_an_order_neither_doubles_nor_loses_an_image(
     assert sorted(images) == [f"cell {index}_labels.tif" for index in range(5)]
     for image in images.values():
         assert_annotated(fresh, image, analysis)
+
+
+@pytest.mark.slow
+def test_an_importer_that_is_slow_is_not_given_up_while_images_arrive(
+    deployment: Deployment, fresh: BlitzGateway, importer: Importer
+) -> None:
+    ids = list(cells(deployment.lab).values())
+    with importer.trouble(slow_s=PATIENCE_S / 3), analysed(deployment, "slow", IDs=ids, nuclei=True) as analysis:
+        ended = analysis.script.wait()
+    assert ended.exit_status == 0, ended.message
+    assert len(analysis.images(fresh)) == len(ids)
+    ((_, files),) = importer.orders(str(analysis.run_id())).items()
+    assert len(files) == len(ids)
 
 
 def assert_annotated(gateway: BlitzGateway, image: Any, analysis: Analysis) -> None:
