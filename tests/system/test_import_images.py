@@ -21,7 +21,7 @@ from tests.system.results_bench import (
     only,
     results_dataset,
 )
-from worker.errors import ResultsError
+from worker.errors import ResultsError, RunCancelled
 from worker.results.ledger import NS_KEY
 
 if TYPE_CHECKING:
@@ -162,3 +162,23 @@ def test_a_name_that_omero_cannot_hold_is_shortened_and_told(bench: Bench, fresh
     assert len(names) == 2
     assert all(len(name) <= 255 and name.startswith("xxx") and name.endswith(".tif") for name in names)
     assert sum("309 characters, which OMERO does not hold" in note for note in report.notes) == 2
+
+
+def test_an_import_that_is_stopped_leaves_no_image_that_nobody_finds(bench: Bench, fresh: BlitzGateway) -> None:
+    for number in range(6):
+        tifffile.imwrite(bench.folder / f"cells_{number}.tif", np.full((4, 5), number, "uint8"))
+
+    def stop_at_the_second(done: int, _total: int) -> None:
+        if done == 2:
+            raise RunCancelled("Somebody does not want this any more.")
+
+    with pytest.raises(RunCancelled):
+        bench.bring(replace(NOTHING, new_dataset="labels"), progress=stop_at_the_second)
+    there = [each.getName() for each in children(fresh, "Dataset", results_dataset(fresh, bench))]
+    assert there == ["cells_0.tif", "cells_1.tif"]
+    assert images_of_run(fresh, bench) == there
+    # The rest comes in with the next attempt, and ids follow the order of names.
+    bench.bring(replace(NOTHING, new_dataset="labels"))
+    images = children(fresh, "Dataset", results_dataset(fresh, bench))
+    assert [each.getName() for each in images] == [f"cells_{number}.tif" for number in range(6)]
+    assert [int(each.getPrimaryPixels().getPlane(0, 0, 0)[0, 0]) for each in images] == list(range(6))

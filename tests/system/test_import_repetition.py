@@ -81,6 +81,26 @@ def test_twice_gives_the_same_objects_once(bench: Bench, fresh: BlitzGateway) ->
     assert state(fresh, bench) == before
 
 
+@pytest.mark.parametrize("reply_lost", [False, True])
+def test_killed_with_several_images_on_their_way_gives_each_of_them_once(
+    bench: Bench, fresh: BlitzGateway, reply_lost: bool
+) -> None:
+    options = replace(NOTHING, new_dataset="labels")
+    for number in range(5):
+        tifffile.imwrite(bench.folder / f"cells_{number}.tif", np.full((4, 5), number, "uint8"))
+    for dies_at in (8, 9, 4):
+        with pytest.raises(Killed):
+            bench.bring(options, gateway=MortalGateway(bench.gateway, dies_at, reply_lost=reply_lost))
+    first = bench.bring(options)
+    names = [f"cells_{number}.tif" for number in range(5)]
+    assert images_of_run(fresh, bench) == names
+    images = children(fresh, "Dataset", results_dataset(fresh, bench))
+    assert sorted(each.getName() for each in images) == names
+    for each in images:
+        assert each.getName() == names[int(each.getPrimaryPixels().getPlane(0, 0, 0)[0, 0])]
+    assert bench.bring(options) == first
+
+
 def test_progress_goes_from_nothing_to_all(bench: Bench) -> None:
     write_results(bench)
     seen: list[tuple[int, int]] = []

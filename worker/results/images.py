@@ -20,7 +20,7 @@ from omero.rtypes import rdouble, rint, rstring, unwrap
 from worker.errors import OmeroError
 from worker.pixels.session import call_context
 from worker.results.channels import channels_of
-from worker.results.planes import omero_pixel_type, write_planes
+from worker.results.planes import PlaneStore, omero_pixel_type
 from worker.results.readers.model import FileChannel, PixelSize
 
 if TYPE_CHECKING:
@@ -53,50 +53,23 @@ class ImageLabel:
     description: str
 
 
-def import_image(
-    ledger: Ledger,
-    key: Key,
-    image: FileImage,
-    label: ImageLabel,
-    *,
-    source: AnalysedImage | None,
-    dataset_id: int,
-    annotation_ids: Sequence[int],
-) -> int:
-    """Import one image into a dataset, or finish one that an earlier attempt began.
+@dataclass(frozen=True, slots=True)
+class BegunImage:
+    """An image in OMERO whose pixels may be missing.
 
     Parameters
     ----------
-    ledger : Ledger
-        The run's ledger.
-    key : Key
-        Idempotency key of this image.
-    image : FileImage
-        The image in its file.
-    label : ImageLabel
-        Its name and description.
-    source : AnalysedImage or None
-        What it was made from, if known; gives the size of pixels, and channels.
-    dataset_id : int
-        Dataset to link it to.
-    annotation_ids : Sequence of int
-        Annotations to link to it.
-
-    Returns
-    -------
-    int
-        Id of the image in OMERO.
-
-    Raises
-    ------
-    ResultsError
-        If its pixels cannot be read, or have a type that OMERO does not have. The image is deleted again.
+    image_id : int
+        Its id.
+    pixels_id : int or None
+        Id of its pixels that have to be written; None if it is complete.
+    pixel_type : str
+        Their OMERO pixel type.
     """
-    image_id = write_image(ledger, key, image, label, source=source)
-    if not _complete(ledger, key):
-        with _discarded_on_failure(ledger, key):
-            ledger.finish(key, [_dataset_link(image_id, dataset_id), *annotation_links(image_id, annotation_ids)])
-    return image_id
+
+    image_id: int
+    pixels_id: int | None = None
+    pixel_type: str = ""
 
 
 def write_image(ledger: Ledger, key: Key, image: FileImage, label: ImageLabel, *, source: AnalysedImage | None) -> int:
@@ -125,19 +98,69 @@ def write_image(ledger: Ledger, key: Key, image: FileImage, label: ImageLabel, *
     ResultsError
         If its pixels cannot be read, or have a type that OMERO does not have. The image is deleted again.
     """
+    begun = begin_image(ledger, key, image, label, source=source)
+    if begun.pixels_id is not None:
+        with discarded_on_failure(ledger, key), PlaneStore(ledger.gateway) as store:
+            store.write(begun.pixels_id, image, begun.pixel_type)
+    return begun.image_id
+
+
+def begin_image(
+    ledger: Ledger, key: Key, image: FileImage, label: ImageLabel, *, source: AnalysedImage | None
+) -> BegunImage:
+    """Create an image without its pixels, or find the one that an earlier attempt has begun.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The run's ledger.
+    key : Key
+        Idempotency key of this image.
+    image : FileImage
+        The image in its file.
+    label : ImageLabel
+        Its name and description.
+    source : AnalysedImage or None
+        What it was made from, if known; gives the size of pixels, and channels.
+
+    Returns
+    -------
+    BegunImage
+        The image in OMERO.
+
+    Raises
+    ------
+    ResultsError
+        If its pixels have a type that OMERO does not have, or had to be read to find out and cannot be.
+    """
     entry = ledger.find(key)
     if entry is not None and entry.complete:
-        return entry.object_id
+        return BegunImage(entry.object_id)
     pixel_type = omero_pixel_type(image)
-    if entry is None:
-        item = _new_image(image, pixel_type, label, _pixel_size(image, source), channels_of(image, source))
-        saved, entry = ledger.create(item, key, complete=False)
-        pixels_id = int(saved.getPrimaryPixels().getId().val)
-    else:
-        pixels_id = _pixels_id(ledger.gateway, entry.object_id)
-    with _discarded_on_failure(ledger, key):
-        write_planes(ledger.gateway, pixels_id, image, pixel_type)
-    return entry.object_id
+    if entry is not None:
+        return BegunImage(entry.object_id, _pixels_id(ledger.gateway, entry.object_id), pixel_type)
+    item = _new_image(image, pixel_type, label, _pixel_size(image, source), channels_of(image, source))
+    saved, entry = ledger.create(item, key, complete=False)
+    return BegunImage(entry.object_id, int(saved.getPrimaryPixels().getId().val), pixel_type)
+
+
+def finish_image(ledger: Ledger, key: Key, image_id: int, dataset_id: int, annotation_ids: Sequence[int]) -> None:
+    """Make an image with all of its pixels visible.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The run's ledger.
+    key : Key
+        Its key.
+    image_id : int
+        The image.
+    dataset_id : int
+        Dataset to link it to.
+    annotation_ids : Sequence of int
+        Annotations to link to it.
+    """
+    ledger.finish(key, [_dataset_link(image_id, dataset_id), *annotation_links(image_id, annotation_ids)])
 
 
 def link_missing(ledger: Ledger, image_ids: Sequence[int], dataset_id: int, annotation_ids: Sequence[int]) -> None:
@@ -196,22 +219,39 @@ def annotation_links(image_id: int, annotation_ids: Sequence[int]) -> list[Any]:
 
 
 @contextmanager
-def _discarded_on_failure(ledger: Ledger, key: Key) -> Iterator[None]:
-    """Delete the image again if it cannot be finished: a placeholder full of zeros must not stay."""
+def discarded_on_failure(ledger: Ledger, key: Key) -> Iterator[None]:
+    """Delete an image again if it cannot be finished: a placeholder full of zeros must not stay.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The run's ledger.
+    key : Key
+        The image's key.
+    """
     try:
         yield
     except Exception as error:
-        try:
-            ledger.discard(key)
-        except (Ice.Exception, omero.ClientError, OmeroError) as second:
-            # The next attempt finds the image by its key; the first error is the one that matters.
-            error.add_note(f"The unfinished image is still there: {type(second).__name__}.")
+        discard(ledger, key, error)
         raise
 
 
-def _complete(ledger: Ledger, key: Key) -> bool:
-    entry = ledger.find(key)
-    return entry is not None and entry.complete
+def discard(ledger: Ledger, key: Key, reason: BaseException) -> None:
+    """Delete an image that is not going to be finished, if OMERO lets us.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The run's ledger.
+    key : Key
+        The image's key.
+    reason : BaseException
+        Why; the error that matters. It gets a note if the image is still there: the next attempt finds it by its key.
+    """
+    try:
+        ledger.discard(key)
+    except (Ice.Exception, omero.ClientError, OmeroError) as second:
+        reason.add_note(f"An unfinished image is still there: {type(second).__name__}.")
 
 
 def _pixels_id(gateway: BlitzGateway, image_id: int) -> int:

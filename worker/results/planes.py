@@ -8,7 +8,7 @@ pixel type. Here every plane is written under its own (z, c, t), converted once 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from worker.pixels.session import call_context
 from worker.results.readers.model import WHOLE_PLANE_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from omero.gateway import BlitzGateway
 
     from worker.results.readers.model import FileImage
@@ -96,54 +98,80 @@ def _range(image: FileImage) -> tuple[int, int]:
     return low, high
 
 
-def write_planes(gateway: BlitzGateway, pixels_id: int, image: FileImage, pixel_type: str) -> None:
-    """Send every plane of an image, and the range of each of its channels.
+class PlaneStore:
+    """A raw pixels store of OMERO, which takes one image after the other.
+
+    Not to be used by two threads at once: it works on one image at a time.
 
     Parameters
     ----------
     gateway : BlitzGateway
         The person's session.
-    pixels_id : int
-        Id of the Pixels in OMERO that they become.
-    image : FileImage
-        The image in its file.
-    pixel_type : str
-        The OMERO pixel type of these Pixels.
-
-    Raises
-    ------
-    ResultsError
-        If a plane cannot be read.
     """
-    context = call_context(gateway)
-    factory = gateway.c.sf
-    stored = np.dtype(_STORED[pixel_type])
-    low = [math.inf] * image.size_c
-    high = [-math.inf] * image.size_c
-    store = factory.createRawPixelsStore(context)
-    try:
+
+    def __init__(self, gateway: BlitzGateway) -> None:
+        self._context = call_context(gateway)
+        self._store = gateway.c.sf.createRawPixelsStore(self._context)
+        self._service = gateway.c.sf.getPixelsService()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close(self._context)
+
+    def write(self, pixels_id: int, image: FileImage, pixel_type: str) -> None:
+        """Send every plane of an image, and the range of each of its channels.
+
+        Parameters
+        ----------
+        pixels_id : int
+            Id of the Pixels in OMERO that they become.
+        image : FileImage
+            The image in its file.
+        pixel_type : str
+            The OMERO pixel type of these Pixels.
+
+        Raises
+        ------
+        ResultsError
+            If a plane cannot be read.
+        """
+        store, context = self._store, self._context
+        ranges = [(math.inf, -math.inf)] * image.size_c
         store.setPixelsId(pixels_id, True, context)
+        stored = np.dtype(_STORED[pixel_type])
         tiled = image.size_y * image.size_x * stored.itemsize > WHOLE_PLANE_BYTES or store.requiresPixelsPyramid()
-        tile_x, tile_y = store.getTileSize() if tiled else (image.size_x, image.size_y)
+        size_x, size_y = store.getTileSize() if tiled else (image.size_x, image.size_y)
         for t, c, z in image.coordinates():
-            for y in range(0, image.size_y, tile_y):
-                for x in range(0, image.size_x, tile_x):
-                    rows, columns = slice(y, min(y + tile_y, image.size_y)), slice(x, min(x + tile_x, image.size_x))
-                    part = image.read(t, c, z, rows, columns)
-                    low[c], high[c] = _widened(part, low[c], high[c])
-                    data = np.ascontiguousarray(part, dtype=stored).tobytes()
-                    if tiled:
-                        height, width = part.shape
-                        store.setTile(data, z, c, t, x, y, width, height, context)
-                    else:
-                        store.setPlane(data, z, c, t, context)
+            for rows in _bands(image, size_y):
+                band = image.read(t, c, z, rows, slice(0, image.size_x))
+                ranges[c] = _widened(band, *ranges[c])
+                if not tiled:
+                    store.setPlane(_bytes(band, stored), z, c, t, context)
+                    continue
+                for y in range(0, band.shape[0], size_y):
+                    for x in range(0, image.size_x, size_x):
+                        tile = band[y : y + size_y, x : x + size_x]
+                        height, width = tile.shape
+                        data = _bytes(tile, stored)
+                        store.setTile(data, z, c, t, x, rows.start + y, width, height, context)
         store.save(context)
-    finally:
-        store.close(context)
-    service = factory.getPixelsService()
-    for c, (smallest, largest) in enumerate(zip(low, high, strict=True)):
-        if smallest <= largest:
-            service.setChannelGlobalMinMax(pixels_id, c, smallest, largest, context)
+        for c, (smallest, largest) in enumerate(ranges):
+            if smallest <= largest:
+                self._service.setChannelGlobalMinMax(pixels_id, c, smallest, largest, context)
+
+
+def _bands(image: FileImage, tile_rows: int) -> Iterator[slice]:
+    """Cut a plane into bands of whole tiles, so that what lies beside each other in the file is decoded once."""
+    row_bytes = image.size_x * image.dtype.itemsize
+    height = max(1, WHOLE_PLANE_BYTES // (row_bytes * tile_rows)) * tile_rows
+    for y in range(0, image.size_y, height):
+        yield slice(y, min(y + height, image.size_y))
+
+
+def _bytes(part: Any, stored: np.dtype[Any]) -> bytes:
+    return np.ascontiguousarray(part, dtype=stored).tobytes()
 
 
 def _widened(part: Any, low: float, high: float) -> tuple[float, float]:

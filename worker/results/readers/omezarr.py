@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from worker.results.readers.model import Plane
     from worker.results.readers.zarrfolder import ZarrArray
 
-SLAB_BYTES_MAX: Final = 2**28
+SLAB_BYTES_MAX: Final = 2**27
 """Chunks that reach over several planes are decoded once for all of these, if they fit into so much memory."""
 
 _BY_TYPE: Final = {"time": "T", "channel": "C"}
@@ -237,6 +237,8 @@ class _Planes:
                 slab[axes[name]] = self._of_chunk(axes[name], index[axes[name]].start)
         if slab != index and self._bytes(slab) <= SLAB_BYTES_MAX:
             pixels = self._slab(tuple(slab))
+            if all(index[axes[name]].stop == slab[axes[name]].stop for name in "TCZ" if name in axes):
+                self._kept = None  # that was its last plane
             for position in (axes[name] for name in "TCZ" if name in axes):
                 offset = index[position].start - slab[position].start
                 pixels = pixels.take([offset], axis=position)

@@ -70,7 +70,10 @@ def png_images(path: Path, _expected: Mapping[str, int], _stack: ExitStack) -> t
             if pixels.shape[:2] != (size_y, size_x) or pixels.shape[2] < size_c:
                 raise Unreadable("its pixels are not what its header says")
             decoded.append(pixels)
-        return np.asarray(decoded[0][rows, columns, c], dtype)
+        part = np.asarray(decoded[0][rows, columns, c], dtype)
+        if c == size_c - 1:
+            decoded.clear()  # that was the last sample
+        return part
 
     return (FileImage(1, size_c, 1, size_y, size_x, dtype, PixelSize(), read),)
 

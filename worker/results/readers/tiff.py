@@ -146,7 +146,11 @@ class _Pages:
             page = self._series.pages[number]
             _check_extent(page)
             self._kept = number, page.asarray(maxworkers=1)
-        return np.asarray(self._kept[1][index[depth:]])
+        pixels = self._kept[1][index[depth:]]
+        sizes = zip(index[depth:], self._series.keyframe.shape, strict=True)
+        if all(each == size - 1 for each, size in sizes if isinstance(each, int)):
+            self._kept = None  # that was its last sample
+        return np.asarray(pixels)
 
 
 def _dimensions(

@@ -234,6 +234,14 @@ class PixelsReader(Service):
 class RawPixelsService(PixelsReader):
     """The bytes of pixels."""
 
+    modified = False
+
+    @unlocked
+    def close(self, current: Any = None) -> None:
+        """Save what was written, as OMERO's own does."""
+        self.save(current)
+        super().close(current)
+
     def setPixelsId(self, pixels_id: int, bypass: bool, current: Any = None) -> None:
         self.open(pixels_id, current)
 
@@ -349,6 +357,7 @@ class RawPixelsService(PixelsReader):
         if len(data) != target.nbytes:
             raise omero.ApiUsageException("", "", f"{len(data)} bytes were sent where {target.nbytes} belong")
         target[...] = np.frombuffer(data, target.dtype).reshape(target.shape)
+        self.modified = True
 
     @unlocked
     def calculateMessageDigest(self, current: Any = None) -> bytes:
@@ -363,9 +372,12 @@ class RawPixelsService(PixelsReader):
 
     @unlocked
     def save(self, current: Any = None) -> Any:
+        if not self.modified:
+            return None
         digest = self.calculateMessageDigest().hex()
         with self.store.transaction():
             call = self.call(current)
             call.check_update(self.pixels)
             self.store.set(self.pixels, sha1=digest)
+            self.modified = False
             return encode(call, self.pixels)
