@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -15,11 +16,11 @@ from worker.engine.driver import drive
 from worker.engine.importplan import ImportPlan
 from worker.history.commands import Commands
 from worker.history.tracker import WorkflowTracker
+from worker.results.inplace.layout import ArchiveLayout
 from worker.results.inplace.orders import COMPLETED, PENDING, STARTED, imports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from uuid import UUID
 
     from omero.gateway import BlitzGateway
@@ -121,9 +122,9 @@ class Stage:
 
     def arrive(self, files: list[str], order: Any) -> None:
         """Make images of files."""
-        storage = Storage(self.alice, self.plan.layout)
         for file in files:
-            path = file.removeprefix(f"{self.plan.layout.results}/")
+            folder, _, path = file.partition("_out/data/out/")
+            storage = Storage(self.alice, ArchiveLayout(Path(folder).parent, int(Path(folder).name)))
             storage.of_file(path, path, dataset=int(order.destination_id))
 
     @property

@@ -59,7 +59,7 @@ def staged(lab: Lab, alice: BlitzGateway, tmp_path: Path, monkeypatch: pytest.Mo
     imports.create(engine)
     importer = ImporterSettings(tmp_path / "settings.yml", base_dir, SecretStr(url))
     transport = LocalTransport()
-    settings = settings_with("nuclei")
+    settings = settings_with("nuclei", "membranes")
     slurm = settings.slurm.model_copy(update={"slurm_data_path": str(tmp_path / "cluster")})
     settings = settings.model_copy(update={"slurm": slurm})
     person = who(alice)
@@ -69,7 +69,10 @@ def staged(lab: Lab, alice: BlitzGateway, tmp_path: Path, monkeypatch: pytest.Mo
         database.migrate()
 
         def make(
-            death: Death | None = None, importing: Callable[[Stage], None] = whole, timeout_s: float = 3600.0
+            death: Death | None = None,
+            importing: Callable[[Stage], None] = whole,
+            timeout_s: float = 3600.0,
+            workflows: tuple[str, ...] = ("nuclei",),
         ) -> Stage:
             mortal = death or Death()
             knobs = settings.worker.model_copy(update={"importer_timeout_s": timeout_s})
@@ -100,7 +103,7 @@ def staged(lab: Lab, alice: BlitzGateway, tmp_path: Path, monkeypatch: pytest.Mo
                     {
                         "data_type": "Image",
                         "ids": [image_id],
-                        "workflows": [{"name": "nuclei", "version": "v1"}],
+                        "workflows": [{"name": name, "version": "v1"} for name in workflows],
                         "output": {
                             "new_dataset": "found",
                             "allow_duplicate_dataset": True,
@@ -124,18 +127,21 @@ def staged(lab: Lab, alice: BlitzGateway, tmp_path: Path, monkeypatch: pytest.Mo
             source = {"path": "cells.tif", "object_type": "Image", "object_id": image_id, "image_id": image_id}
             done: dict[str, dict[str, Any]] = {
                 "export": {"sources": [{**source, "name": "cells.tif"}]},
-                "submit/0": {"job_id": JOB},
-                "watch/0": {"job_id": JOB, "ok": True, "state": "COMPLETED", "message": ""},
             }
+            output = tmp_path / "cluster" / layout.root.name / "data" / "out"
+            for index in range(len(workflows)):
+                job_id = JOB + index
+                done[f"submit/{index}"] = {"job_id": job_id}
+                done[f"watch/{index}"] = {"job_id": job_id, "ok": True, "state": "COMPLETED", "message": ""}
+                folder = output / str(index) if len(workflows) > 1 else output
+                folder.mkdir(parents=True)
+                for name in NAMES:
+                    tifffile.imwrite(folder / name, np.ones((4, 5), "uint8"))
+                (folder / "notes.txt").write_text("notes")
             tracker.start_workflow(run_id)
             for step, data in done.items():
                 tracker.intend_step(run_id, step, f"{run_id}/{step}")
                 tracker.complete_step(run_id, step, data)
-            output = tmp_path / "cluster" / layout.root.name / "data" / "out"
-            output.mkdir(parents=True)
-            for name in NAMES:
-                tifffile.imwrite(output / name, np.ones((4, 5), "uint8"))
-            (output / "notes.txt").write_text("notes")
             tracker.death = mortal
             return Stage(resources, run_id, alice, base_dir, engine, mortal, importing)
 
@@ -201,6 +207,23 @@ def test_killed_at_an_effect_and_driven_anew_everything_is_there_once(
         stage.death.at = None
         stage.drive()
         assert state(stage, fresh) == expected, f"killed {'after' if after else 'before'} {effects[number - 1]}"
+
+
+def test_each_analysis_of_a_run_has_a_folder_and_orders_of_its_own(staged: Any, fresh: BlitzGateway) -> None:
+    stage = staged(workflows=("nuclei", "membranes"))
+
+    stage.drive()
+
+    assert stage.status == "COMPLETED", stage.said
+    first, second = stage.orders()
+    assert first.destination_id == second.destination_id
+    archives = sorted(stage.plan.layout.folder.parent.iterdir())
+    assert [sorted(path.name for path in archive.iterdir()) for archive in archives] == [["42_out"], ["43_out"]]
+    images = children(fresh, "Dataset", int(first.destination_id))
+    assert sorted(image.getName() for image in images) == sorted(NAMES * 2)
+    of_first = [image.getId() for image in images if f"job {JOB} " in image.getDescription()]
+    jobs = [maps_on(fresh, "Image", image_id)["biomero/workflow/task/nuclei/job"] for image_id in of_first]
+    assert [job[0]["Job_ID"] for job in jobs] == [str(JOB)] * 3
 
 
 def test_one_file_of_three_fails_and_a_retry_orders_only_that(staged: Any, fresh: BlitzGateway) -> None:

@@ -204,7 +204,7 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
         draw_rois(attempt, outputs)
     rest = adopt_images(attempt, outputs, containers)
     rest = bring_plates(attempt, rest, matched, containers)
-    if containers.dataset and (rest.pictures or not (containers.screen or attempt.imported)):
+    if containers.dataset and (rest.pictures or not (containers.screen or attempt.in_place)):
         bring_images(attempt, rest, containers.dataset)
     elif containers.screen:
         bring_files(attempt, rest.images, places)

@@ -67,12 +67,19 @@ class WorkerEnvironment(BaseModel):
         description="Whether results are imported in place by the importer (True), or through OMERO's API (False, the "
         "default).",
     )
-    importer_config_path: Path | None = Field(default=None, description="The settings.yml of the importer.")
+    importer_config_path: Path | None = Field(
+        default=None,
+        description="The settings.yml of the importer. Default: /opt/omero/server/config-importer/settings.yml.",
+    )
     omero_biomero_config_file: Path | None = Field(
-        default=None, description="The biomero-config.json of the web plugin, which maps groups to folders."
+        default=None,
+        description="The biomero-config.json of the web plugin, which maps groups to folders. Default: "
+        "/opt/omero/server/biomero-config.json.",
     )
     omero_biomero_group_mappings_file: Path | None = Field(
-        default=None, description="The mapping of groups to folders, where it is kept apart."
+        default=None,
+        description="The mapping of groups to folders, where it is kept apart. Default: "
+        "/opt/omero/server/group-mappings.json.",
     )
     omero_host: str = Field(
         default="localhost", description="The OMERO server; the first that is set counts. Default: localhost."

@@ -161,7 +161,6 @@ def _look(context: StepContext, settings: ImporterSettings, book: OrderBook, pla
             return _Work(context, settings, book, plan, histories, Move.RENEW, 0.0, UNFINISHED_S)
         plan = plan.taken_up()
         record(context, plan)
-        context.tracker.update_task_status(task_id, "IMPORTING")
     waited_s = plan.waited_s(datetime.now(UTC))
     open_orders = [each for each in histories if not judge(each).ended]
     silent_s = min((waited_s, *(each.silent_s for each in open_orders)))
@@ -183,6 +182,9 @@ def _look(context: StepContext, settings: ImporterSettings, book: OrderBook, pla
 
 def _wait(work: _Work) -> NotYet:
     """Look again later."""
+    task = work.context.tracker.task(work.context.own_branch.import_task_id)
+    if task.status != "IMPORTING":
+        work.context.tracker.update_task_status(task.id, "IMPORTING")
     verdicts = [judge(history) for history in work.histories]
     waiting = sum(verdict in (Verdict.WAITING, Verdict.OVERTAKEN) for verdict in verdicts)
     if waiting:

@@ -19,6 +19,7 @@ from worker.errors import ResultsError, SettingsError, StorageUnavailable, Trans
 from worker.results.inplace.layout import ArchiveLayout
 from worker.results.inplace.storage import (
     FILE_MODE,
+    check_inside,
     check_mounted,
     flush_folder,
     flush_folders,
@@ -92,6 +93,7 @@ def write_archive(
         raise SettingsError(f"The folder {layout.folder} lies outside base_dir ({base_dir}), which was another before.")
     with storage(parent):
         make_folders(parent)
+        check_inside(parent, parent.parents[1])
         _sweep(parent, layout.folder.name)
         _demand_space(parent, files, zipped=zip_chunks is not None)
     written = ArchiveLayout(part, layout.job_id)

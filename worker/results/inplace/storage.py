@@ -54,6 +54,7 @@ def check_writable(base_dir: Path, group_folder: Path, group_name: str) -> None:
                 if not folder.is_dir():
                     folder.mkdir(FOLDER_MODE)
                     made.append(folder)
+            check_inside(archive, group_folder)
             probe = archive / f".probe-{uuid4().hex[:8]}"
             probe.mkdir(FOLDER_MODE)
             made.append(probe)
@@ -62,6 +63,28 @@ def check_writable(base_dir: Path, group_folder: Path, group_name: str) -> None:
         finally:
             for folder in reversed(made):
                 _remove_if_empty(folder)
+
+
+def check_inside(folder: Path, group_folder: Path) -> None:
+    """Check that a folder of ours is where it seems to be: members of a group may put links into theirs.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder, which is there.
+    group_folder : Path
+        The folder of the group.
+
+    Raises
+    ------
+    SettingsError
+        If a link leads out of the group's folder.
+    """
+    if not folder.resolve().is_relative_to(group_folder.resolve()):
+        raise SettingsError(
+            f"The folder {folder} is a link that leads out of the folder of its group ({group_folder}).",
+            remedy="Remove the link; results of a group stay in its own folder.",
+        )
 
 
 def check_mounted(base_dir: Path) -> None:

@@ -241,6 +241,24 @@ def test_a_folder_that_may_not_be_written_to_is_told_with_a_remedy(base: Path, d
     assert "write permission" in caught.value.remedy
 
 
+@pytest.mark.parametrize("link", [".analyzed", f".analyzed/{RUN}"])
+def test_a_link_that_a_member_has_made_leads_nobody_into_another_group(
+    base: Path, layout: ArchiveLayout, source: Path, link: str
+) -> None:
+    other = base / "team-b"
+    other.mkdir()
+    place = base / "team-a" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(other)
+
+    with pytest.raises(SettingsError, match="leads out of the folder of its group"):
+        write_archive(layout, base, source, manifest(), metadata=b"")
+    if link == ".analyzed":
+        with pytest.raises(SettingsError, match="leads out of the folder of its group"):
+            check_writable(base, base / "team-a", "team-a")
+    assert [path for path in other.rglob("*") if path.is_file()] == []
+
+
 def test_a_storage_that_is_not_mounted_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="not mounted"):
         check_writable(tmp_path / "data", tmp_path / "data" / "team-a", "team-a")
