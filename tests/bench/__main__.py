@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.bench import appends, catchup, export, machine, overhead, parse, polls, report, tables, ticks
+from tests.bench import appends, catchup, export, fetching, machine, overhead, parse, polls, report, tables, ticks
 from tests.bench.micrographs import IMAGES, SHAPE, FieldSet, imported
 from tests.bench.report import Figure, Row
 from tests.bench.submission import BenchFailed, OurWay, Submission, reference_way
@@ -41,6 +41,7 @@ class RowName(StrEnum):
     appends = "appends"
     polls = "polls"
     table = "table"
+    fetch = "fetch"
 
 
 FIELDS = frozenset({RowName.submit, RowName.export})
@@ -65,6 +66,7 @@ def bench(
     catchup: from the start of a killed engine until it drives 1,000 open runs again.
     appends: appending events from four processes, against eventsourcing_sqlalchemy's recorder.
     polls: SQL statements for a job that has changed, and for one that has not.
+    fetch: 10,000 small results and one of 1 GiB come home verified, against scp -r.
     table: a CSV of 200,000 rows becomes an OMERO.table, against omero-metadata's populate.
 
     The lab must be up ('make lab-up'), except for 'dialog' alone. Everything that is put into OMERO and onto the
@@ -119,6 +121,8 @@ def of_the_engine(name: RowName, lab: Lab, repeat: int, say: Callable[[str, int]
             return catchup.measure(lab, say)
         case RowName.appends:
             return appends.measure(lab, repeat, say)
+        case RowName.fetch:
+            return fetching.measure(lab, repeat, say)
         case RowName.table:
             return tables.measure(lab, repeat, say)
         case _:

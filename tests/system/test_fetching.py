@@ -7,18 +7,19 @@ import os
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.clusters import OneCluster
-from tests.faults.transport import FaultyTransport
+from tests.faults.transport import CountingTransport, FaultyTransport
 from tests.lab import samples
 from tests.lab.omero.images import import_image
 from tests.lab.person import logged_in
 from tests.system.deployment import Deployment
 from worker.cluster import streams
+from worker.cluster.listing import list_tree
 from worker.engine import interventions, staging
 from worker.engine.accept import accept
 from worker.engine.assembly import open_record, open_resources
@@ -30,6 +31,7 @@ from worker.engine.retry import Budget
 from worker.engine.storage import retain, retain_here
 from worker.engine.view import notes_of, produced, view_of
 from worker.engine.watcher import Watcher
+from worker.errors import ConnectionLost
 from worker.pixels.session import who
 
 if TYPE_CHECKING:
@@ -193,6 +195,54 @@ def test_results_that_change_between_two_attempts_are_named_and_then_taken_as_th
     assert [failure["error"] for failure in failures] == ["OutcomeUnknown", "TransferDamaged"]
     assert "change while they are fetched: notes.txt" in failures[1]["message"]
     assert not world.folder(run_id).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_file_over_4_gib_continues_where_it_was_cut_off_and_stays_sparse(world: World, tmp_path: Path) -> None:
+    run_id = world.accept(output={"zip_to_parent": True})
+    out = world.job_done(run_id)
+    with (out / "huge.bin").open("wb") as file:
+        file.write(b"begin")
+        file.truncate(5 * 2**30)
+        file.seek(-3, os.SEEK_END)
+        file.write(b"end")
+    transport, root = world.resources.clusters.get("default").transport, PurePosixPath(out)
+    listing = list_tree(transport, root)
+
+    def cut(_files: int, size_bytes: int, /) -> None:
+        if size_bytes > 4.2 * 2**30:
+            raise ConnectionLost("The network is down.")
+
+    with pytest.raises(ConnectionLost):
+        streams.download_tree(transport, root, listing.files, tmp_path / "out", follow=cut)
+    (part,) = (tmp_path / "out.parts").iterdir()
+    assert part.stat().st_size > 4 * 2**30
+    streams.download_tree(transport, root, listing.files, tmp_path / "out")
+    arrived = tmp_path / "out" / "huge.bin"
+    assert arrived.stat().st_size == 5 * 2**30
+    assert arrived.stat().st_blocks * 512 < 2**30
+    with arrived.open("rb") as fetched:
+        assert fetched.read(5) == b"begin"
+        fetched.seek(-3, os.SEEK_END)
+        assert fetched.read() == b"end"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_ome_zarr_of_20_000_chunks_comes_home_in_three_commands(world: World, tmp_path: Path) -> None:
+    run_id = world.accept()
+    out = world.job_done(run_id)
+    for number in range(20_000):
+        chunk = out / "labels.zarr" / "0" / str(number % 20) / str(number // 20)
+        chunk.parent.mkdir(parents=True, exist_ok=True)
+        chunk.write_bytes(b"%d" % number)
+    counting = CountingTransport(world.resources.clusters.get("default").transport)
+    listing = list_tree(counting, PurePosixPath(out))
+    streams.download_tree(counting, PurePosixPath(out), listing.files, tmp_path / "out")
+    assert counting.commands == {"list_files": 1, "list_checksums": 1, "pack": 1}
+    assert len(listing.files) > 20_000
+    assert (tmp_path / "out" / "labels.zarr" / "0" / "19" / "999").read_bytes() == b"19999"
 
 
 def test_a_person_who_cancels_does_not_wait_for_a_long_fetch(world: World) -> None:
