@@ -48,6 +48,20 @@ def test_the_zip_of_everything_is_on_the_project(bench: Bench, fresh: BlitzGatew
         assert archive.read("deep/notes.txt") == b"notes"
 
 
+@pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # omero-py's own
+def test_a_repetition_makes_the_same_zip(bench: Bench, fresh: BlitzGateway) -> None:
+    (bench.folder / "größe").mkdir()
+    (bench.folder / "größe/细胞.txt").write_text("notes")
+    hashes = set()
+    for _ in range(2):
+        bench.bring(replace(NOTHING, zip_to_parent=True))
+        annotation = files_on(fresh, "Project", bench.project_id)["42_out.zip"]
+        hashes.add(annotation.getFile().getHash())
+        fresh.deleteObjects("Annotation", [annotation.getId()], wait=True)
+        (bench.folder / "größe/细胞.txt").touch()
+    assert len(hashes) == 1
+
+
 def test_the_zip_of_an_image_without_dataset_is_on_the_image(alice: BlitzGateway, bench: Bench) -> None:
     image_id = import_image(alice, np.zeros((4, 5), "uint8"), "orphan.tif")
     (bench.folder / "x.txt").write_text("x")

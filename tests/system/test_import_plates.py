@@ -129,6 +129,16 @@ def test_a_plate_of_results_is_like_the_analysed_one(plates: PlateBench, fresh: 
     assert "| source: field (id: " in fresh.getObject("Image", an_image).getDescription()
 
 
+def test_a_table_is_on_the_analysed_plate_and_on_the_plate_of_results(plates: PlateBench, fresh: BlitzGateway) -> None:
+    plates.write(0, 0, 0)
+    (plates.bench.folder / "wells.csv").write_text("well,n\nA1,3\nH06,4\n")
+    report = plates.bench.bring(replace(NOTHING, csv_tables=True, new_screen=f"screen {uuid.uuid4()}"))
+    (table,) = [each for each in report.objects if each.name.startswith("wells_")]
+    derived = plates_of(fresh, only(report, "Screen")).values()
+    for plate_id in (plates.plate_id, *derived):
+        assert files_on(fresh, "Plate", plate_id)[table.name].getId() == table.object_id
+
+
 def test_wells_without_results_are_left_out_and_kinds_are_apart(plates: PlateBench, fresh: BlitzGateway) -> None:
     plates.write(0, 0, 0), plates.write(0, 0, 1), plates.write(7, 5, 1)
     plates.write(2, 11, 0, "_outline")
