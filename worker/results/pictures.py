@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from worker.results.wellnames import letters
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -37,7 +39,7 @@ def wanted_images(images: Sequence[FileImage], options: ImportOptions) -> list[t
 
 
 def name_inside(image: FileImage, images: Sequence[FileImage]) -> str:
-    """Say what tells an image from the others in its file: the name of a label, of a series, of a field.
+    """Say what tells an image from the others in its file: the name of a label, of a series; well and field of a plate.
 
     Parameters
     ----------
@@ -51,5 +53,9 @@ def name_inside(image: FileImage, images: Sequence[FileImage]) -> str:
     str
         Its name in the file; empty for an image that has none there, or that is the only one beside its labels.
     """
+    if image.well is not None:
+        row, column = image.well
+        field = f"{letters(row)}{column + 1}, field {(image.field or 0) + 1}"
+        return f"{field}, {image.name}" if image.label else field
     alone = sum(not each.label for each in images) <= 1
     return "" if alone and not image.label else image.name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,3 +39,10 @@ def test_what_an_image_is_called_inside_of_its_file_tells_it_from_the_others() -
     assert name_inside(cells, [cells]) == ""
     assert [name_inside(each, [cells, nuclei]) for each in (cells, nuclei)] == ["", "nuclei"]
     assert [name_inside(each, [cells, image("")]) for each in (cells, image(""))] == ["cells", ""]
+
+
+def test_a_field_of_a_plate_is_called_by_its_place() -> None:
+    field = replace(image("whatever"), well=(2, 11), field=3)
+    label = replace(image("nuclei", label=True), well=(26, 0), field=0)
+    assert name_inside(field, [field]) == "C12, field 4"
+    assert name_inside(label, [field, label]) == "AA1, field 1, nuclei"

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from worker.results.attempt import Attempt
-    from worker.results.model import SourceFile
     from worker.results.outputs import Output, Outputs
+    from worker.results.readers.model import FileImage
     from worker.results.surroundings import Place
 
 
@@ -62,9 +62,8 @@ class _Result:
     """A result whose images are on their way: open until the last of them has arrived."""
 
     output: Output
-    source: SourceFile | None
     file: ExitStack = field(default_factory=ExitStack)
-    under_way: deque[tuple[int, bool]] = field(default_factory=deque)
+    under_way: deque[tuple[int, FileImage]] = field(default_factory=deque)
 
 
 class _Opened:
@@ -80,9 +79,9 @@ class _Opened:
         """Open one result after the other, and give the images in it."""
         attempt = self._attempt
         for output in outputs.pictures:
-            result = _Result(output, attempt.made_from.get(output.path))
+            result = _Result(output)
             self._results.append(result)
-            analysed = attempt.analysed(result.source)
+            analysed = attempt.analysed(attempt.made_from.get(output.path))
             try:
                 images = result.file.enter_context(
                     open_images(output.file, analysed.sizes if analysed else None, output.path)
@@ -95,26 +94,29 @@ class _Opened:
                 for index, image in wanted_images(images, attempt.options)
                 if (output.path, index) not in attempt.only_drawn
             ]
-            result.under_way.extend((index, image.label) for index, image in chosen)
+            result.under_way.extend(chosen)
             for index, image in chosen:
-                name = attempt.image_name(output.path, result.source, self._taken, name_inside(image, images))
-                key = attempt.key(result.source, f"image:{output.path}#{index}", output.sha256)
+                source = attempt.source_of(output.path, image)
+                name = attempt.image_name(output.path, source, self._taken, name_inside(image, images))
+                key = attempt.key(source, f"image:{output.path}#{index}", output.sha256)
                 entry = attempt.ledger.find(key)
                 if entry is not None and entry.complete:
                     self.earlier.append(entry.object_id)
-                yield Shipment(key, image, ImageLabel(name, attempt.description(result.source)), analysed)
+                label = ImageLabel(name, attempt.description(source))
+                yield Shipment(key, image, label, attempt.analysed(source))
 
     def take(self, shipment: Shipment, outcome: int | ResultsError) -> None:
         """Report the next image that has arrived."""
         self.close_read()
         attempt, result = self._attempt, self._results[0]
-        index, label = result.under_way.popleft()
+        index, image = result.under_way.popleft()
         if isinstance(outcome, ResultsError):
             attempt.problem(str(outcome))
         else:
-            name = shipment.label.name
+            path, name = result.output.path, shipment.label.name
             attempt.report("Image", outcome, name)
-            attempt.imported.append(ImportedImage(result.output.path, index, outcome, name, result.source, label))
+            source = attempt.source_of(path, image)
+            attempt.imported.append(ImportedImage(path, index, outcome, name, source, image.label))
         self.close_read()
 
     def close_read(self) -> None:

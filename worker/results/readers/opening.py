@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -66,7 +67,11 @@ def open_images(
             raise _unreadable(called, error) from error
         if not images:
             raise ResultsError(f"{called} has no image in it.")
-        yield tuple(dataclasses.replace(image, read=_guarded(called, image.read), file=called) for image in images)
+        # The images of a file share its handle and what was decoded last.
+        lock = threading.Lock()
+        yield tuple(
+            dataclasses.replace(image, read=_guarded(called, image.read, lock), file=called) for image in images
+        )
 
 
 def _reader(path: Path) -> Reader:
@@ -92,12 +97,15 @@ def _unreadable(called: str, error: Exception) -> ResultsError:
     )
 
 
-def _guarded(called: str, read: Callable[[int, int, int, slice, slice], Plane]) -> Callable[..., Plane]:
-    """Let the errors of a damaged file, met in the middle of it, be ours too."""
+def _guarded(
+    called: str, read: Callable[[int, int, int, slice, slice], Plane], lock: threading.Lock
+) -> Callable[..., Plane]:
+    """Let the errors of a damaged file, met in the middle of it, be ours too, and one thread read at a time."""
 
     def guarded(t: int, c: int, z: int, rows: slice, columns: slice) -> Plane:
         try:
-            return read(t, c, z, rows, columns)
+            with lock:
+                return read(t, c, z, rows, columns)
         except Exception as error:
             raise _unreadable(called, error) from error
 
