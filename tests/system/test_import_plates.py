@@ -198,6 +198,16 @@ def test_an_ome_zarr_that_is_of_no_well_goes_to_the_dataset_and_is_told_of(
     assert any(note.startswith("summary.zarr is not linked to an image") for note in report.notes)
 
 
+def test_a_result_for_each_object_does_not_become_a_plate_for_each(plates: PlateBench, fresh: BlitzGateway) -> None:
+    for number in range(21):
+        tifffile.imwrite(plates.bench.folder / f"plate_A01_s001_cell_{number}.tif", np.ones((2, 2), "uint8"))
+    options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}", new_dataset=f"rest {uuid.uuid4()}")
+    report = plates.bench.bring(options)
+    assert plates_of(fresh, only(report, "Screen")) == {}
+    assert [each.kind for each in report.objects].count("Image") == 21
+    assert any("of more than 20 kinds, but in Dataset" in note for note in report.notes)
+
+
 def test_nothing_is_made_that_would_stay_empty(plates: PlateBench, bench: Bench) -> None:
     options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}", new_dataset=f"rest {uuid.uuid4()}")
     plates.write(0, 0, 0)

@@ -35,7 +35,7 @@ from worker.results.parts.files import (
 )
 from worker.results.parts.images import bring_images
 from worker.results.parts.in_place import adopt_images
-from worker.results.parts.plates import bring_plates
+from worker.results.parts.plates import bring_plates, goes_into_plates
 from worker.results.parts.rois import check_rois, draw_rois
 from worker.results.parts.tables import bring_tables, table_places
 from worker.results.permissions import check_options
@@ -193,7 +193,8 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
     attempt.expect(_steps(outputs, options, len(surroundings.images)))
     attempt.annotation_ids = write_provenance(attempt.ledger, attempt.provenance)
     # What the importer was told to import into is there, whatever comes of it.
-    containers = find_containers(attempt, outputs if attempt.in_place is None else None)
+    all_into_plates = attempt.in_place is None and goes_into_plates(attempt, outputs, matched)
+    containers = find_containers(attempt, all_into_plates=all_into_plates)
     places = list(surroundings.containers)
     if containers.dataset and containers.dataset.may_annotate and containers.dataset not in places:
         places.append(containers.dataset)

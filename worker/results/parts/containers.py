@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from worker.results.attempt import Attempt
-    from worker.results.outputs import Outputs
     from worker.results.surroundings import Place
 
 
@@ -38,36 +37,30 @@ class Containers:
         return tuple(place for place in (self.dataset, self.screen) if place is not None)
 
 
-def find_containers(attempt: Attempt, outputs: Outputs | None = None) -> Containers:
+def find_containers(attempt: Attempt, *, all_into_plates: bool = False) -> Containers:
     """Find or create what result images go into, and nothing that would stay empty.
 
     Parameters
     ----------
     attempt : Attempt
         The import.
-    outputs : Outputs, optional
-        What the analysis wrote, if it is known what it was made from.
+    all_into_plates : bool
+        Whether every result is going to be in a plate, if a screen was asked for.
 
     Returns
     -------
     Containers
         What was asked for, and is needed: no screen if no analysed image is in a well, and beside a screen no new
-        dataset if every result is of a well.
+        dataset if everything goes into plates.
     """
-    options, wells = attempt.options, attempt.surroundings.wells
-    into_screen = options.into_screen and bool(wells)
+    options = attempt.options
+    into_screen = options.into_screen and bool(attempt.surroundings.wells)
     if options.into_screen and not into_screen:
         attempt.note("Nothing goes into a screen: none of the analysed images is in a well of a plate.")
-    placed = into_screen and outputs is not None and _all_in_wells(attempt, outputs)
-    into_dataset = options.into_dataset and not (placed and options.dataset_id is None)
-    dataset = _found(attempt, target_dataset) if into_dataset else None
+    empty = into_screen and all_into_plates and options.dataset_id is None
+    dataset = _found(attempt, target_dataset) if options.into_dataset and not empty else None
     screen = _found(attempt, target_screen) if into_screen else None
     return Containers(dataset, screen)
-
-
-def _all_in_wells(attempt: Attempt, outputs: Outputs) -> bool:
-    sources = [attempt.made_from.get(output.path) for output in outputs.pictures]
-    return all(source is not None and source.image_id in attempt.surroundings.wells for source in sources)
 
 
 def _found(attempt: Attempt, target: Callable[..., tuple[Place, tuple[str, ...]]]) -> Place:

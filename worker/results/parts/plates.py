@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from worker.results.readers.model import FileImage
     from worker.results.surroundings import Place, WellPlace
 
+_KINDS_MAX: Final = 20
+"""Most plates that are made of one. An analysis that writes a file for each object gives thousands of kinds."""
+
 _NAMED: Final = 3
 """How many results a note names."""
 
@@ -96,7 +99,10 @@ def bring_plates(attempt: Attempt, outputs: Outputs, matched: Matches, container
     screen = containers.screen
     if screen is None:
         return outputs
-    results, rest = _divided(attempt, outputs.pictures, matched.kinds)
+    if not outputs.pictures and attempt.in_place is None:
+        attempt.note("There is no image among the results.")
+    placed, rest = _divided(attempt, outputs.pictures, matched.kinds)
+    results, numbered = _fewer_kinds(placed)
     plates = _Plates(attempt, screen)
     for _, group in itertools.groupby(sorted(results, key=_order), key=lambda result: result.well):
         plates.bring_well(list(group))
@@ -105,13 +111,35 @@ def bring_plates(attempt: Attempt, outputs: Outputs, matched: Matches, container
         for output in rest
         if output.path not in matched.plates or not plates.bring_zarr(output, matched.kinds[output.path])
     ]
-    if rest:
-        _tell(attempt, rest, containers.dataset)
+    _tell(attempt, rest, "as they are of no well", containers.dataset)
+    _tell(attempt, numbered, f"as they are of more than {_KINDS_MAX} kinds", containers.dataset)
+    rest = sorted((*rest, *numbered), key=lambda output: output.path)
     return replace(
         outputs,
         images=tuple(each for each in rest if not each.members),
         zarrs=tuple(each for each in rest if each.members),
     )
+
+
+def goes_into_plates(attempt: Attempt, outputs: Outputs, matched: Matches) -> bool:
+    """Whether every result has its place in a plate, as far as names tell.
+
+    Parameters
+    ----------
+    attempt : Attempt
+        The import.
+    outputs : Outputs
+        What the analysis wrote.
+    matched : Matches
+        What each result was made from, and what it is of that.
+
+    Returns
+    -------
+    bool
+        False if `bring_plates` may leave something over.
+    """
+    placed, rest = _divided(attempt, outputs.pictures, matched.kinds)
+    return not rest and not _fewer_kinds(placed)[1]
 
 
 @dataclass(slots=True)
@@ -272,17 +300,29 @@ def _apart(results: Sequence[_Result], more: Callable[[_Result, int], str]) -> l
     return apart
 
 
-def _tell(attempt: Attempt, rest: Sequence[Output], dataset: Place | None) -> None:
-    """Say what becomes of results that belong to no well."""
-    if dataset is not None:
-        attempt.note(f"Not in the screen, as they are of no well, but in {dataset}: {_listed(rest)}.")
-        return
+def _fewer_kinds(results: Sequence[_Result]) -> tuple[list[_Result], list[Output]]:
+    """Leave out the results of plates that would become very many plates: one for each numbered cutting, say."""
+    kinds: dict[int, set[str]] = {}
+    for result in results:
+        kinds.setdefault(result.place.plate_id, set()).add(result.kind)
+    few = {plate_id for plate_id, found in kinds.items() if len(found) <= _KINDS_MAX}
+    return (
+        [result for result in results if result.place.plate_id in few],
+        [result.output for result in results if result.place.plate_id not in few],
+    )
+
+
+def _tell(attempt: Attempt, rest: Sequence[Output], why: str, dataset: Place | None) -> None:
+    """Say what becomes of results that do not go into a plate."""
     files = [output for output in rest if not output.members]
     folders = [output for output in rest if output.members]
+    if rest and dataset is not None:
+        attempt.note(f"Not in the screen, {why}, but in {dataset}: {_listed(rest)}.")
+        return
     if files:
-        attempt.note(f"Not in the screen, as they are of no well, but attached as files: {_listed(files)}.")
+        attempt.note(f"Not in the screen, {why}, but attached as files: {_listed(files)}.")
     if folders:
-        message = f"Not in the screen, as they are of no well: {_listed(folders)}."
+        message = f"Not in the screen, {why}: {_listed(folders)}."
         if attempt.options.zip_to_parent:
             attempt.note(f"{message} They are in the zip.")
         else:
