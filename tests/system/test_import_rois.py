@@ -20,6 +20,7 @@ from tests.lab.person import logged_in
 from tests.system.interruption import Killed, MortalGateway
 from tests.system.results_bench import NOTHING, Bench, children, images_of_run, results_dataset
 from worker.errors import RequestError
+from worker.results.deletion import delete
 from worker.results.importer import check_permissions
 from worker.results.ledger import Ledger
 from worker.results.rois import rois_by_label
@@ -104,8 +105,8 @@ def draw_by_hand(gateway: BlitzGateway, image_id: int, name: str) -> int:
     return int(gateway.getUpdateService().saveAndReturnObject(roi, gateway.SERVICE_OPTS).getId().val)
 
 
-def delete(gateway: BlitzGateway, *rois: Drawn) -> None:
-    Ledger(gateway, "").delete("Roi", [each.id for each in rois])
+def remove(gateway: BlitzGateway, *rois: Drawn) -> None:
+    delete(gateway, "Roi", [each.id for each in rois])
 
 
 @pytest.fixture
@@ -226,7 +227,7 @@ def test_killed_at_each_write_and_repeated_gives_the_same_rois_once(
     def begin_anew() -> None:
         # An attempt and its repetition make batches of different sizes, as versions of us may.
         monkeypatch.setattr("worker.results.rois.BATCH_SHAPES", 6)
-        delete(bench.gateway, *rois_on(fresh, image_id).values())
+        remove(bench.gateway, *rois_on(fresh, image_id).values())
         for name in ("old 1", "old 2", "kept"):
             draw_by_hand(bench.gateway, image_id, name)
 
@@ -260,7 +261,7 @@ def test_rois_that_were_deleted_by_hand_do_not_come_back(bench: Bench, fresh: Bl
     image_id = bench.sources[0].image_id
     options = replace(ROIS, roi_name_prefix="cell")
     bench.bring(options)
-    delete(bench.gateway, rois_on(fresh, image_id)["cell_700"])
+    remove(bench.gateway, rois_on(fresh, image_id)["cell_700"])
     bench.bring(options)
     assert set(rois_on(fresh, image_id)) == {"cell_3", "cell_65535"}
     ledger = Ledger.open(fresh, bench.provenance.run_id)

@@ -51,6 +51,7 @@ def dialog(lab: Lab, *image_ids: int, **changes: object) -> dict[str, object]:
         "1) Zip attachment to parent": False,
         "3a) Import into NEW Dataset": "found in runs",
         "4) Upload result CSVs as OMERO tables": True,
+        "6a) Create ROIs from label images": True,
         "nuclei": True,
         "nuclei_Version": lab.nuclei_version,
     }
@@ -102,6 +103,7 @@ def test_a_script_drives_its_own_run_where_no_engine_is_alive(
         assert plane.shape == (128, 128)
         assert plane.max() > 3
         assert labels.getParent().getName() == "found in runs"
+        assert rois_on(gateway, image_id) == plane.max()
 
 
 @pytest.mark.parametrize("zarr", [False, True], ids=["tiff", "zarr"])
@@ -124,8 +126,14 @@ def test_a_plate_comes_back_as_a_plate_of_labels_of_each_of_its_fields(
         assert {image.getId() for image in fields_of(gateway, derived_id)} == {image.getId() for image in images}
         fields = {image.getId() for image in fields_of(gateway, plate_id)}
         sources = {int(image.getDescription().rpartition("(id: ")[2].rstrip(")")) for image in images}
+        assert all(rois_on(gateway, image_id) > 1 for image_id in fields)
     assert len(images) == len(fields) == 4
     assert sources == fields
+
+
+def rois_on(gateway: Any, image_id: int) -> int:
+    """How many objects are drawn on an image."""
+    return len(gateway.getRoiService().findByImage(image_id, None, gateway.SERVICE_OPTS).rois)
 
 
 def fields_of(gateway: Any, plate_id: int) -> list[Any]:

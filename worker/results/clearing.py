@@ -14,6 +14,7 @@ import omero.sys
 from omero.rtypes import rstring, unwrap
 
 from worker.pixels.session import call_context
+from worker.results.deletion import delete
 from worker.results.rois import rois_of_run
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def clear(ledger: Ledger, key: Key, image_id: int, name_filter: str, own_role: s
     if not entry.complete:
         for start in range(0, len(ids), _DELETED_AT_ONCE):
             if still := _still_there(ledger, ids[start : start + _DELETED_AT_ONCE]):
-                ledger.delete("Roi", still)
+                delete(ledger.gateway, "Roi", still)
         ledger.finish(key, [])
     return Cleared(len(ids), kept)
 

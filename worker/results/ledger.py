@@ -15,7 +15,6 @@ other's data, nobody can slip an object into another person's run.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,8 +23,9 @@ import omero.model
 import omero.sys
 from omero.rtypes import rstring, unwrap
 
-from worker.errors import OmeroRefused, OmeroUnavailable, ResultsError
+from worker.errors import ResultsError
 from worker.pixels.session import call_context, who
+from worker.results.deletion import delete
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 NS_KEY = "biomero/worker/key"
 """Namespace of the map annotations that hold idempotency keys."""
-
-DELETION_TIMEOUT_S = 60.0
 
 COMPLETE = "complete"
 WRITING = "writing"
@@ -338,37 +336,7 @@ class Ledger:
             Its key.
         """
         entry = self._entries.pop(key)
-        self.delete(entry.kind, [entry.object_id])
-
-    def delete(self, kind: str, ids: Sequence[int]) -> None:
-        """Delete objects, and wait until they are gone.
-
-        Parameters
-        ----------
-        kind : str
-            ``Image``, ``Roi`` or ``OriginalFile``.
-        ids : Sequence of int
-            Their ids.
-
-        Raises
-        ------
-        OmeroRefused
-            If OMERO does not delete them.
-        OmeroUnavailable
-            If it does not come to an end.
-        """
-        request = omero.cmd.Delete2(targetObjects={kind: list(ids)})
-        handle = self.gateway.c.sf.submit(request, call_context(self.gateway))
-        try:
-            deadline = time.monotonic() + DELETION_TIMEOUT_S
-            while (answer := handle.getResponse()) is None:
-                if time.monotonic() > deadline:
-                    raise OmeroUnavailable(f"OMERO did not delete {kind} {ids} in {DELETION_TIMEOUT_S:.0f} s.")
-                time.sleep(0.05)
-        finally:
-            handle.close()
-        if isinstance(answer, omero.cmd.ERR):
-            raise OmeroRefused(f"OMERO does not delete {kind} {ids}: {answer.name or answer.category}.")
+        delete(self.gateway, entry.kind, [entry.object_id])
 
     def save(self, item: Any) -> Any:
         """Save one graph of objects in one transaction.

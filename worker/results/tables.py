@@ -24,6 +24,7 @@ from worker.errors import ResultsError, TransferDamaged
 from worker.pixels.session import call_context, who
 from worker.results.attachments import annotate, linked
 from worker.results.columns import legal_names
+from worker.results.deletion import delete
 from worker.results.delimited import read_delimited
 from worker.results.naming import flat_names
 from worker.results.references import Reference, find_references
@@ -309,4 +310,4 @@ def _delete_leftovers(ledger: Ledger, name: str) -> None:
     )
     ids = [unwrap(row[0]) for row in rows]
     if ids:
-        ledger.delete("OriginalFile", ids)
+        delete(ledger.gateway, "OriginalFile", ids)

@@ -12,6 +12,7 @@ from worker.errors import OmeroRefused, RequestError, ResultsError
 from worker.pixels.session import call_context
 from worker.results.clearing import clear
 from worker.results.colours import colour_of_run, read_colour
+from worker.results.deletion import delete
 from worker.results.labels import candidate, choose_labels
 from worker.results.ledger import Key
 from worker.results.readers.opening import open_images
@@ -245,7 +246,7 @@ def _delete_images(attempt: Attempt, drawn: Sequence[_Image]) -> None:
                 if attempt.ledger.find(key) is not None:
                     attempt.ledger.discard(key)
                 elif ids := _in_place(attempt, path, each.siblings if path == each.candidate.path else 1):
-                    attempt.ledger.delete("Image", ids)
+                    delete(attempt.ledger.gateway, "Image", ids)
         except OmeroRefused as error:
             attempt.note(f"The label image {each.candidate} stays in OMERO: {error}")
 
