@@ -92,7 +92,8 @@ class Spool:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         with _disk():
-            database.execute(_TABLE)
+            # Nothing of it is ever rolled back, or read by anybody else.
+            database.executescript(f"pragma journal_mode = off; pragma synchronous = off; begin; {_TABLE};")
 
     def add(self, outlines: Iterator[Outline], z: int | None, t: int | None) -> None:
         """Take in the outlines of a plane.
