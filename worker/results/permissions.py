@@ -49,8 +49,9 @@ def check_options(gateway: BlitzGateway, surroundings: Surroundings, options: Im
     refused = [image.place for image in surroundings.images.values() if not image.place.may_annotate]
     if options.attach_to_images and refused:
         raise _refused("attach results to", refused)
-    if options.create_rois and refused:
-        raise _refused("draw ROIs on", refused, remedy="Import label images into a dataset of your own instead.")
+    drawn_on = [place for place in refused if not options.roi_targets or place.object_id in options.roi_targets]
+    if options.create_rois and drawn_on:
+        raise _refused("draw ROIs on", drawn_on, remedy="Import label images into a dataset of your own instead.")
 
 
 def _check_containers(gateway: BlitzGateway, surroundings: Surroundings, options: ImportOptions) -> None:

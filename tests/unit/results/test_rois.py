@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,28 @@ def test_each_plane_is_traced_where_it_lies() -> None:
         assert trace(labels(), Fit(every_z=False, every_t=True), "Polygon", spool) == 0
         found = {each.label: {(shape.z, shape.t) for shape in each.shapes} for each in spool.objects(after=0)}
     assert found == {1 + z: {(z, None)} for z in range(5)}
+
+
+def test_memory_does_not_grow_with_the_number_of_planes() -> None:
+    y, x = np.mgrid[:256, :256]
+    cells = (1 + y // 8 * 32 + x // 8) * ((y % 8 > 1) & (x % 8 > 1))
+
+    def read(_t: int, _c: int, _z: int, rows: slice, columns: slice) -> np.ndarray:
+        return cells[rows, columns]
+
+    def peak(planes: int) -> int:
+        image = FileImage(1, 1, planes, 256, 256, cells.dtype, PixelSize(), read)
+        tracemalloc.start()
+        try:
+            with open_spool() as spool:
+                trace(image, Fit(every_z=False, every_t=True), "Mask", spool)
+                assert max(len(each.shapes) for each in spool.objects(after=0)) == planes
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1)
+    assert peak(30) < 1.1 * peak(3)
 
 
 @pytest.mark.parametrize(
