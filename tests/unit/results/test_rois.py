@@ -67,7 +67,7 @@ def test_each_plane_is_traced_where_it_lies() -> None:
 
 def test_memory_does_not_grow_with_the_number_of_planes() -> None:
     y, x = np.mgrid[:256, :256]
-    cells = (1 + y // 8 * 32 + x // 8) * ((y % 8 > 1) & (x % 8 > 1))
+    cells: np.ndarray = (1 + y // 8 * 32 + x // 8) * ((y % 8 > 1) & (x % 8 > 1))
 
     def read(_t: int, _c: int, _z: int, rows: slice, columns: slice) -> np.ndarray:
         return cells[rows, columns]
