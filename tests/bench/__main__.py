@@ -12,7 +12,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.bench import appends, catchup, export, fetching, machine, overhead, parse, polls, report, tables, ticks
+from tests.bench import (
+    appends,
+    catchup,
+    export,
+    fetching,
+    labels,
+    machine,
+    overhead,
+    parse,
+    polls,
+    report,
+    tables,
+    ticks,
+)
 from tests.bench.micrographs import IMAGES, SHAPE, FieldSet, imported
 from tests.bench.report import Figure, Row
 from tests.bench.submission import BenchFailed, OurWay, Submission, reference_way
@@ -42,6 +55,7 @@ class RowName(StrEnum):
     polls = "polls"
     table = "table"
     fetch = "fetch"
+    labels = "labels"
 
 
 FIELDS = frozenset({RowName.submit, RowName.export})
@@ -68,6 +82,7 @@ def bench(
     polls: SQL statements for a job that has changed, and for one that has not.
     fetch: 10,000 small results and one of 1 GiB come home verified, against scp -r.
     table: a CSV of 200,000 rows becomes an OMERO.table, against omero-metadata's populate.
+    labels: 100 label images of 2048 x 2048 pixels become images in OMERO, against ezomero.
 
     The lab must be up ('make lab-up'), except for 'dialog' alone. Everything that is put into OMERO and onto the
     cluster is removed at the end.
@@ -123,6 +138,8 @@ def of_the_engine(name: RowName, lab: Lab, repeat: int, say: Callable[[str, int]
             return appends.measure(lab, repeat, say)
         case RowName.fetch:
             return fetching.measure(lab, repeat, say)
+        case RowName.labels:
+            return labels.measure(lab, repeat, say)
         case RowName.table:
             return tables.measure(lab, repeat, say)
         case _:
