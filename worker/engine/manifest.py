@@ -21,6 +21,7 @@ from worker.engine import staging
 from worker.engine.jobs import output_of
 from worker.engine.origin import origin_of
 from worker.engine.removal import why_removed
+from worker.engine.view import Progress
 from worker.errors import ResultsError
 
 if TYPE_CHECKING:
@@ -205,6 +206,8 @@ def take_manifest(context: StepContext, follow: Callable[[int, int], None]) -> M
 
 def _earlier(context: StepContext) -> Manifest | None:
     """What an earlier attempt has listed; None if there was none."""
+    if context.view.step(context.own_branch.step("fetch")).progress is Progress.OPEN:
+        return None  # nobody has begun yet, or a person wants it to begin anew
     for read in (_read_here, _read_there):
         content = read(context)
         if content is None:

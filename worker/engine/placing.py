@@ -132,6 +132,8 @@ def _in_folder(tracker: WorkflowTracker, request: RunRequest, settings: Settings
         raise RequestError(
             f"Folder {folder!r} is still being worked on (run {maker.id}).", remedy="Wait until that run has ended."
         )
+    if removed := why_removed(view_of(maker)):
+        raise RequestError(f"Folder {folder!r} is not on the cluster any more. {removed}", remedy="Transfer it again.")
     layout = layout_of(maker, settings)
     return request.model_copy(
         update={"cluster": cluster_of(maker), "data_path": str(layout.data_path), "folder": layout.folder}

@@ -6,7 +6,10 @@ import errno
 import hashlib
 import io
 import os
+import signal
 import socket
+import subprocess
+import sys
 import tarfile
 import time
 import unicodedata
@@ -310,6 +313,18 @@ class TestAgain:
         assert recording.arguments == [str(arrived + 1)]
         assert outputs.here() == {"large": data}
 
+    def test_a_process_that_is_killed_costs_only_what_was_in_flight(self, outputs: Outputs, tmp_path: Path) -> None:
+        files = {"large": os.urandom(8 * 2**20), **{f"small/{number}": os.urandom(20_000) for number in range(20)}}
+        for name, data in files.items():
+            write(outputs.out / name, data)
+        killed = subprocess.run([sys.executable, "-c", KILLED, outputs.out, outputs.home, tmp_path], check=False)
+        assert killed.returncode == -signal.SIGKILL
+        arrived = sum(path.stat().st_size for path in outputs.home.parent.rglob("*") if path.is_file())
+        assert arrived > 3 * 2**20
+        outputs.fetch(outputs.list())
+        assert outputs.here() == files
+        assert list(outputs.home.parent.iterdir()) == [outputs.home]
+
     def test_a_beginning_that_is_damaged_is_thrown_away_at_the_end(
         self, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -508,6 +523,24 @@ class TestHostileTar:
         files = [RemoteFile(path, 1, "0" * 64) for path in paths]
         with pytest.raises(TransferDamaged, match="twice"):
             download_tree(Sender(b""), PurePosixPath("/far"), files, home)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path, PurePosixPath
+from worker.cluster import streams
+from worker.cluster.listing import list_tree
+from worker.cluster.local import LocalTransport
+def follow(_files, size_bytes):
+    if size_bytes > 4 * 2**20:
+        os.kill(os.getpid(), signal.SIGKILL)
+streams.LARGE_BYTES = 2**20
+far, home, start = sys.argv[1:]
+transport = LocalTransport(Path(start))
+files = list_tree(transport, PurePosixPath(far)).files
+streams.download_tree(transport, PurePosixPath(far), files, Path(home), follow=follow)
+"""
+"""A download that is killed in the middle."""
 
 
 def write(path: Path, data: bytes) -> None:
