@@ -38,7 +38,7 @@ REFERENCES: Final = frozenset({"image", "well", "plate", "dataset", "roi"})
 _KINDS: Final = {"d": "Double", "l": "Long", "s": "String", "b": "Bool"}
 _KIND_NAMES: Final = {"Double": "d, a number", "Long": "l, an integer of 64 bits", "Bool": "b, true or false"}
 _TYPES_MARK: Final = "# header"
-_BATCH_CHARACTERS: Final = 4 * 2**20
+_BATCH_CHARACTERS: Final = 2 * 2**20
 _PIECE_ROWS: Final = 1_000
 _CHUNK_BYTES: Final = 2**20
 

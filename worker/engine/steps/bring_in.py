@@ -175,7 +175,7 @@ def _attach_log(gateway: BlitzGateway, staged: Staged) -> ImportReport:
     if staged.log is None:
         return ImportReport()
     attached = importer.attach_log(gateway, staged.log, staged.sources, provenance_of(staged.origin))
-    return ImportReport((attached,) if attached else ())
+    return ImportReport((attached,))
 
 
 def options_of(context: StepContext, gateway: BlitzGateway, sources: Sequence[SourceFile]) -> ImportOptions | None:
