@@ -7,6 +7,7 @@ label that is in OMERO; so it does not matter whether batches are as large as th
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +40,7 @@ BATCH_SHAPES: Final = 500
 BATCH_BYTES: Final = 4 * 2**20
 """One call saves about so many shapes, or so many bytes: OMERO answers within seconds, and a batch fits one message."""
 
+_LABELS: Final = re.compile(r"\d+-(\d+)")
 _BAND_PIXELS: Final = 2**21
 _MASK_ALPHA: Final = 0x80
 _STROKE_PIXELS: Final = 1.0
@@ -183,7 +185,9 @@ def draw(ledger: Ledger, key: Key, spool: Spool, image_id: int, style: Style) ->
     """
     last_id, last_label = 0, 0
     for labels, entry in ledger.beginning(key).items():
-        last_id, last_label = max(last_id, entry.object_id), max(last_label, int(labels.rpartition("-")[2]))
+        # Behind the role of another label image, whose path goes on like this one's role, stands something else.
+        if batch_of := _LABELS.fullmatch(labels):
+            last_id, last_label = max(last_id, entry.object_id), max(last_label, int(batch_of[1]))
     for batch in _batches(spool.objects(after=last_label)):
         named = replace(key, role=f"{key.role}{batch[0].label}-{batch[-1].label}")
         last_id = ledger.create_all([_roi(each, image_id, style) for each in batch], named).object_id
