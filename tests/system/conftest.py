@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.system.plate_bench import plates
 from tests.system.results_bench import alice, bench, fresh
 
-__all__ = ["alice", "bench", "fresh"]
+__all__ = ["alice", "bench", "fresh", "plates"]

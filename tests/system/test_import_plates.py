@@ -3,100 +3,27 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import omero.model
 import pytest
 import tifffile
-from omero.rtypes import rstring
 
-from tests.lab.omero.images import make_plate
 from tests.lab.person import logged_in
 from tests.system.interruption import Killed, MortalGateway
+from tests.system.plate_bench import FIELDS, WELLS, PlateBench, fields_of, path_of, planes, plates_of
 from tests.system.results_bench import NOTHING, Bench, ask, files_on, images_of_run, keys_of_run, maps_on, only
 from tests.unit.results.readers.ngff import write_group, write_image
-from worker.errors import RequestError, ResultsError
-from worker.results.importer import check_permissions
+from worker.errors import ResultsError
 from worker.results.ledger import NS_KEY
-from worker.results.model import Batch, ImportReport, SourceFile
-from worker.results.sharing import shares, with_shared
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
     from omero.gateway import BlitzGateway
 
     from tests.lab.description import Lab
 
 pytestmark = pytest.mark.lab
-
-WELLS: Final = ((0, 0), (2, 11), (7, 5))
-"""Wells with images, of a plate of 96."""
-
-FIELDS: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class PlateBench:
-    """A bench whose analysed images are the fields of a plate."""
-
-    bench: Bench
-    plate_id: int
-
-    def write(self, row: int, column: int, field: int, kind: str = "_mask") -> Path:
-        """Write a result of a field, under the name that our converter gave to its image."""
-        path = self.bench.folder / f"plate_{chr(ord('A') + row)}{column + 1:02d}_s{field + 1:03d}{kind}.ome.tif"
-        tifffile.imwrite(path, planes(row, column, field), metadata={"axes": "TCZYX"})
-        return path
-
-    def write_all(self, kind: str = "_mask") -> None:
-        for row, column in WELLS:
-            for field in range(FIELDS):
-                self.write(row, column, field, kind)
-
-
-def planes(row: int, column: int, field: int) -> NDArray[Any]:
-    """Planes (T=2, C=3, Z=3, 4, 5), each constant and unlike all others of the plate."""
-    t, c, z = np.ogrid[:2, :3, :3]
-    value = 10_000 * field + 1_000 * row + 50 * column + 9 * t + 3 * c + z
-    return np.broadcast_to(value.astype("uint16")[..., None, None], (2, 3, 3, 4, 5)).copy()
-
-
-@pytest.fixture
-def plates(alice: BlitzGateway, bench: Bench) -> PlateBench:
-    name = f"plate {uuid.uuid4()}"
-
-    def small(row: int, column: int, field: int) -> NDArray[Any] | None:
-        return np.full((4, 5), 1, "uint8") if (row, column) in WELLS else None
-
-    plate_id = make_plate(alice, name, 8, 12, FIELDS, small, pixel_size_um=(0.25, 0.5))
-    rows = ask(
-        alice,
-        "select w.row, w.column, index(ws), ws.image.id from Well w join w.wellSamples ws where w.plate.id = :id",
-        id=plate_id,
-    )
-    sources = tuple(
-        SourceFile(f"plate.zarr/{chr(ord('A') + row)}/{column + 1}/{field}", "Plate", plate_id, image_id, "field")
-        for row, column, field, image_id in sorted(rows)
-    )
-    return PlateBench(replace(bench, sources=sources), plate_id)
-
-
-def fields_of(gateway: BlitzGateway, plate_id: int) -> dict[tuple[int, int, int], int]:
-    """Image of each field by row, column and number, as another client sees them."""
-    hql = "select w.row, w.column, index(ws), ws.image.id from Well w join w.wellSamples ws where w.plate.id = :id"
-    return {(row, column, field): image_id for row, column, field, image_id in ask(gateway, hql, id=plate_id)}
-
-
-def plates_of(gateway: BlitzGateway, screen_id: int) -> dict[str, int]:
-    """Plates of a screen by name."""
-    hql = "select p.name, p.id from ScreenPlateLink l join l.child p where l.parent.id = :id"
-    found = ask(gateway, hql, id=screen_id)
-    assert len(found) == len({name for name, _ in found})
-    return dict(found)
 
 
 def test_a_plate_of_results_is_like_the_analysed_one(plates: PlateBench, fresh: BlitzGateway) -> None:
@@ -208,28 +135,6 @@ def test_a_result_for_each_object_does_not_become_a_plate_for_each(plates: Plate
     assert any("of more than 20 kinds, but in Dataset" in note for note in report.notes)
 
 
-def test_nothing_is_made_that_would_stay_empty(plates: PlateBench, bench: Bench) -> None:
-    options = replace(NOTHING, new_screen=f"screen {uuid.uuid4()}", new_dataset=f"rest {uuid.uuid4()}")
-    plates.write(0, 0, 0)
-    assert [each.kind for each in plates.bench.bring(options).objects if each.kind in ("Dataset", "Screen")] == [
-        "Screen"
-    ]
-    report = bench.bring(options)
-    assert [each.kind for each in report.objects if each.kind in ("Dataset", "Screen")] == ["Dataset"]
-    assert "Nothing goes into a screen: none of the analysed images is in a well of a plate." in report.notes
-
-
-def test_a_plate_that_is_there_already_is_put_into_another_screen_too(
-    plates: PlateBench, alice: BlitzGateway, fresh: BlitzGateway
-) -> None:
-    plates.write(0, 0, 0)
-    first = plates.bench.bring(replace(NOTHING, new_screen=f"screen {uuid.uuid4()}"))
-    other = make_screen(alice, "another")
-    second = plates.bench.bring(replace(NOTHING, screen_id=other))
-    assert only(second, "Plate") == only(first, "Plate")
-    assert plates_of(fresh, other) == plates_of(fresh, only(first, "Screen"))
-
-
 def test_without_a_dataset_results_of_no_well_are_attached_as_files(plates: PlateBench, fresh: BlitzGateway) -> None:
     plates.write(0, 0, 0)
     tifffile.imwrite(plates.bench.folder / "summary.tif", np.ones((4, 5), "uint8"))
@@ -280,46 +185,6 @@ def test_an_ome_zarr_that_is_a_plate_becomes_plates_of_its_images_and_of_each_la
         assert counted.writes == []
 
 
-def path_of(row: int, column: int, field: int) -> str:
-    return f"/{chr(65 + row)}/{column + 1}/{field}"
-
-
-def test_a_screen_alone_is_refused_for_images_that_are_in_no_well(bench: Bench) -> None:
-    with pytest.raises(RequestError, match=r"cells.tif.* cannot go into a screen.*Choose a dataset"):
-        check_permissions(bench.gateway, bench.sources, replace(NOTHING, new_screen="screen"))
-    check_permissions(bench.gateway, bench.sources, replace(NOTHING, new_screen="screen", new_dataset="others"))
-
-
-def make_screen(gateway: BlitzGateway, name: str) -> int:
-    screen = omero.model.ScreenI()
-    screen.setName(rstring(name))
-    return int(gateway.getUpdateService().saveAndReturnObject(screen, gateway.SERVICE_OPTS).getId().val)
-
-
-def test_the_screen_is_found_by_the_same_rules_as_a_dataset(lab: Lab, plates: PlateBench, alice: BlitzGateway) -> None:
-    plates.write(0, 0, 0)
-    name = f"screen {uuid.uuid4()}"
-    with logged_in(lab, "bob") as bob:
-        of_bob = make_screen(bob, name)
-    options = replace(NOTHING, new_screen=name)
-
-    def screen_of(report: ImportReport) -> int:
-        return only(report, "Screen")
-
-    first = screen_of(plates.bench.bring(options))
-    assert first != of_bob
-    assert screen_of(plates.bench.again().bring(options)) == first
-    second = screen_of(plates.bench.again().bring(replace(options, allow_duplicate_screen=True)))
-    assert second != first
-    by_id = plates.bench.again().bring(replace(options, screen_id=second))
-    assert screen_of(by_id) == second
-    several = plates.bench.again().bring(options)
-    assert screen_of(several) == first
-    assert any("You have 2 screens" in note for note in several.notes)
-    with pytest.raises(RequestError, match="no Screen 987654321"):
-        plates.bench.bring(replace(options, screen_id=987654321))
-
-
 @pytest.mark.parametrize(
     ("moment", "kinds"),
     [
@@ -360,43 +225,6 @@ def test_killed_at_any_call_and_repeated_gives_the_same_plate_once(
     counted = MortalGateway(plates.bench.gateway)
     plates.bench.bring(options, gateway=counted)
     assert counted.writes == []
-
-
-def test_the_zip_goes_to_every_place_that_was_chosen_and_by_default_to_the_plate(
-    plates: PlateBench, alice: BlitzGateway, fresh: BlitzGateway
-) -> None:
-    plates.write(0, 0, 0)
-    bench = plates.bench
-    places = {
-        "Project": bench.project_id,
-        "Dataset": bench.dataset_id,
-        "Plate": plates.plate_id,
-        "Screen": make_screen(alice, "for zips"),
-    }
-    options = replace(NOTHING, zip_to_parent=True)
-    chosen = replace(options, zip_places=tuple(f"{kind}:{each}" for kind, each in places.items()))
-    bench.bring(options)
-    assert "42_out.zip" in files_on(fresh, "Plate", plates.plate_id)
-    assert files_on(fresh, "Project", bench.project_id) == {}
-    again = replace(bench.again(), provenance=replace(bench.provenance, run_id=str(uuid.uuid4()), job_id=43))
-    zips = [each.object_id for each in again.bring(chosen).objects if each.name == "43_out.zip"]
-    for kind, object_id in places.items():
-        assert [files_on(fresh, kind, object_id)["43_out.zip"].getId()] == zips
-
-
-def test_batches_of_a_run_share_one_screen_and_one_dataset(plates: PlateBench, fresh: BlitzGateway) -> None:
-    batch = Batch(str(uuid.uuid4()), "supervisor", 1, 2, "Plate", (plates.plate_id,))
-    name = f"shared {uuid.uuid4()}"
-    options = replace(NOTHING, new_screen=name, new_dataset=name, allow_duplicate_screen=True)
-    assert shares(options)
-    shared = [with_shared(plates.bench.gateway, options, plates.bench.sources, batch) for _ in range(2)]
-    assert shared[0] == shared[1]
-    assert not shares(shared[0])
-    for kind, object_id in (("Screen", shared[0].screen_id), ("Dataset", shared[0].dataset_id)):
-        found = fresh.getObjects(kind, attributes={"name": name})
-        assert [each.getId() for each in found] == [object_id]
-        said = maps_on(fresh, kind, int(object_id or 0))["biomero/workflow"]
-        assert [each["Workflow_ID"] for each in said] == [batch.supervisor_id]
 
 
 def test_only_pixels_and_wells_cost_calls_and_a_repetition_none_of_them(plates: PlateBench) -> None:
