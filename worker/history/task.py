@@ -290,7 +290,7 @@ class Task(Aggregate, created_event_name="TaskCreated"):
         return [entry for entry in self.earlier_attempts[begin:] if entry["cause"] in causes]
 
     def begin_anew(self) -> None:
-        """Forget how the task has ended; it has not got anywhere yet. Only events call this."""
+        """Forget how the task has ended. Only events call this."""
         self.state = "CREATED"
         self.status = "CREATED"
         self.progress = None
@@ -370,14 +370,12 @@ class Task(Aggregate, created_event_name="TaskCreated"):
 
     def describe_job(self, key: str, facts: Mapping[str, Any]) -> None:
         """Record what the job is that is about to be submitted under a key, as JSON values; never secrets."""
-        described = as_read(facts)
-        if self.described.get(key) != described:
+        if self.described.get(key) != (described := as_read(facts)):
             self.trigger_event(self.JobDescribed, key=key, facts=described)
 
     def end_job(self, job_id: int, facts: Mapping[str, Any]) -> None:
         """Record how and where a job of the task ended, and what it ran, as JSON values."""
-        ending = as_read(facts)
-        if self.endings.get(str(job_id)) != ending:
+        if self.endings.get(str(job_id)) != (ending := as_read(facts)):
             self.trigger_event(self.JobEnded, job_id=job_id, facts=ending)
 
     def plan_import(self, plan: Mapping[str, Any]) -> None:

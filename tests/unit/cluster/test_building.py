@@ -62,6 +62,7 @@ def test_it_is_built_once_beside_its_definition(here: LocalTransport, images: Re
     assert (tmp_path / IMAGE).stat() == before
     assert sorted(path.name for path in (tmp_path / "my converters").iterdir()) == [
         "convert_zarr_to_tiff_latest.sif",
+        "convert_zarr_to_tiff_latest.sif.sha256",
         "zarr_to_tiff.def",
         "zarr_to_tiff.py",
     ]

@@ -17,7 +17,7 @@ from worker.engine.accept import accept
 from worker.engine.assembly import open_record
 from worker.engine.batches import child_id
 from worker.engine.report.crates import crate_files
-from worker.engine.report.facts import RunFacts, gather
+from worker.engine.report.facts import gather
 from worker.engine.report.links import link_to
 from worker.engine.report.markdown import MOST_ROWS, render_markdown
 from worker.engine.report.page import render_page
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from worker.engine.assembly import Record
+    from worker.engine.report.model import RunFacts
 
 EVIL = "a | b <script>alert(1)</script> [x](javascript:y) `c` *d*\nnew line \\"
 

@@ -15,7 +15,7 @@ from worker.results.metadata import metadata_name, render
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from worker.engine.report.facts import AnalysisFacts, JobTry, RunFacts
+    from worker.engine.report.model import AnalysisFacts, JobTry, RunFacts
     from worker.results.actions import Status
 
 PREVIEW = "ro-crate-preview.html"

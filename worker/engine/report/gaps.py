@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.engine.report.facts import AnalysisFacts, RunFacts
+    from worker.engine.report.model import AnalysisFacts, RunFacts
 
 
 def gaps_of(run: RunFacts) -> tuple[str, ...]:

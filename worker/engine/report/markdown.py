@@ -12,7 +12,7 @@ from worker.cluster.layout import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from worker.engine.report.facts import AnalysisFacts, JobTry, RunFacts
+    from worker.engine.report.model import AnalysisFacts, JobTry, RunFacts
     from worker.results.model import Cited, CreatedObject
 
     Link = Callable[[str, int], str]

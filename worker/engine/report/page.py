@@ -10,7 +10,7 @@ from worker.engine.report.markdown import render_markdown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from worker.engine.report.facts import RunFacts
+    from worker.engine.report.model import RunFacts
 
 _PAGE: Final = """\
 <!DOCTYPE html>
