@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from worker.results.columns import ResultTable, Value
+    from worker.results.known import Known, Well
     from worker.results.model import SourceFile
 
     Find = Callable[[tuple[str, ...]], Collection[int]]
@@ -60,55 +61,12 @@ _TITLES: Final = {
         }
     ),
 }
+_ROI_IDS: Final = frozenset({"roi", "roiid"})
 _ROWS: Final = frozenset({"row", "wellrow", "platerow"})
 _COLUMNS: Final = frozenset({"column", "col", "wellcolumn", "wellcol", "platecolumn", "platecol"})
 _REMEMBERED: Final = 100_000
 _LETTERS_AND_NUMBER: Final = re.compile(r"([A-Za-z]{1,2})[ _-]?0*([1-9][0-9]*)")
 _ROW_AND_COLUMN: Final = re.compile(r"[Rr]0*([1-9][0-9]*)[ _-]?[Cc]0*([1-9][0-9]*)")
-
-
-@dataclass(frozen=True, slots=True)
-class Well:
-    """A well of an analysed plate.
-
-    Parameters
-    ----------
-    plate_id, well_id : int
-        Ids of its plate and its own.
-    row, column : int
-        Where it is, from 0.
-    """
-
-    plate_id: int
-    well_id: int
-    row: int
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What rows can be about.
-
-    Parameters
-    ----------
-    sources : Sequence of SourceFile
-        What was analysed.
-    wells : Sequence of Well
-        The wells of the analysed plates.
-    well_of_image : Mapping
-        Id of an analysed image to the id of its well.
-    plates, datasets : Mapping
-        Names of the analysed plates and datasets by id.
-    rois : Mapping
-        (Id of an analysed image, number of a label on it) to the ids of the ROIs that this run made of it.
-    """
-
-    sources: Sequence[SourceFile] = ()
-    wells: Sequence[Well] = ()
-    well_of_image: Mapping[int, int] = field(default_factory=dict)
-    plates: Mapping[int, str] = field(default_factory=dict)
-    datasets: Mapping[int, str] = field(default_factory=dict)
-    rois: Mapping[tuple[int, int], Collection[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +171,21 @@ class _Search:
         if not self.known.rois:
             return
         image = self.found.get("Image")
-        own = {str(roi): (roi,) for ids in self.known.rois.values() for roi in ids}
+        ids = {str(roi): (roi,) for rois in self.known.rois.values() for roi in rois}
         candidates: list[Candidate] = []
         for index in self._titled("roi"):
-            candidates.append(((index,), _look_up(own)))
-            if image is not None:
+            title = _squeezed(self.table.columns[index].title)
+            # A small number may be both: then it must not matter which.
+            if title in _ROI_IDS or self.table.declared:
+                candidates.append(((index,), _look_up(ids)))
+            if image is not None and title != "roiid":
                 candidates.append(((*image.needs, index), _on_image(image, self.known.rois)))
         self._try("Roi", candidates)
+        titled = [repr(self.table.columns[index].title) for index in self._titled("roi")]
+        if titled and not candidates:
+            self.notes.append(
+                f"the column {titled[0]} does not say which ROI a row is about: of which image is not known"
+            )
 
     def _titled(self, word: str) -> list[int]:
         """Find the columns that may name such things: those declared to, else those with such a title."""
@@ -258,28 +224,40 @@ class _Search:
 
         return (*needs, *(plate.needs if plate is not None else ())), find
 
-    def _try(
-        self,
-        kind: str,
-        candidates: Iterable[Candidate],
-        *,
-        quiet: bool = False,
-    ) -> None:
-        """Take the first candidate that names one object in each row; tell of those that name none or several."""
+    def _try(self, kind: str, candidates: Iterable[Candidate], *, quiet: bool = False) -> None:
+        """Take what names one object in each row; tell of what names none or several, or what others contradict."""
+        clear: list[Reference] = []
         notes = []
         for needs, find in candidates:
             reference = Reference(kind, needs, find)
             why = self._doubt(reference)
             if why is None:
-                self.found[kind] = reference
-                return
-            if not why:
-                continue
-            title = " and ".join(repr(self.table.columns[index].title) for index in needs)
-            notes.append(f"the column {title} does not say which {_NOUNS[kind]} a row is about: {why}")
-        # Two ways to read one column fail for two reasons; the last is the one that people mean.
-        if notes and not quiet:
+                clear.append(reference)
+            elif why:
+                title = self._title(reference)
+                notes.append(f"the column {title} does not say which {_NOUNS[kind]} a row is about: {why}")
+        if len(clear) > 1 and not self._agree(clear):
+            titles = list(dict.fromkeys(map(self._title, clear)))
+            how = f"the columns {', '.join(titles)} name" if len(titles) > 1 else f"the column {titles[0]} may name"
+            self.notes.append(f"{how} different {_NOUNS[kind]}s")
+        elif clear:
+            self.found[kind] = clear[0]
+        elif notes and not quiet:
+            # Two ways to read one column fail for two reasons; the last is the one that people mean.
             self.notes.append(notes[-1])
+
+    def _title(self, reference: Reference) -> str:
+        return " and ".join(repr(self.table.columns[index].title) for index in reference.needs)
+
+    def _agree(self, references: Sequence[Reference]) -> bool:
+        """Say whether several columns name the same object in each row, as far as they name any."""
+        needs = {index for reference in references for index in reference.needs}
+        for batch in self.table.batches(only=needs):
+            rows = len(batch[next(iter(needs))])
+            for ids in set(zip(*(reference.ids(batch, rows) for reference in references), strict=True)):
+                if len(set(ids) - {NOTHING}) > 1:
+                    return False
+        return True
 
     def _doubt(self, reference: Reference) -> str | None:
         """Say what is not clear about a column: None if all is, nothing if it names nothing."""
@@ -321,15 +299,14 @@ class _ImageFinder:
         for source in sources:
             for text in (source.name, source.path, PurePosixPath(source.path).name):
                 self._by_text[text].add(source.image_id)
-        self._by_id = {str(source.image_id): (source.image_id,) for source in sources}
+        self._by_id = {str(source.image_id): {source.image_id} for source in sources}
 
     def __call__(self, texts: tuple[str, ...]) -> Collection[int]:
         (text,) = texts
-        # A name may look like a number; an id is never taken for a name that is there.
-        if text in self._by_text:
-            return self._by_text[text]
-        if text in self._by_id:
-            return self._by_id[text]
+        # A name may look like the id of another image: then nobody knows.
+        found = self._by_text.get(text, set()) | self._by_id.get(text, set())
+        if found:
+            return found
         file = PurePosixPath(text.replace("\\", "/")).name
         if file in self._by_text:
             return self._by_text[file]
@@ -344,8 +321,7 @@ def _by_name_and_id(names: Mapping[int, str]) -> Mapping[str, Collection[int]]:
     by_text: dict[str, set[int]] = defaultdict(set)
     for object_id, name in names.items():
         by_text[name].add(object_id)
-    for object_id in names:
-        by_text.setdefault(str(object_id), {object_id})
+        by_text[str(object_id)].add(object_id)
     return by_text
 
 

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from omero.gateway import BlitzGateway
 
     from worker.results.columns import Column, ResultTable, Value
+    from worker.results.known import Known
     from worker.results.ledger import Key, Ledger
     from worker.results.model import SourceFile
-    from worker.results.references import Known
     from worker.results.surroundings import Place
 
 MAX_TABLE_BYTES: Final = 4 * 2**30

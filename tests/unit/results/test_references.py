@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.results.delimited import read_delimited
+from worker.results.known import Known, Well
 from worker.results.model import SourceFile
-from worker.results.references import NOTHING, Known, Well, find_references
+from worker.results.references import NOTHING, find_references
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,7 +135,7 @@ def test_labels_are_known_by_the_image_of_the_row(tmp_path: Path) -> None:
 def test_labels_without_an_image_are_of_nobody_knows_what(tmp_path: Path) -> None:
     found, notes = ids(tmp_path, "label\n1\n", Known(sources=(CELLS, NUCLEI), rois=ROIS))
     assert found == {}
-    assert notes == ("the column 'label' does not say which ROI a row is about: '1' is none that is known",)
+    assert notes == ("the column 'label' does not say which ROI a row is about: its image is not known",)
 
 
 def test_a_label_from_which_two_rois_were_made_is_left_as_text(tmp_path: Path) -> None:
@@ -145,6 +146,29 @@ def test_a_label_from_which_two_rois_were_made_is_left_as_text(tmp_path: Path) -
 
 def test_ids_of_rois_are_rois(tmp_path: Path) -> None:
     assert ids(tmp_path, "roi_id\n902\n911\n", Known(rois=ROIS))[0] == {"Roi": [902, 911]}
+
+
+def test_a_number_that_may_be_a_roi_or_a_label_is_neither(tmp_path: Path) -> None:
+    known = Known(sources=(CELLS,), rois={(11, 1): (2,), (11, 2): (1,)})
+    found, notes = ids(tmp_path, "roi\n1\n2\n", known, CELLS)
+    assert "Roi" not in found
+    assert notes == ("the column 'roi' may name different ROIs",)
+    assert ids(tmp_path, "roi_id\n1\n2\n", known, CELLS)[0]["Roi"] == [1, 2]
+    assert ids(tmp_path, "label\n1\n2\n", known, CELLS)[0]["Roi"] == [2, 1]
+
+
+def test_columns_that_name_different_images_tell_nothing(tmp_path: Path) -> None:
+    found, notes = ids(tmp_path, "FileName_A,FileName_B\ncells.tif,cells_b.tif\n,nuclei.tif\n", IMAGES)
+    assert (found, notes) == ({"Image": [11, NOTHING]}, ())
+    found, notes = ids(tmp_path, "FileName_A,FileName_B\ncells.tif,nuclei.tif\n", IMAGES)
+    assert (found, notes) == ({}, ("the columns 'FileName_A', 'FileName_B' name different images",))
+
+
+def test_a_name_that_is_the_id_of_another_image_is_left_as_text(tmp_path: Path) -> None:
+    named = SourceFile("11.zarr", "Image", 12, 12, "11")
+    found, notes = ids(tmp_path, "image\n11\n", Known(sources=(CELLS, named)))
+    assert found == {}
+    assert notes == ("the column 'image' does not say which image a row is about: '11' may be any of 11, 12",)
 
 
 def test_a_declared_header_names_what_columns_refer_to_and_nothing_else_is_looked_for(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from omero.rtypes import unwrap
 
 from worker.errors import ResultsError
 from worker.pixels.session import call_context
+from worker.results.known import Known, Well
 from worker.results.naming import fitting
-from worker.results.references import Known, Well
 from worker.results.surroundings import read_places
 from worker.results.tables import table_names, tables_enabled, write_table
 
@@ -107,10 +107,13 @@ def known_objects(attempt: Attempt) -> Known:
     around = attempt.surroundings
     plate_ids = [plate.object_id for plate in around.plates]
     analysed = {source.image_id for source in attempt.sources}
+    wells: dict[int, set[int]] = {}
+    for image_id, well_id in _rows(attempt, _WELLS_OF_IMAGES, plate_ids):
+        wells.setdefault(image_id, set()).add(well_id)
     return Known(
         sources=attempt.sources,
         wells=tuple(Well(*row) for row in _rows(attempt, _WELLS, plate_ids)),
-        well_of_image={image: well for image, well in _rows(attempt, _WELLS_OF_IMAGES, plate_ids) if image in analysed},
+        well_of_image={image: min(ids) for image, ids in wells.items() if image in analysed and len(ids) == 1},
         plates={plate.object_id: plate.name for plate in around.plates},
         datasets={dataset.object_id: dataset.name for dataset in around.datasets},
         rois=attempt.rois,
