@@ -126,6 +126,7 @@ def test_a_damaged_file_fails_the_order_and_the_others_are_imported(
     assert names == ["field 0.tif", "field 1.tif", "field 3.tif", "field 4.tif"]
 
 
+@pytest.mark.slow  # its own classes are asked in tests/contract, and a whole run is restarted in test_import_in_place
 def test_an_order_that_a_restart_cuts_short_fails_without_a_reason(
     importer: Importer, placed: Placed, gateway: BlitzGateway
 ) -> None:
