@@ -183,9 +183,7 @@ class _Search:
         self._try("Roi", candidates)
         titled = [repr(self.table.columns[index].title) for index in self._titled("roi")]
         if titled and not candidates:
-            self.notes.append(
-                f"the column {titled[0]} does not say which ROI a row is about: of which image is not known"
-            )
+            self.notes.append(f"the column {titled[0]} does not say which ROI a row is about: its image is not known")
 
     def _titled(self, word: str) -> list[int]:
         """Find the columns that may name such things: those declared to, else those with such a title."""
