@@ -6,7 +6,7 @@ import getpass
 import json
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ from worker.cluster.layout import shown
 from worker.engine import storage as stores
 from worker.engine.assembly import holder_name, open_record, open_transports
 from worker.engine.lease import Leases
-from worker.errors import RequestError
+from worker.errors import RequestError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,13 +43,24 @@ class _Opened:
 
     record: Record
     transports: Callable[[str], Transport]
+    silent: list[str] = field(default_factory=list)
+    """Clusters that did not answer."""
 
     def look(self, names: Sequence[str] | None = None, *, sizes: bool = True) -> list[Stored]:
-        """Look what is there."""
+        """Look what is there; a cluster that does not answer is told, and keeps nobody from seeing the others."""
         settings, record = self.record.settings, self.record
-        clusters = [settings.cluster(name).name for name in names] if names else None
-        found = stores.look(record.tracker, record.reader, settings, self.transports, clusters=clusters, sizes=sizes)
-        return list(found)
+        clusters = [settings.cluster(name).name for name in names or settings.clusters]
+        found: list[Stored] = []
+        for cluster in clusters:
+            looking = stores.look(
+                record.tracker, record.reader, settings, self.transports, clusters=[cluster], sizes=sizes
+            )
+            try:
+                found += looking
+            except TransportError as error:
+                self.silent.append(cluster)
+                Console(stderr=True, soft_wrap=True).print(f"{cluster}: {error}", markup=False, highlight=False)
+        return found
 
     def leases(self) -> Leases:
         """Leases of this process."""
@@ -73,6 +84,14 @@ def storage(
         return
     with _opened() as opened:
         found = opened.look(names)
+        silent = opened.silent
+    _show(found, as_json=as_json)
+    if silent:
+        raise typer.Exit(1)
+
+
+def _show(found: Sequence[Stored], *, as_json: bool) -> None:
+    """List folders, and what each person has."""
     if as_json:
         typer.echo(json.dumps({"folders": [_plain(each) for each in found], "users": _by_user(found)}, indent=2))
         return

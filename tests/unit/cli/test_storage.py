@@ -89,6 +89,16 @@ def test_one_cluster_that_there_is_not_is_told(record: Record) -> None:
     assert "There is no cluster 'nowhere'" in str(result.exception)
 
 
+def test_a_cluster_that_does_not_answer_hides_no_other(record: Record, lone: Path) -> None:
+    run_id = failed_run(record, lone)
+    with (lone / "slurm-config.ini").open("a", encoding="utf-8") as file:
+        file.write("[SSH:away]\nhost=away.invalid\n[SLURM:away]\nslurm_data_path=data\n")
+    result = command("--json")
+    assert result.exit_code == 1
+    assert [each["run_id"] for each in json.loads(result.stdout)["folders"]] == [str(run_id)]
+    assert "away: " in result.stderr
+
+
 def test_removal_asks_first(record: Record, lone: Path) -> None:
     run_id = failed_run(record, lone)
     folder = lone / "data" / f"biomero_{run_id}"
