@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from omero.gateway import BlitzGateway
 
     from worker.engine.context import Resources
+    from worker.history.domain import Task
 
 
 JOB = 42
@@ -90,6 +91,8 @@ class Stage:
     engine: sa.Engine
     death: Death
     importing: Callable[[Stage], None]
+    origin: UUID | None = None
+    """The run that had the job, if that is another one."""
 
     def drive(self, *, most: int = 12) -> None:
         """Drive the run to its end, or to its death; whenever it rests, the importer works."""
@@ -106,7 +109,7 @@ class Stage:
         """Rows of a stage about results of this run, oldest first."""
         with self.engine.connect() as connection:
             rows = connection.execute(sa.select(imports).where(imports.c.stage == stage).order_by(imports.c.id))
-            return [row for row in rows if str(self.run_id) in row.files]
+            return [row for row in rows if f"/{self.origin or self.run_id}/" in row.files]
 
     def say(self, order: Any, stage: str, description: str | None = None) -> None:
         """Say something about an order."""
@@ -129,8 +132,13 @@ class Stage:
 
     @property
     def plan(self) -> ImportPlan:
-        run = self.resources.tracker.run(self.run_id)
-        return ImportPlan.from_json(self.resources.tracker.task(run.tasks[2]).import_plan)
+        return ImportPlan.from_json(self.task.import_plan)
+
+    @property
+    def task(self) -> Task:
+        """The task that imports; of a run that imports earlier results, the only one."""
+        tasks = self.resources.tracker.run(self.run_id).tasks
+        return self.resources.tracker.task(tasks[2] if len(tasks) > 1 else tasks[0])
 
     @property
     def status(self) -> str:

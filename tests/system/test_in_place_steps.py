@@ -151,8 +151,7 @@ def staged(lab: Lab, alice: BlitzGateway, tmp_path: Path, monkeypatch: pytest.Mo
 
 def state(stage: Stage, fresh: BlitzGateway) -> dict[str, Any]:
     """Everything that is there of a run: orders, archive, images and what is on them."""
-    run = stage.resources.tracker.run(stage.run_id)
-    task = stage.resources.tracker.task(run.tasks[2])
+    run, task = stage.resources.tracker.run(stage.run_id), stage.task
     folder = stage.plan.layout.folder
     orders = stage.orders()
     found = children(fresh, "Dataset", int(orders[0].destination_id))
@@ -311,3 +310,61 @@ def test_an_importer_that_is_restarted_is_given_the_rest_once(staged: Any, fresh
     assert stage.status == "COMPLETED", stage.said
     assert [len(json.loads(order.files)) for order in stage.orders()] == [3, 2]
     assert state(stage, fresh)["images"] == sorted(NAMES)
+
+
+def once_more(stage: Stage, importing: Callable[[Stage], None] = whole) -> Stage:
+    """The same results, imported by another run, as *BIOMERO.SLURM_Import_Results* does it."""
+    tracker = stage.resources.tracker
+    run = tracker.run(stage.run_id)
+    assert run.request is not None
+    person = {name: run.request[name] for name in ("user_id", "user_name", "group_id", "group_name")}
+    request = {
+        "kind": "results",
+        "finished": {"run_id": str(run.id), "task_id": str(run.tasks[1]), "job_id": JOB},
+        "in_place": True,
+        "cleanup": False,
+        "output": {"new_dataset": "elsewhere", "zip_to_parent": False, "csv_tables": False},
+        **person,
+    }
+    run_id = accept(tracker, parse_request(request), stage.resources.settings, importer=stage.resources.importer)
+    return replace(stage, run_id=run_id, importing=importing, origin=stage.run_id)
+
+
+def test_results_that_are_imported_once_more_are_the_same_images_in_another_dataset(
+    staged: Any, fresh: BlitzGateway
+) -> None:
+    first = staged()
+    first.drive()
+    second = once_more(first)
+
+    second.drive()
+
+    assert second.status == "COMPLETED", second.said
+    assert len(second.orders()) == 1, "there is nothing left to order"
+    assert second.plan.folder == first.plan.folder
+    objects = second.resources.tracker.run(second.run_id).steps["import/0"].data["objects"]
+    (dataset,) = [each["object_id"] for each in objects if each["kind"] == "Dataset"]
+    before = children(fresh, "Dataset", int(first.orders()[0].destination_id))
+    assert dataset != int(first.orders()[0].destination_id)
+    assert [image.getId() for image in children(fresh, "Dataset", dataset)] == [image.getId() for image in before]
+
+
+def test_results_that_an_earlier_order_may_still_bring_are_waited_for(staged: Any) -> None:
+    first = staged(importing=lambda _: None, timeout_s=0.01)
+    first.drive()
+    assert "was not begun" in first.said
+    asleep = [True, True]
+
+    def importing(stage: Stage) -> None:
+        assert len(stage.orders()) == 1, "nothing is ordered while the first order may be at work"
+        if not asleep:
+            whole(stage)
+        else:
+            asleep.pop()
+
+    patient = staged()
+    second = once_more(replace(first, resources=replace(patient.resources, tracker=first.resources.tracker)), importing)
+    second.drive()
+
+    assert second.status == "COMPLETED", second.said
+    assert len(second.orders()) == 1

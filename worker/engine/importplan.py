@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.results.inplace.layout import ArchiveLayout, choose_folder
+from worker.engine.manifest import manifest_of
+from worker.results.inplace.archive import find_archive
+from worker.results.inplace.layout import ArchivedFile, ArchiveLayout, choose_folder
 from worker.results.inplace.orders import order_uuid
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class ImportPlan:
         How often orders were placed anew by themselves since a person last looked at it.
     given_up : bool
         Whether the person was told that it failed: if the step is taken once more, somebody wants another attempt.
+    shared : bool
+        Whether an earlier import has written the folder, so that images may have been made of what is in it.
     """
 
     job_id: int
@@ -53,6 +57,7 @@ class ImportPlan:
     since: str = ""
     renewals: int = 0
     given_up: bool = False
+    shared: bool = False
 
     @property
     def layout(self) -> ArchiveLayout:
@@ -122,9 +127,12 @@ def plan_of(context: StepContext, origin: StepContext, job_id: int) -> ImportPla
         return ImportPlan.from_json(recorded)
     request = context.request
     group_folder = context.resources.importer().group_folder(request.group_name, request.group_id)
+    files = [ArchivedFile(file.path, file.size_bytes, file.sha256) for file in manifest_of(context).files]
+    # What was imported before has its place in OMERO by its path there: the same place makes no second image.
+    found = find_archive(group_folder, origin.run_id, job_id, files)
     # Local time: it is a name that people read.
-    now = datetime.now().astimezone()
-    plan = ImportPlan(job_id, results, str(choose_folder(group_folder, origin.run_id, now, _taken(context))))
+    folder = found or choose_folder(group_folder, origin.run_id, datetime.now().astimezone(), _taken(context))
+    plan = ImportPlan(job_id, results, str(folder), shared=found is not None)
     if recorded:
         # Its orders must have other names than those for the results before.
         plan = replace(plan, attempt=int(recorded["attempt"]))

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from worker.engine.context import Done, NotYet, Outcome
+from worker.engine.context import Done, NotYet, Outcome, Pause
 from worker.engine.importplan import ImportPlan, in_words, plan_of, record
 from worker.engine.manifest import manifest_of
 from worker.engine.origin import job_of, origin_of
@@ -165,7 +165,7 @@ def _look(context: StepContext, settings: ImporterSettings, book: OrderBook, pla
     open_orders = [each for each in histories if not judge(each).ended]
     silent_s = min((waited_s, *(each.silent_s for each in open_orders)))
     ended_s = 0.0
-    if histories and not open_orders:
+    if not open_orders:
         now = time.monotonic()
         ended_s = now - context.resources.ended_at.setdefault(f"{plan.folder}#{plan.attempt}", now)
     move = Move.PLACE
@@ -207,12 +207,13 @@ def _act(work: _Work, gateway: BlitzGateway, origin: StepContext) -> Outcome:
         return NotYet(datetime.now(UTC) + timedelta(seconds=1))
     shares = divide(staged.folder, staged.paths, options, registers_zarr=work.settings.registers_zarr)
     paths = [path for share in shares for path in share.paths]
-    arrivals = find_arrivals(gateway, plan.layout, paths) if plan.attempt else Arrivals()
+    arrivals = find_arrivals(gateway, plan.layout, paths) if plan.attempt or plan.shared else Arrivals()
     missing = arrivals.missing(paths)
     if missing and work.move in (Move.PLACE, Move.RENEW):
         if arrivals.unfinished and work.ended_s < min(UNFINISHED_S, context.settings.worker.importer_timeout_s):
             return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(work.ended_s)))
-        return _order(work, gateway, staged, options, [share.only(missing) for share in shares])
+        wanted = [share.only(missing) for share in shares]
+        return _others_at_work(work) or _order(work, gateway, staged, options, wanted)
     if missing and work.move is Move.GIVE_UP and _arriving(work, arrivals):
         return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(work.silent_s)))
     return _bring_in(work, gateway, staged, options, {path: arrivals.images.get(path, ()) for path in paths})
@@ -224,6 +225,26 @@ def _archived(context: StepContext, plan: ImportPlan, origin: StepContext) -> St
     log = layout.log if layout.log.is_file() else None
     sources = tuple(SourceFile(**source) for source in origin.view.step("export").data["sources"])
     return Staged(origin, job_of(origin), layout.results, manifest_of(context), log, sources)
+
+
+def _others_at_work(work: _Work) -> Outcome | None:
+    """Wait for orders that an earlier import of the same results has placed; None if there are none at work."""
+    if not work.plan.shared:
+        return None
+    ours = work.plan.uuids(work.context.own_branch.import_task_id)
+    others = [uuid for uuid in work.book.about(work.plan.layout.marker) if uuid not in ours]
+    at_work = [each for each in work.book.read(others) if not may_order_again([each])]
+    if not at_work:
+        return None
+    names = ", ".join(str(each.uuid) for each in at_work)
+    silent_s = min(each.silent_s for each in at_work)
+    if silent_s >= work.context.settings.worker.importer_timeout_s:
+        return Pause(
+            f"The importer was asked for these results before, and may still be at work (order {names}), although it "
+            f"says nothing for {in_words(silent_s)}. Restart it, which ends the order, then resume the run."
+        )
+    work.context.report(f"Waiting for the importer, which was asked for these results before (order {names}).")
+    return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(silent_s)))
 
 
 def _order(

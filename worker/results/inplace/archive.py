@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from worker.errors import ResultsError, SettingsError, StorageUnavailable, TransferDamaged
-from worker.results.inplace.layout import ArchiveLayout
+from worker.results.inplace.layout import ARCHIVE, ArchiveLayout
 from worker.results.inplace.storage import (
     FILE_MODE,
     check_inside,
@@ -126,6 +126,44 @@ def write_archive(
         shutil.rmtree(part, ignore_errors=True)
 
 
+def find_archive(group_folder: Path, run_id: object, job_id: int, files: Sequence[ArchivedFile]) -> Path | None:
+    """Look for an archive that holds these very results already, from an earlier import of them.
+
+    Parameters
+    ----------
+    group_folder : Path
+        Folder of the group.
+    run_id : object
+        UUID of the run that had the job.
+    job_id : int
+        The job.
+    files : Sequence of ArchivedFile
+        Its results, as the cluster has listed them.
+
+    Returns
+    -------
+    Path or None
+        The newest such folder; every file in it was read and compared.
+
+    Raises
+    ------
+    StorageUnavailable
+        If the storage does not work.
+    """
+    parent = group_folder / ARCHIVE / str(run_id)
+    with storage(parent):
+        folders = sorted(parent.glob("[0-9]*"), reverse=True) if parent.is_dir() else []
+        return next((each for each in folders if _holds(ArchiveLayout(each, job_id).results, files)), None)
+
+
+def _holds(results: Path, files: Sequence[ArchivedFile]) -> bool:
+    """Whether a folder holds just these results."""
+    places = [_inside(results, file.path) for file in files]
+    if not all(place.is_file() and not place.is_symlink() for place in places):
+        return False
+    return all(_digest(place) == (file.size_bytes, file.sha256) for place, file in zip(places, files, strict=True))
+
+
 def _inside(root: Path, path: str) -> Path:
     """Join a path that was told by somebody else; it cannot lead out of the root."""
     relative = PurePosixPath(path)
@@ -137,19 +175,24 @@ def _inside(root: Path, path: str) -> Path:
 def _copy(source: Path, target: Path, file: ArchivedFile) -> None:
     make_folders(target.parent)
     _write(target, _pieces(source))
-    digest = hashlib.sha256()
-    size_bytes = 0
-    with target.open("rb") as stream:
-        # Read from the disk, not from the memory that we have just filled.
-        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while piece := stream.read(PIECE_BYTES):
-            digest.update(piece)
-            size_bytes += len(piece)
-    if (size_bytes, digest.hexdigest()) != (file.size_bytes, file.sha256):
+    size_bytes, sha256 = _digest(target)
+    if (size_bytes, sha256) != (file.size_bytes, file.sha256):
         raise TransferDamaged(
             f"The result {file.path!r} is not in the archive as the job has written it: {size_bytes} bytes instead of "
             f"{file.size_bytes}, or another checksum."
         )
+
+
+def _digest(file: Path) -> tuple[int, str]:
+    """Read a file from the disk, not from the memory that we have just filled: its size and sha256."""
+    digest = hashlib.sha256()
+    size_bytes = 0
+    with file.open("rb") as stream:
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while piece := stream.read(PIECE_BYTES):
+            digest.update(piece)
+            size_bytes += len(piece)
+    return size_bytes, digest.hexdigest()
 
 
 def _write(target: Path, pieces: Iterable[bytes]) -> None:

@@ -6,6 +6,7 @@ import json
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -24,7 +25,6 @@ from worker.results.inplace.orders import (
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
-    from uuid import UUID
 
     from pydantic import SecretStr
 
@@ -166,6 +166,28 @@ class OrderBook:
             )
             for uuid in uuids
         )
+
+    def about(self, folder: str) -> tuple[UUID, ...]:
+        """Name the orders, whoever placed them, for files in a folder.
+
+        Parameters
+        ----------
+        folder : str
+            A part of the paths that no other folder has.
+
+        Returns
+        -------
+        tuple of UUID
+            The orders.
+
+        Raises
+        ------
+        ImporterUnavailable
+            If the database does not answer.
+        """
+        select = sa.select(imports.c.uuid).where(imports.c.files.contains(folder, autoescape=True)).distinct()
+        with self._connection() as connection:
+            return tuple(UUID(uuid) for uuid in connection.scalars(select))
 
     def backlog(self) -> Backlog:
         """Count the orders, of anybody, that the importer has not begun.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.errors import ResultsError, RunCancelled, SettingsError, StorageUnavailable, TransferDamaged
-from worker.results.inplace.archive import write_archive
+from worker.results.inplace.archive import find_archive, write_archive
 from worker.results.inplace.layout import ArchivedFile, ArchiveLayout, choose_folder, plain_path
 from worker.results.inplace.storage import check_writable, storage
 
@@ -195,6 +195,18 @@ def test_a_storage_that_is_too_small_is_told_before_anything_is_written(
 def test_a_path_that_leads_out_is_refused(layout: ArchiveLayout, base: Path, source: Path, path: str) -> None:
     with pytest.raises(ResultsError, match="outside the folder"):
         write_archive(layout, base, source, [ArchivedFile(path, 0, "")], metadata=b"")
+
+
+def test_an_archive_that_holds_the_same_results_is_found(layout: ArchiveLayout, base: Path, source: Path) -> None:
+    group = base / "team-a"
+    assert find_archive(group, RUN, 42, manifest()) is None
+    write_archive(layout, base, source, manifest(), metadata=b"")
+
+    assert find_archive(group, RUN, 42, manifest()) == layout.folder
+    assert find_archive(group, RUN, 43, manifest()) is None
+    assert find_archive(group, "another-run", 42, manifest()) is None
+    assert find_archive(group, RUN, 42, manifest({**CONTENTS, "empty.txt": b"x"})) is None
+    assert find_archive(group, RUN, 42, manifest({**CONTENTS, "more.txt": b""})) is None
 
 
 def test_each_job_of_a_run_has_a_folder_of_its_own(base: Path) -> None:

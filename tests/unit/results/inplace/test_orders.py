@@ -190,6 +190,15 @@ def test_files_of_somebody_elses_making_do_no_harm(book: OrderBook, engine: sa.E
     assert book.read([ORDER.uuid])[0].rows[0].files == ()
 
 
+def test_orders_are_found_by_a_folder(book: OrderBook) -> None:
+    inside = replace(ORDER, files=("/data/x/.analyzed/run/20260301_120000/1_out/data/out/a.tif",))
+    beside = replace(ORDER, uuid=UUID(int=9), files=("/data/x/.analyzed/run/20260301x120000/1_out/data/out/a.tif",))
+    book.place([inside, beside])
+
+    assert book.about(".analyzed/run/20260301_120000") == (inside.uuid,)
+    assert book.about(".analyzed/other") == ()
+
+
 def test_orders_that_nobody_begins_are_counted(book: OrderBook, engine: sa.Engine) -> None:
     assert not book.backlog().forgotten
     now = datetime.now(UTC)
