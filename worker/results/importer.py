@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from omero.gateway import BlitzGateway
 
     from worker.results.model import CreatedObject, ImportOptions, ImportReport, Provenance, SourceFile
-    from worker.results.outputs import Outputs
+    from worker.results.outputs import Digest, Outputs
     from worker.results.surroundings import Surroundings
 
 log = structlog.get_logger(__name__)
@@ -90,6 +90,7 @@ def import_results(
     progress: Callable[[int, int], None] | None = None,
     in_place: Mapping[str, tuple[int, ...]] | None = None,
     missing: Sequence[str] = (),
+    known: Mapping[str, Digest] | None = None,
 ) -> ImportReport:
     """Bring the results of one job into OMERO.
 
@@ -116,6 +117,8 @@ def import_results(
         below ``folder``. They are not written then, but named, described and annotated like ours.
     missing : Sequence of str
         What of the results is not in ``folder``, and why, in sentences: an import without it is not complete.
+    known : Mapping, optional
+        Sizes and digests of files, by path, that were verified when they were put there; these are not read again.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def import_results(
         attempt = Attempt(ledger, surroundings, sources, options, provenance, progress or silent, in_place)
         attempt.problems += missing
         try:
-            outputs = read_outputs(folder, files)
+            outputs = read_outputs(folder, files, known)
         except ResultsError:
             # Whoever asks why there are no results must find the log.
             bring_log(attempt, log_file, log_places(attempt))

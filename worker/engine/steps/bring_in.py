@@ -14,6 +14,7 @@ from worker.engine.provenance import batch_of, provenance_of
 from worker.engine.steps.fetch import is_staged, log_file, stage
 from worker.results import importer
 from worker.results.model import ImportOptions, ImportReport, SourceFile
+from worker.results.outputs import Digest
 from worker.results.sharing import shares, with_shared
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def import_staged(
         lambda done, total: _progress(context, done, total),
         in_place,
         staged.manifest.missing,
+        {file.path: Digest(file.size_bytes, file.sha256) for file in staged.manifest.files},
     )
 
 
