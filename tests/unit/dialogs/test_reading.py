@@ -49,6 +49,12 @@ def test_what_was_filled_in_becomes_a_request(inputs: dict[str, Any], catalogue:
     assert (request.email, request.cleanup, request.use_zarr) == ("alice@example.org", True, False)
 
 
+def test_the_request_says_which_descriptor_was_shown(inputs: dict[str, Any], catalogue: Catalogue, alice: Any) -> None:
+    entries = tuple(replace(entry, sha256="d" * 64) for entry in catalogue.entries)
+    request = parse_request(read_request(inputs, replace(catalogue, entries=entries), alice))
+    assert request.workflows[0].descriptor_sha256 == "d" * 64
+
+
 def test_an_untouched_dialog_gives_the_default_import_options(inputs: dict[str, Any]) -> None:
     assert ImportOptions.from_json(read_output(inputs)) == ImportOptions()
 

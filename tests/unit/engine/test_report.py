@@ -320,6 +320,22 @@ def test_a_conversion_has_a_report(record: Record) -> None:
     assert image["sha256"] == "1" * 64
 
 
+def test_an_import_of_earlier_results_says_whose_they_are(record: Record) -> None:
+    earlier = ask(record)
+    analyse(record, earlier)
+    task_id = record.tracker.run(earlier).tasks[1]
+    finished = {"run_id": str(earlier), "task_id": str(task_id), "job_id": 41}
+    output = {"zip_to_parent": True}
+    run_id = ask(record, kind="results", workflows=[], ids=[], finished=finished, output=output)
+    image = {"kind": "Image", "object_id": 100, "name": "mask"}
+    step(record, run_id, "import/0", {"objects": [image], "notes": []})
+    record.tracker.complete_workflow(run_id)
+    facts = facts_of(record, run_id)
+    assert [item.object_id for item in facts.objects] == [100]
+    assert f"| Results of | job 41 of run {earlier} |" in render_markdown(facts)
+    assert json.loads(crate_files(facts)["ro-crate-metadata.json"])
+
+
 def test_a_parent_tells_of_its_batches(record: Record) -> None:
     parent = ask(record, ids=[7, 8], batch={"size": 1})
     step(record, parent, "split", {"data_type": "Image", "batches": [[7], [8]], "parallel": 2})
