@@ -21,7 +21,6 @@ MOST_ROWS = 200
 """Of a longer table the first so many rows are shown; JSON and RO-Crate have all of them."""
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#|~!&$])")
-_HIDDEN = ("DATA_PATH",)
 
 KINDS = {
     "analysis": "analysis of images",
@@ -196,10 +195,9 @@ def _analysis(analysis: AnalysisFacts) -> Iterator[str]:
             ("Option of sbatch", "Value"), [(_code(f"--{n}"), _code(v)) for n, v in known.resources.items()]
         )
     yield from ("", "### Slurm jobs", "", *_jobs(analysis.jobs))
-    environment = {name: value for name, value in known.environment.items() if name not in _HIDDEN}
-    if environment:
+    if known.environment:
         yield from ("", "### Environment of the container", "")
-        yield from _table(("Variable", "Value"), [(_code(n), _code(v)) for n, v in environment.items()])
+        yield from _table(("Variable", "Value"), [(_code(n), _code(v)) for n, v in known.environment.items()])
     yield from ("", "### Files that it wrote", "")
     yield f"{analysis.output_count} files, {_bytes(analysis.output_bytes)}."
     if analysis.outputs:
