@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from tests.system.interruption import MortalGateway
 from tests.system.results_bench import (
     NOTHING,
     PIXEL_SIZE_UM,
@@ -22,6 +23,7 @@ from tests.system.results_bench import (
     results_dataset,
 )
 from worker.errors import ResultsError, RunCancelled
+from worker.results import planes
 from worker.results.ledger import NS_KEY
 
 if TYPE_CHECKING:
@@ -182,3 +184,17 @@ def test_an_import_that_is_stopped_leaves_no_image_that_nobody_finds(bench: Benc
     images = children(fresh, "Dataset", results_dataset(fresh, bench))
     assert [each.getName() for each in images] == [f"cells_{number}.tif" for number in range(6)]
     assert [int(each.getPrimaryPixels().getPlane(0, 0, 0)[0, 0]) for each in images] == list(range(6))
+
+
+def test_planes_that_are_too_large_for_one_piece_are_sent_in_tiles(
+    bench: Bench, fresh: BlitzGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planes, "WHOLE_PLANE_BYTES", 2**20)
+    pixels = np.random.default_rng(0).integers(0, 2**16, (2, 1300, 2100)).astype("uint16")
+    tifffile.imwrite(bench.folder / "cells_mask.ome.tif", pixels, metadata={"axes": "ZYX"}, photometric="minisblack")
+    counted = MortalGateway(bench.gateway)
+    image_id = only(bench.bring(replace(NOTHING, new_dataset="labels"), gateway=counted), "Image")
+    # Tiles of the lab's OMERO have sides of 1024: two rows of three, in each of two planes.
+    assert (counted.calls["setTile"], counted.calls["setPlane"]) == (12, 0)
+    found = fresh.getObject("Image", image_id).getPrimaryPixels()
+    assert all(np.array_equal(found.getPlane(z, 0, 0), pixels[z]) for z in range(2))
