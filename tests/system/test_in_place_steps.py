@@ -323,7 +323,12 @@ def once_more(stage: Stage, importing: Callable[[Stage], None] = whole) -> Stage
         "finished": {"run_id": str(run.id), "task_id": str(run.tasks[1]), "job_id": JOB},
         "in_place": True,
         "cleanup": False,
-        "output": {"new_dataset": "elsewhere", "zip_to_parent": False, "csv_tables": False},
+        "output": {
+            "new_dataset": "elsewhere",
+            "allow_duplicate_dataset": True,
+            "zip_to_parent": False,
+            "csv_tables": False,
+        },
         **person,
     }
     run_id = accept(tracker, parse_request(request), stage.resources.settings, importer=stage.resources.importer)
