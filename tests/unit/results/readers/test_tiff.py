@@ -244,3 +244,13 @@ def test_a_file_that_was_cut_off_is_never_taken_for_a_shorter_one(
         planes = [image.plane(t, c, z) for t, c, z in image.coordinates()]
     # It may be read if only what comes behind the last pixel is missing.
     assert not planes or (part == 0.99 and np.array_equal(planes, data))
+
+
+def test_ten_thousand_pages_are_ten_thousand_planes(tmp_path: Path) -> None:
+    path = tmp_path / "pages.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for page in range(10_000):
+            writer.write(np.full((2, 2), page, "uint16"), metadata=None, contiguous=False)
+    with open_images(path) as (image,):
+        assert image.size_z == 10_000
+        assert [int(image.plane(0, 0, z)[0, 0]) for z in range(10_000)] == list(range(10_000))
