@@ -167,6 +167,19 @@ class TransportContract:
             received.extend(pieces)
         assert received == [b"half\n"]
 
+    def test_a_silent_program_lets_its_reader_look_whether_to_go_on(self, transport: Transport) -> None:
+        with transport.stream(["sh", "-c", "sleep 1.3; echo last"]) as pieces:
+            received = list(pieces)
+        assert received[:2] == [b"", b""]
+        assert b"".join(received) == b"last\n"
+
+    def test_that_does_not_make_it_any_less_silent(self, transport: Transport) -> None:
+        started = time.monotonic()
+        with pytest.raises(OutcomeUnknown), transport.stream(["sleep", "30"], timeout_s=1.2) as pieces:
+            for _ in pieces:
+                pass
+        assert time.monotonic() - started < 5
+
     def test_leaving_a_stream_early_ends_the_program(self, transport: Transport, tmp_path: Path) -> None:
         script = f"echo $$ >{tmp_path}/pid; while echo x; do sleep 0.05; done"
         with transport.stream(["sh", "-c", script]) as pieces:
