@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from tests.system.results_bench import (
     Bench,
     ask,
     children,
+    files_on,
     images_of_run,
     maps_on,
     only,
@@ -25,6 +27,7 @@ from tests.system.results_bench import (
 from worker.errors import ResultsError, RunCancelled
 from worker.results import planes
 from worker.results.ledger import NS_KEY
+from worker.results.model import ImportOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,6 +167,20 @@ def test_a_name_that_omero_cannot_hold_is_shortened_and_told(bench: Bench, fresh
     assert len(names) == 2
     assert all(len(name) <= 255 and name.startswith("xxx") and name.endswith(".tif") for name in names)
     assert sum("309 characters, which OMERO does not hold" in note for note in report.notes) == 2
+
+
+def test_results_whose_names_are_not_utf_8_come_in_with_these_bytes_written_out(
+    bench: Bench, fresh: BlitzGateway
+) -> None:
+    tifffile.imwrite(bench.folder / os.fsdecode(b"cells_\xff.tif"), np.ones((4, 5), "uint8"))
+    (bench.folder / os.fsdecode(b"m\xe9sures.csv")).write_text("a,b\n1,2\n")
+    (bench.folder / os.fsdecode(b"r\xe9sum\xe9.txt")).write_text("x")
+    bench.bring(ImportOptions(new_dataset="labels", attach_to_images=True, attach_files=True))
+    dataset_id = results_dataset(fresh, bench)
+    assert [each.getName() for each in children(fresh, "Dataset", dataset_id)] == [r"cells_\xff.tif"]
+    attached = {*files_on(fresh, "Dataset", bench.dataset_id), *files_on(fresh, "Dataset", dataset_id)}
+    assert r"r\xe9sum\xe9.txt" in attached
+    assert any(name.startswith(r"m\xe9sures") for name in attached)
 
 
 def test_an_import_that_is_stopped_leaves_no_image_that_nobody_finds(bench: Bench, fresh: BlitzGateway) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from worker.results.columns import TABLE_SUFFIXES
 from worker.results.readers.opening import IMAGE_SUFFIXES, ZARR_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -133,9 +133,11 @@ def read_outputs(folder: Path, files: Iterable[str], known: Mapping[str, Digest]
         else:
             headings[_heading(output.path)].append(output)
     return Outputs(
-        **{name: tuple(outputs) for name, outputs in headings.items()},
+        **{name: _legible(outputs) for name, outputs in headings.items()},
         zarrs=_by_path(
-            Output(path, folder / path, _digest(members), tuple(members)) for path, members in zarrs.items()
+            _legible(
+                [Output(path, folder / path, _digest(members), _legible(members)) for path, members in zarrs.items()]
+            )
         ),
     )
 
@@ -197,6 +199,13 @@ def _digest(outputs: Iterable[Output]) -> str:
     for output in outputs:
         digest.update(f"{output.path}\0{output.sha256}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _legible(outputs: Sequence[Output]) -> tuple[Output, ...]:
+    """Write bytes of names that are not UTF-8 out: such names can neither be sent to OMERO nor shown to anybody."""
+    return tuple(
+        replace(output, path=output.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")) for output in outputs
+    )
 
 
 def _by_path(outputs: Iterable[Output]) -> tuple[Output, ...]:

@@ -127,3 +127,14 @@ def test_a_folder_of_20000_chunks_takes_no_time(tmp_path: Path) -> None:
     outputs = read_outputs(tmp_path, known, known)
     assert time.monotonic() - begun < 3
     assert len(outputs.zarrs[0].members) == 20_000
+
+
+def test_names_that_are_not_utf_8_are_written_out(tmp_path: Path) -> None:
+    names = [os.fsdecode(name) for name in (b"cells_\xff.tif", b"l\xe9.zarr/\xff")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    outputs = read_outputs(tmp_path, names)
+    assert [output.path for output in outputs.pictures] == [r"cells_\xff.tif", r"l\xe9.zarr"]
+    assert [output.path for output in outputs.all] == [r"cells_\xff.tif", r"l\xe9.zarr/\xff"]
+    assert all(output.file.exists() for output in (*outputs.pictures, *outputs.all))
