@@ -204,7 +204,8 @@ def _digest(outputs: Iterable[Output]) -> str:
 def _legible(outputs: Sequence[Output]) -> tuple[Output, ...]:
     """Write bytes of names that are not UTF-8 out: such names can neither be sent to OMERO nor shown to anybody."""
     return tuple(
-        replace(output, path=output.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")) for output in outputs
+        replace(output, path=output.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+        for output in outputs
     )
 
 

@@ -110,4 +110,6 @@ def test_no_forwarded_name_stands_for_a_secret() -> None:
         "INGEST_TRACKING_DB_URL_FILE",
         "GITHUB_TOKEN_FILE",
         "GITLAB_TOKEN_FILE",
+        # The address of OMERO.web, which everybody knows.
+        "OMERO_WORKER_OMERO_WEB_URL",
     ]
