@@ -9,14 +9,14 @@ import omero.sys
 from omero.rtypes import rstring, unwrap
 
 from worker.pixels.session import call_context, who
-from worker.results.ledger import Key, Ledger
-from worker.results.surroundings import Place, read_place
+from worker.results.targets import Target, find_or_create
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from worker.results.ledger import Ledger
     from worker.results.model import ImportOptions
-    from worker.results.surroundings import Surroundings
+    from worker.results.surroundings import Place, Surroundings
 
 _OWN_DATASETS = """
 select d.id, p.id from Dataset d left outer join d.projectLinks l left outer join l.parent p
@@ -58,21 +58,13 @@ def target_dataset(
     RequestError
         If the chosen id is not that of a dataset that this person can see.
     """
-    if options.dataset_id is not None:
-        return read_place(ledger.gateway, "Dataset", options.dataset_id), ()
     name = options.new_dataset or ""
-    key = Key("-", "-", f"dataset:{name}", "")
-    entry = ledger.find(key)
-    if entry is not None:
-        return read_place(ledger.gateway, "Dataset", entry.object_id), ()
-    if not options.allow_duplicate_dataset:
-        found = _own_datasets(ledger, name, surroundings)
-        if found:
-            several = f"You have {len(found)} datasets named {name!r}; used {found[0]}."
-            return read_place(ledger.gateway, "Dataset", found[0]), (several,) if len(found) > 1 else ()
-    item, notes = _new_dataset(name, surroundings, annotations)
-    saved, _ = ledger.create(item, key)
-    return Place("Dataset", saved.getId().val, name, may_annotate=True, may_link=True), notes
+    return find_or_create(
+        ledger,
+        Target("Dataset", options.dataset_id, name, options.allow_duplicate_dataset),
+        lambda: _own_datasets(ledger, name, surroundings),
+        lambda: _new_dataset(name, surroundings, annotations),
+    )
 
 
 def _own_datasets(ledger: Ledger, name: str, surroundings: Surroundings) -> list[int]:

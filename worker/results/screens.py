@@ -9,14 +9,14 @@ import omero.sys
 from omero.rtypes import rstring, unwrap
 
 from worker.pixels.session import call_context, who
-from worker.results.ledger import Key, Ledger
-from worker.results.surroundings import Place, read_place
+from worker.results.targets import Target, find_or_create
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from worker.results.ledger import Ledger
     from worker.results.model import ImportOptions
-    from worker.results.surroundings import Surroundings
+    from worker.results.surroundings import Place, Surroundings
 
 _OWN_SCREENS = """
 select s.id, l.child.id from Screen s left outer join s.plateLinks l
@@ -56,24 +56,13 @@ def target_screen(
     RequestError
         If the chosen id is not that of a screen that this person can see.
     """
-    if options.screen_id is not None:
-        return read_place(ledger.gateway, "Screen", options.screen_id), ()
     name = options.new_screen or ""
-    key = Key("-", "-", f"screen:{name}", "")
-    entry = ledger.find(key)
-    if entry is not None:
-        return read_place(ledger.gateway, "Screen", entry.object_id), ()
-    if not options.allow_duplicate_screen:
-        found = _own_screens(ledger, name, surroundings)
-        if found:
-            several = f"You have {len(found)} screens named {name!r}; used {found[0]}."
-            return read_place(ledger.gateway, "Screen", found[0]), (several,) if len(found) > 1 else ()
-    screen = omero.model.ScreenI()
-    screen.setName(rstring(name))
-    for annotation in annotations:
-        screen.linkAnnotation(annotation)
-    saved, _ = ledger.create(screen, key)
-    return Place("Screen", saved.getId().val, name, may_annotate=True, may_link=True), ()
+    return find_or_create(
+        ledger,
+        Target("Screen", options.screen_id, name, options.allow_duplicate_screen),
+        lambda: _own_screens(ledger, name, surroundings),
+        lambda: (_new_screen(name, annotations), ()),
+    )
 
 
 def _own_screens(ledger: Ledger, name: str, surroundings: Surroundings) -> list[int]:
@@ -86,3 +75,11 @@ def _own_screens(ledger: Ledger, name: str, surroundings: Surroundings) -> list[
         plates_of.setdefault(screen_id, set()).add(plate_id)
     analysed = {place.object_id for place in surroundings.plates}
     return sorted(each for each, plates in plates_of.items() if plates & analysed) or sorted(plates_of)
+
+
+def _new_screen(name: str, annotations: Sequence[Any]) -> Any:
+    screen = omero.model.ScreenI()
+    screen.setName(rstring(name))
+    for annotation in annotations:
+        screen.linkAnnotation(annotation)
+    return screen
