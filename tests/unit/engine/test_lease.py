@@ -139,7 +139,7 @@ def test_the_fence_stops_a_holder_whose_lease_has_run_out(database: Database) ->
 
 def test_nobody_takes_a_run_between_the_fence_and_the_commit(database: Database) -> None:
     run_id = uuid4()
-    holder, heir = Leases(database, "holder", duration_s=0.3), Leases(database, "heir")
+    holder, heir = Leases(database, "holder", duration_s=2.0), Leases(database, "heir")
     assert holder.take(run_id) is not None
     committed_at = taken_at = 0.0
 
@@ -153,7 +153,7 @@ def test_nobody_takes_a_run_between_the_fence_and_the_commit(database: Database)
     with database.session() as session:
         holder.fence(run_id)(session)
         thread.start()
-        time.sleep(0.6)
+        time.sleep(2.5)
         committed_at = time.monotonic()
         session.commit()
     thread.join()
