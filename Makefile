@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 python := .venv/bin/python
 
-.PHONY: help install lab-up lab-down lab-status lint test test-lab test-units test-slow docker-test demo bench soak faults docs lock
+.PHONY: help install lab-up lab-down lab-status lint test test-lab test-imports test-units test-slow docker-test demo bench soak faults docs lock
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,11 +29,17 @@ lint:  ## style, types, floors, docstrings
 	shellcheck $$(git ls-files '*.sh' .ci/run)
 
 test: install lint  ## everything: install, lint, and all tests against the lab but the exhaustive ones
-	@# The lab's tests wait most of the time; the others use the second core meanwhile.
-	@$(MAKE) --no-print-directory -j 2 test-lab test-units
+	@# Tests on the lab wait most of the time. Those of imports have a lab beside it; the others use what is left of the cores.
+	@$(MAKE) --no-print-directory -j 3 test-lab test-imports test-units
+
+imports := tests/system/test_identity.py tests/system/test_import*.py tests/system/test_in_place_*.py
 
 test-lab:
-	.venv/bin/pytest -m "lab and not docker and not slow"
+	.venv/bin/pytest -m "lab and not docker and not slow" $(foreach file,$(imports),'--ignore-glob=$(file)')
+
+test-imports: export OMERO_WORKER_LAB := $(or $(OMERO_WORKER_LAB),/var/tmp/omero-worker-lab)-imports
+test-imports:
+	.venv/bin/pytest -m "lab and not docker and not slow" -o cache_dir=.pytest_cache/imports $(imports)
 
 test-units:
 	.venv/bin/pytest -m "not lab and not docker and not slow" -o cache_dir=.pytest_cache/units
