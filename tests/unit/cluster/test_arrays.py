@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.cluster.programs import TASK, Cluster
 from worker.cluster import slurm, verdict
+from worker.cluster.jobscript import ArrayChoice
 from worker.cluster.states import JobReport, JobState
 
 if TYPE_CHECKING:
@@ -137,3 +138,11 @@ class TestAsTheClusterAnswers:
         assert self.ask(here, layout).progress is None
         cluster.says("squeue")
         assert self.ask(here, layout).state is JobState.UNKNOWN
+
+
+def test_an_array_is_written_as_slurm_takes_it() -> None:
+    assert str(ArrayChoice(7)) == "1-7"
+    assert str(ArrayChoice(7, parallel=2)) == "1-7%2"
+    for wrong in ((0, None), (3, 0)):
+        with pytest.raises(ValueError, match="no array"):
+            ArrayChoice(*wrong)

@@ -14,8 +14,8 @@ import pytest
 
 from tests.unit.cluster.nodes import Node
 from tests.unit.cluster.transport_contract import AWKWARD
-from worker.cluster import jobscript, jobtemplate, sitescript, variables
-from worker.cluster.jobscript import ArrayChoice, render, sbatch_arguments
+from worker.cluster import jobscript, jobtemplate, variables
+from worker.cluster.jobscript import render, sbatch_arguments
 from worker.cluster.layout import RunLayout
 from worker.cluster.sitescript import SiteScript
 from worker.errors import RequestError, SettingsError
@@ -23,7 +23,6 @@ from worker.settings.sbatch_options import RESERVED
 
 if TYPE_CHECKING:
     from worker.cluster.jobscript import JobRequest
-    from worker.cluster.local import LocalTransport
 
 MANUAL = Path(__file__).parents[3] / "docs" / "jobs.md"
 
@@ -160,41 +159,6 @@ class TestASitesScript:
 def _session(pid: int) -> bytes:
     """List the processes that began with one."""
     return subprocess.run(["pgrep", "-s", str(pid)], capture_output=True, check=False).stdout
-
-
-class TestReadingIt:
-    def read(self, here: LocalTransport, name: str = "jobs/nuclei.sh") -> SiteScript:
-        return sitescript.read_site_script(here, "~/scripts", name, workflow="nuclei")
-
-    def test_it_is_read_as_it_is(self, here: LocalTransport, tmp_path: Path) -> None:
-        (tmp_path / "scripts/jobs").mkdir(parents=True)
-        (tmp_path / "scripts/jobs/nuclei.sh").write_text(SITE_SCRIPT)
-        assert self.read(here).text == SITE_SCRIPT
-
-    def test_a_missing_one_is_named_with_what_to_do(self, here: LocalTransport) -> None:
-        with pytest.raises(SettingsError, match=r"is not on the cluster: scripts/jobs/nuclei\.sh\. .*cluster init"):
-            self.read(here)
-
-    @pytest.mark.parametrize(
-        ("text", "problem"),
-        [
-            ("echo\n", "does not begin with '#!'"),
-            ("", "does not begin with '#!'"),
-            ("#!/bin/bash\r\necho\r\n", "line ends of Windows"),
-            ("#!/bin/bash\0", "does not begin with '#!'"),
-            ("#!/bin/bash\n" + "x" * 1_000_001, "has more than"),
-        ],
-    )
-    def test_what_is_no_script_is_told(self, here: LocalTransport, tmp_path: Path, text: str, problem: str) -> None:
-        (tmp_path / "scripts").mkdir()
-        (tmp_path / "scripts/x").write_bytes(text.encode())
-        with pytest.raises(SettingsError, match=problem):
-            self.read(here, "x")
-
-    @pytest.mark.parametrize("name", ["../x", "/etc/passwd", ""])
-    def test_it_is_below_the_folder_of_scripts(self, here: LocalTransport, name: str) -> None:
-        with pytest.raises(SettingsError, match="not a path below"):
-            self.read(here, name)
 
 
 class TestATemplate:
@@ -397,11 +361,3 @@ class TestFoldersOfTheContainer:
     def test_a_place_that_cannot_be_said_is_refused(self, job: JobRequest, target: str) -> None:
         with pytest.raises(ValueError, match="cannot be mounted"):
             replace(job, mounts=((job.layout.input, target),))
-
-
-def test_an_array_is_written_as_slurm_takes_it() -> None:
-    assert str(ArrayChoice(7)) == "1-7"
-    assert str(ArrayChoice(7, parallel=2)) == "1-7%2"
-    for wrong in ((0, None), (3, 0)):
-        with pytest.raises(ValueError, match="no array"):
-            ArrayChoice(*wrong)
