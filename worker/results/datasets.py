@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import omero.model
-import omero.sys
-from omero.rtypes import rstring, unwrap
+from omero.rtypes import rstring
 
-from worker.pixels.session import call_context, who
-from worker.results.targets import Target, find_or_create
+from worker.results.targets import Target, find_or_create, own_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,14 +66,7 @@ def target_dataset(
 
 
 def _own_datasets(ledger: Ledger, name: str, surroundings: Surroundings) -> list[int]:
-    context = call_context(ledger.gateway)
-    parameters = omero.sys.ParametersI()
-    parameters.addString("name", name)
-    parameters.addLong("user", who(ledger.gateway).user_id)
-    rows = [unwrap(row) for row in ledger.gateway.c.sf.getQueryService().projection(_OWN_DATASETS, parameters, context)]
-    projects_of: dict[int, set[int]] = {}
-    for dataset_id, project_id in rows:
-        projects_of.setdefault(dataset_id, set()).update(() if project_id is None else (project_id,))
+    projects_of = own_by_name(ledger, _OWN_DATASETS, name)
     ours = {place.object_id for place in surroundings.projects}
     near = sorted(each for each, projects in projects_of.items() if projects & ours)
     return near or sorted(each for each, projects in projects_of.items() if not projects)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import omero.model
-import omero.sys
-from omero.rtypes import rstring, unwrap
+from omero.rtypes import rstring
 
-from worker.pixels.session import call_context, who
-from worker.results.targets import Target, find_or_create
+from worker.results.targets import Target, find_or_create, own_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,13 +64,7 @@ def target_screen(
 
 
 def _own_screens(ledger: Ledger, name: str, surroundings: Surroundings) -> list[int]:
-    parameters = omero.sys.ParametersI()
-    parameters.addString("name", name)
-    parameters.addLong("user", who(ledger.gateway).user_id)
-    service = ledger.gateway.c.sf.getQueryService()
-    plates_of: dict[int, set[int]] = {}
-    for screen_id, plate_id in unwrap(service.projection(_OWN_SCREENS, parameters, call_context(ledger.gateway))):
-        plates_of.setdefault(screen_id, set()).add(plate_id)
+    plates_of = own_by_name(ledger, _OWN_SCREENS, name)
     analysed = {place.object_id for place in surroundings.plates}
     return sorted(each for each, plates in plates_of.items() if plates & analysed) or sorted(plates_of)
 

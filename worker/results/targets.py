@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import omero.sys
+from omero.rtypes import unwrap
+
+from worker.pixels.session import call_context, who
 from worker.results.ledger import Key, Ledger
 from worker.results.surroundings import Place, read_place
 
@@ -79,3 +83,31 @@ def find_or_create(
     item, notes = make()
     saved, _ = ledger.create(item, key)
     return Place(kind, saved.getId().val, name, may_annotate=True, may_link=True), notes
+
+
+def own_by_name(ledger: Ledger, query: str, name: str) -> dict[int, set[int]]:
+    """List what a person owns under a name, with what each is linked to.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The run's ledger.
+    query : str
+        Asks for the id of each and of what it is linked to, if anything; its parameters are ``name`` and ``user``.
+    name : str
+        The name.
+
+    Returns
+    -------
+    dict of int to set of int
+        Ids of what each is linked to, by its own id.
+    """
+    parameters = omero.sys.ParametersI()
+    parameters.addString("name", name)
+    parameters.addLong("user", who(ledger.gateway).user_id)
+    service = ledger.gateway.c.sf.getQueryService()
+    linked: dict[int, set[int]] = {}
+    for row in service.projection(query, parameters, call_context(ledger.gateway)):
+        object_id, other_id = unwrap(row)
+        linked.setdefault(object_id, set()).update(() if other_id is None else (other_id,))
+    return linked
