@@ -36,7 +36,6 @@
     │   │   └── SessionEnded       ... us: our session there has ended              (transient)
     │   └── ScriptSessionEnded     the session that a script lends us has ended: an engine must go on
     ├── ExportError                the pixels cannot be exported
-    ├── AnalysisFailed             the job ended, but not well
     ├── ResultsError               results cannot be brought into OMERO
     ├── ImporterUnavailable        the importer's database does not answer          (transient)
     ├── LeaseLost                  another process drives this run now              (transient)
@@ -346,10 +345,6 @@ class ScriptSessionEnded(OmeroError):
 
 class ExportError(WorkerError):
     """The chosen pixels cannot be exported."""
-
-
-class AnalysisFailed(WorkerError):
-    """The job on the cluster has ended, but not well."""
 
 
 class ResultsError(WorkerError):

@@ -13,9 +13,6 @@ from tests.faults.faults import FAULTS, Fault
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-LEAST = 200
-"""How many cases the default matrix has at least."""
-
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -1,4 +1,4 @@
-"""Transports that fail, dawdle or count; each wraps a real one.
+"""Transports that fail or count; each wraps a real one.
 
 A command is named after its script (``submit``, ``query``, ``unpack``) or, if it is none, after its program.
 """
@@ -6,7 +6,6 @@ A command is named after its script (``submit``, ``query``, ``unpack``) or, if i
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -130,40 +129,6 @@ class FaultyTransport:
         first = next((piece for piece in pieces if piece), b"")
         yield first[: len(first) // 2]
         raise fault.error
-
-
-@dataclass
-class LatencyTransport:
-    """Takes its time, as a cluster at the other end of the country does.
-
-    Parameters
-    ----------
-    inner : Transport
-        The real one.
-    delay_s : float
-        Added to each command.
-    """
-
-    inner: Transport
-    delay_s: float
-
-    def run(
-        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
-    ) -> Completed:
-        """Run a command, later."""
-        time.sleep(self.delay_s)
-        return self.inner.run(argv, stdin=stdin, timeout_s=timeout_s)
-
-    def stream(
-        self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
-    ) -> AbstractContextManager[Iterator[bytes]]:
-        """Run a command, later."""
-        time.sleep(self.delay_s)
-        return self.inner.stream(argv, stdin=stdin, timeout_s=timeout_s)
-
-    def close(self) -> None:
-        """Close the real one."""
-        self.inner.close()
 
 
 @dataclass

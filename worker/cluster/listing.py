@@ -101,11 +101,6 @@ class Listing:
     files: tuple[RemoteFile, ...]
     left_out: tuple[LeftOut, ...] = ()
 
-    @property
-    def size_bytes(self) -> int:
-        """Size of all files together."""
-        return sum(file.size_bytes for file in self.files)
-
 
 def in_folder(root: PurePosixPath, within: PurePosixPath | None) -> tuple[str, str]:
     """Say to ``scripts/enter.sh`` which folder is meant.

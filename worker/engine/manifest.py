@@ -25,7 +25,7 @@ from worker.engine.view import Progress
 from worker.errors import ResultsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path, PurePosixPath
 
     from worker.engine.context import StepContext
@@ -247,23 +247,3 @@ def _by_kind(left_out: tuple[LeftOut, ...], *, lost: bool) -> list[str]:
         if item.lost == lost:
             kinds.setdefault(item.why, []).append(item.path)
     return [f"{naming(paths)} ({why})" for why, paths in kinds.items()]
-
-
-def as_fetched(data: Mapping[str, Any]) -> tuple[int, int]:
-    """Say how much a step ``fetch`` has brought.
-
-    Parameters
-    ----------
-    data : mapping of str to object
-        What it has recorded.
-
-    Returns
-    -------
-    tuple of int
-        How many files, and their size together in bytes.
-    """
-    recorded = data.get("manifest")
-    if recorded is not None:
-        return int(recorded["files"]), int(recorded["size_bytes"])
-    files = data.get("files", ())
-    return len(files), sum(int(file["size_bytes"]) for file in files)

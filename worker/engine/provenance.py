@@ -71,7 +71,6 @@ def recorded(run: WorkflowRun, view: RunView, branch: Branch, task: Task) -> Pro
         version=choice.version,
         parameters=dict(facts.get("parameters", choice.parameters)),
         run_name=run.name,
-        run_description=run.description,
         user_name=request.user_name,
         group_name=request.group_name,
         started=run.created_on.isoformat(),

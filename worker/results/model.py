@@ -195,8 +195,8 @@ class Provenance(JsonValue):
         Name and version of the analysis.
     parameters : Mapping
         Its parameters as they were used.
-    run_name, run_description : str
-        What the run is called; the name defaults to ``workflow``.
+    run_name : str
+        What the run is called; by default ``workflow``.
     user_name, group_name : str
         Who asked for the run, in which OMERO group.
     started, modified : str
@@ -250,7 +250,6 @@ class Provenance(JsonValue):
     version: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     run_name: str = ""
-    run_description: str = ""
     user_name: str = ""
     group_name: str = ""
     started: str = ""

@@ -257,7 +257,6 @@ STATUSES = st.sampled_from(["PENDING", "RUNNING", "COMPLETED", "FAILED", "IMPORT
 TASK_NUMBERS = st.integers(0, 2)
 PERCENTS = st.sampled_from([None, "0%", "43%", "100%"])
 RUN_NUMBERS = st.integers(0, 1)
-MOMENTS = st.sampled_from([None, "2026-03-01T12:00:00+00:00"])
 ACTIONS = st.one_of(
     st.tuples(st.just("start_task"), RUN_NUMBERS, TASK_NUMBERS),
     st.tuples(st.just("add_job_id"), RUN_NUMBERS, TASK_NUMBERS, st.integers(1, 4)),

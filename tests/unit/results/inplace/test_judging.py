@@ -92,7 +92,6 @@ stages = st.sampled_from([PENDING, STARTED, PREPROCESSING, COMPLETED, FAILED, RE
 histories = st.builds(
     lambda rows, overtaken: history(*rows, overtaken=overtaken), st.lists(stages, max_size=6), st.booleans()
 )
-NEVER_BEGUN = (Verdict.WAITING, Verdict.OVERTAKEN, Verdict.UNPLACED, Verdict.UNBEGUN)
 
 
 @given(st.lists(histories, min_size=1, max_size=3), st.floats(0, 2 * TIMEOUT_S), st.booleans(), st.floats(0, 120))
