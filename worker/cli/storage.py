@@ -187,20 +187,26 @@ def _chosen(found: Sequence[Stored], name: str) -> Stored:
     matching = [
         each
         for each in found
-        if name in (each.folder.name, f"{each.cluster}/{each.folder.name}", str(each.run.id if each.run else ""))
+        if name
+        in (each.folder.name, f"{each.cluster}/{each.folder.name}", _where(each), str(each.run.id if each.run else ""))
     ]
     if len(matching) == 1:
         return matching[0]
     if matching:
-        where = ", ".join(f"{each.cluster}/{each.folder.name}" for each in matching)
-        raise RequestError(f"{name!r} is on several clusters: {where}.", remedy="Name one as it stands here.")
+        where = ", ".join(_where(each) for each in matching)
+        raise RequestError(f"{name!r} is in several places: {where}.", remedy="Name one as it stands here.")
     raise RequestError(f"There is no data of {name!r} on a cluster.", remedy="List what there is: omero-worker storage")
+
+
+def _where(each: Stored) -> str:
+    """Name a folder so that no other is meant."""
+    return f"{each.cluster}:{each.data_path}/{shown(each.folder.name)}"
 
 
 def _line(each: Stored) -> str:
     """One folder, for whoever is asked."""
     run = f"run of {each.user_name}, {each.status.lower()}" if each.run else "of no run that is known here"
-    return f"{each.cluster}: {each.data_path}/{shown(each.folder.name)} ({run}; {each.keeping.why})"
+    return f"{_where(each)} ({run}; {each.keeping.why})"
 
 
 def _plain(each: Stored) -> dict[str, Any]:

@@ -66,7 +66,9 @@ class StoredFolder:
             return None
 
 
-def list_storage(transport: Transport, data_path: PurePosixPath | str, *, sizes: bool) -> tuple[StoredFolder, ...]:
+def list_storage(
+    transport: Transport, data_path: PurePosixPath | str, *, sizes: bool, seen: set[str] | None = None
+) -> tuple[StoredFolder, ...]:
     """List the folders in the folder of all runs; one round trip.
 
     Parameters
@@ -77,11 +79,13 @@ def list_storage(transport: Transport, data_path: PurePosixPath | str, *, sizes:
         ``slurm_data_path``.
     sizes : bool
         Whether to measure them, for which the cluster reads every folder in them.
+    seen : set of str, optional
+        Folders that were looked at already, under whatever name; this one is added.
 
     Returns
     -------
     tuple of StoredFolder
-        The folders, by name; none if there is no such folder yet.
+        The folders, by name; none if there is no such folder yet, or it was looked at already.
 
     Raises
     ------
@@ -89,8 +93,12 @@ def list_storage(transport: Transport, data_path: PurePosixPath | str, *, sizes:
         If the folder cannot be read.
     """
     found = []
-    command = script("list_storage", str(data_path).removeprefix("~/"), *(["sizes"] if sizes else []))
-    for entry in entries(transport, command, lambda: None, timeout_s=MEASURING_S):
+    seen = set() if seen is None else seen
+    arguments = (str(data_path).removeprefix("~/"), "sizes" if sizes else "", *sorted(seen))
+    listed = entries(transport, script("list_storage", *arguments), lambda: None, timeout_s=MEASURING_S)
+    if itself := next(listed, ""):
+        seen.add(itself)
+    for entry in listed:
         name, owner, changed, size, files = entry.rsplit("\t", 4)
         found.append(
             StoredFolder(

@@ -23,7 +23,8 @@ from worker.engine.places import cluster_of, layout_of
 from worker.engine.removal import remove_data, why_removed
 from worker.engine.request import folder_run
 from worker.engine.view import view_of
-from worker.errors import RequestError, RunNotFound, WorkerError
+from worker.errors import CommandFailed, RequestError, RunNotFound, WorkerError
+from worker.settings.models import DEFAULT_CLUSTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,7 +98,9 @@ def look(
     clusters: Sequence[str] | None = None,
     sizes: bool = True,
 ) -> Iterator[Stored]:
-    """Look what is on the clusters; one round trip to each.
+    """Look what is on the clusters, in their present folders of data and in those that runs were accepted with.
+
+    One round trip to each folder; one that has several names is looked at once.
 
     Parameters
     ----------
@@ -125,10 +128,22 @@ def look(
         If a cluster does not answer.
     """
     at_work = _at_work(tracker, reader, settings)
+    former = reader.data_paths()
     for name in clusters if clusters is not None else settings.clusters:
-        data_path = settings.cluster(name).slurm.slurm_data_path
-        for folder in list_storage(transports(name), data_path, sizes=sizes):
-            yield _stored(tracker, settings, name, data_path, folder, at_work)
+        present = settings.cluster(name).slurm.slurm_data_path
+        places = sorted({path for cluster, path in former if (cluster or DEFAULT_CLUSTER) == name} - {present})
+        seen: set[str] = set()
+        for data_path in (present, *places):
+            try:
+                listed = list_storage(transports(name), data_path, sizes=sizes, seen=seen)
+            except CommandFailed as error:
+                if data_path == present:
+                    raise
+                # An admin may have taken it from us; what is in the present one is to be seen all the same.
+                log.warning("former_data_path_not_read", cluster=name, data_path=data_path, problem=str(error))
+                continue
+            for folder in listed:
+                yield _stored(tracker, settings, name, data_path, folder, at_work)
 
 
 def _stored(

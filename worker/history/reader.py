@@ -219,6 +219,25 @@ class RunReader:
         with self._database.reading() as session:
             return list(session.execute(query).scalars())
 
+    def data_paths(self) -> set[tuple[str, str]]:
+        """List where runs were accepted, those that have ended included.
+
+        Returns
+        -------
+        set of tuple of str
+            Cluster (empty if the request names none) and folder of data.
+        """
+        run, event = worker_run.c, workflowtracker_events.c
+        recorded = sa.and_(event.originator_id == run.run_id, event.topic == f"{TOPICS}WorkflowRun.RequestRecorded")
+        query = sa.select(event.state).join_from(worker_run, workflowtracker_events, recorded).where(run.has_request)
+        found: set[tuple[str, str]] = set()
+        with self._database.reading() as session:
+            for stored in session.execute(query.execution_options(yield_per=100)).scalars():
+                request = plain_fields(bytes(stored))["request"]
+                if request.get("data_path"):
+                    found.add((str(request.get("cluster") or ""), str(request["data_path"])))
+        return found
+
     def open_runs(self, now: datetime | None = None) -> list[UUID]:
         """List the runs that the engine should look at now, those that have waited longest first.
 

@@ -106,9 +106,7 @@ def test_removal_asks_first(record: Record, lone: Path) -> None:
     assert command("remove", str(run_id), typed="n\n").exit_code == 1
     assert folder.exists()
     result = command("remove", str(run_id), typed="y\n")
-    assert (
-        f"default: data/biomero_{run_id} (run of ada, failed; the run has failed, and can be retried" in result.output
-    )
+    assert f"default:data/biomero_{run_id} (run of ada, failed; the run has failed, and can be retried" in result.output
     assert not folder.exists()
     assert "(command line)" in record.reader.events(run_id)[-1].data["data"]["by"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,12 @@ class World:
         (self.data / folder / "status").mkdir()
         return self.data / folder
 
+    def move(self, data_path: str) -> None:
+        """From now on, runs are accepted elsewhere."""
+        slurm = self.settings.slurm.model_copy(update={"slurm_data_path": data_path})
+        self.settings = self.settings.model_copy(update={"slurm": slurm})
+        self.data = self.folder / "home" / data_path
+
     def look(self) -> dict[str, Stored]:
         found = look(self.tracker, self.reader, self.settings, lambda _: self.transport)
         return {each.folder.name: each for each in found}
@@ -121,6 +128,36 @@ def test_what_is_there_is_told_with_owner_size_and_time(world: World) -> None:
 
 def test_a_cluster_on_which_nothing_was_stored_has_nothing(world: World) -> None:
     assert world.look() == {}
+
+
+def test_what_lies_where_runs_were_accepted_before_is_told_and_removed_as_well(world: World) -> None:
+    former = world.run()
+    world.move("scratch/data")
+    present = world.run()
+    found = world.look()
+    assert {each.data_path for each in found.values()} == {"data", "scratch/data"}
+    assert found[f"biomero_{former}"].data_path == "data"
+    assert found[f"biomero_{former}"].keeping.why == found[f"biomero_{present}"].keeping.why
+    assert set(world.retain(31 * DAY)) == {f"biomero_{former}", f"biomero_{present}"}
+    assert world.look() == {}
+    assert world.reader.events(former)[-1].data["data"]["removed"] == f"data/biomero_{former}"
+
+
+def test_a_folder_of_data_that_has_two_names_is_told_once(world: World) -> None:
+    run_id = world.run()
+    (world.folder / "home" / "another").symlink_to(world.data)
+    world.move("another")
+    found = [each.folder.name for each in look(world.tracker, world.reader, world.settings, lambda _: world.transport)]
+    assert found == [f"biomero_{run_id}"]
+
+
+def test_a_former_folder_of_data_that_cannot_be_read_keeps_nobody_from_the_present_one(world: World) -> None:
+    world.run()
+    shutil.rmtree(world.data)
+    world.data.write_text("no folder any more")
+    world.move("present")
+    present = world.run()
+    assert set(world.look()) == {f"biomero_{present}"}
 
 
 def test_a_failed_run_keeps_its_data_for_its_time_and_no_longer(world: World) -> None:

@@ -1,10 +1,19 @@
 #!/bin/sh
-# Lists the folders in the folder of all runs.  $1: that folder; $2: "sizes" to measure them, which may take long.
-# Output: "<name> <TAB> <owner> <TAB> <last change> <TAB> <bytes> <TAB> <files>" NUL ...  The owner is the run that a
-# folder says it belongs to, if it does; bytes and files are empty where they were not measured.
+# Lists the folders in the folder of all runs.  $1: that folder; $2: "sizes" to measure them, which may take long, or "";
+# $3 and following: device and inode of folders that are not to be listed again under another name.
+# Output: "<device>:<inode>" NUL of the folder, then "<name> <TAB> <owner> <TAB> <last change> <TAB> <bytes> <TAB> <files>"
+# NUL ...  The owner is the run that a folder says it belongs to, if it does; bytes and files are empty where they were
+# not measured.
 set -u
 [ -e "$1" ] || exit 0 # nothing was ever stored
 cd -- "$1" || exit 66
+measure=$2
+shift 2
+here=$(stat -c %d:%i .) || exit 66
+for seen; do
+    [ "$seen" != "$here" ] || exit 0
+done
+printf '%s\0' "$here"
 for folder in * .[!.]*; do
     if [ -L "./$folder" ] || [ ! -d "./$folder" ]; then
         continue
@@ -13,7 +22,7 @@ for folder in * .[!.]*; do
     # What lies in these changes a folder as well: data/in, and the like.
     changed=$(find "./$folder" -maxdepth 2 -printf '%T@\n' 2>/dev/null | sort -n | tail -n 1)
     size=
-    if [ "${2-}" = sizes ]; then
+    if [ "$measure" = sizes ]; then
         # Space on the disk, as du counts it; other file systems mounted below are not entered.
         size=$(find "./$folder" -xdev -printf '%b %y\n' 2>/dev/null |
             awk '{ blocks += $1; if ($2 != "d") files++ } END { printf "%.0f\t%.0f", blocks * 512, files }')
