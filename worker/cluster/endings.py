@@ -65,6 +65,6 @@ def read_ending(transport: Transport, layout: RunLayout, job_id: int, key: str) 
 def _content(line: str) -> dict[str, Any] | None:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

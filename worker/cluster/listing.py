@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from worker.cluster.layout import shown
+from worker.cluster.room import check_room, lying_in, unfit, unfit_there
 from worker.cluster.scripts import script
 from worker.errors import CommandFailed, ResultsError, TransferDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-    from pathlib import PurePosixPath
+    from pathlib import Path, PurePosixPath
 
     from worker.cluster.transport import Transport
 
@@ -39,8 +40,17 @@ KINDS: Mapping[str, tuple[str, bool]] = {
 }
 """What is left out, by its type as ``list_files.sh`` gives it: what it is, and whether a result is lost with it."""
 
+MOST_ENTRIES = 1_000_000
+"""How many files, folders and whatever else are listed; a list of so many takes about a gigabyte of memory."""
+
+MOST_NAME_BYTES = 160 * 1024**2
+"""How long the names in a list may be together."""
+
 _LEADS_OUT, _NO_FOLDER = 65, 66
 """How ``scripts/enter.sh`` ends."""
+
+_ENTRY_BYTES = 1024 * 1024
+"""Longer than any entry of a list."""
 
 _AGAIN = "They are listed anew and it is tried again. If they go on changing, look what still writes there."
 
@@ -126,9 +136,13 @@ def list_tree(
     *,
     within: PurePosixPath | None = None,
     known: Iterable[RemoteFile] = (),
+    into: Path | None = None,
     follow: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Listing:
     """List all files below a folder, with their checksums.
+
+    What is there is looked at before the checksums are computed and after that: somebody who puts a link in the place
+    of a folder meanwhile would have a file from elsewhere taken for a result.
 
     Parameters
     ----------
@@ -140,6 +154,9 @@ def list_tree(
         A folder above it, out of which no link may lead.
     known : iterable of RemoteFile
         Files as they were listed before; of what has not changed since, the checksum is not computed again.
+    into : Path, optional
+        The local folder, which is there, into which they are to be fetched: what its disk cannot hold is left out, and
+        there must be room for the others, before a cluster computes for hours what nobody can fetch.
     follow : callable
         Is told of how many files the checksum is known, and of how many there are; at least twice a second, so that it
         may raise something to stop.
@@ -152,47 +169,89 @@ def list_tree(
     Raises
     ------
     ResultsError
-        If a link leads out of `within`.
+        If a link leads out of `within`, or there are more than `MOST_ENTRIES`.
+    LocalDiskError
+        If there is no room.
     CommandFailed
         If the folder is not there, or cannot be read.
     TransferDamaged
         If files change meanwhile.
     """
     folder = in_folder(root, within)
-    found: dict[str, tuple[int, str]] = {}
-    left_out: list[LeftOut] = []
     with told(root):
-        for entry in entries(transport, script("list_files", *folder), lambda: follow(0, 0)):
-            kind, size, changed, path = entry.split("\t", 3)
-            if kind == "f":
-                found[path] = (int(size), changed)
-            else:
-                why, lost = KINDS.get(kind, ("neither file nor folder", False))
-                left_out.append(LeftOut(path, why, lost))
+        found = _look(transport, root, folder, lambda: follow(0, 0))
+        if not all(entry.changed for entry in found.values()):
+            found = _look(transport, root, folder, lambda: follow(0, 0))  # as it is now that all can be read
+        files, left_out = _sorted_out(found, into)
         digests = {
             file.path: file.sha256
             for file in known
-            if file.changed and found.get(file.path) == (file.size_bytes, file.changed)
+            if file.changed and files.get(file.path) == _Entry("f", file.size_bytes, file.changed)
         }
-        wanted = [path for path in found if path not in digests]
+        wanted = {path: entry.size_bytes for path, entry in files.items() if path not in digests}
         if wanted:
+            if into is not None:
+                here_bytes, here = lying_in(into)
+                check_room(into, sum(wanted.values()) - here_bytes, len(wanted) - here)
             command = script("list_checksums", *folder)
-            size_bytes = sum(found[path][0] for path in wanted)
-            listed = entries(
-                transport, command, lambda: follow(len(digests), len(found)), [names(wanted)], hashing_s(size_bytes)
-            )
-            for entry in listed:
+            patience_s = hashing_s(sum(wanted.values()))
+            for entry in entries(
+                transport, command, lambda: follow(len(digests), len(files)), [names(wanted)], patience_s
+            ):
                 digest, _, path = entry.partition("  ./")
                 digests[path] = digest
-    if digests.keys() != found.keys():
-        raise changed_meanwhile(root, digests.keys() ^ found.keys())
-    files = (RemoteFile(path, *_of(found[path], digests[path])) for path in sorted(found))
-    return Listing(tuple(files), tuple(sorted(left_out, key=lambda item: item.path)))
+            after = _look(transport, root, folder, lambda: follow(len(digests), len(files)))
+            if after != found:
+                raise changed_meanwhile(root, {path or "." for path, _ in after.items() ^ found.items()})
+    if digests.keys() != files.keys():
+        raise changed_meanwhile(root, digests.keys() ^ files.keys())
+    return Listing(
+        tuple(RemoteFile(path, files[path].size_bytes, digests[path], files[path].changed) for path in sorted(files)),
+        tuple(sorted(left_out, key=lambda item: item.path)),
+    )
 
 
-def _of(found: tuple[int, str], digest: str) -> tuple[int, str, str]:
-    size_bytes, changed = found
-    return size_bytes, digest, changed
+class _Entry(NamedTuple):
+    """Something below a folder, as ``list_files.sh`` tells of it."""
+
+    kind: str
+    size_bytes: int
+    changed: str
+
+
+def _look(
+    transport: Transport, root: PurePosixPath, folder: tuple[str, str], follow: Callable[[], None]
+) -> dict[str, _Entry]:
+    """See what is there, by path."""
+    found: dict[str, _Entry] = {}
+    name_bytes = 0
+    for listed in entries(transport, script("list_files", *folder), follow):
+        kind, size, changed, path = listed.split("\t", 3)
+        found[path] = _Entry(kind, int(size), changed)
+        name_bytes += len(path)
+        if len(found) > MOST_ENTRIES or name_bytes > MOST_NAME_BYTES:
+            raise ResultsError(
+                f"There are more than {MOST_ENTRIES:,} files and folders in {root}, or their names are too long.",
+                remedy="Pack them on the cluster into fewer, then retry the run from 'fetch'.",
+            )
+    return found
+
+
+def _sorted_out(found: Mapping[str, _Entry], into: Path | None) -> tuple[dict[str, _Entry], list[LeftOut]]:
+    """Tell the files that can be fetched from what is left out."""
+    why_not = unfit(into) if into is not None else unfit_there
+    files: dict[str, _Entry] = {}
+    left_out: list[LeftOut] = []
+    for path, entry in found.items():
+        if entry.kind == "d":
+            continue
+        if entry.kind != "f":
+            left_out.append(LeftOut(path or ".", *KINDS.get(entry.kind, ("neither file nor folder", False))))
+        elif why := why_not(path):
+            left_out.append(LeftOut(path, why, lost=True))
+        else:
+            files[path] = entry
+    return files, left_out
 
 
 def changed_meanwhile(root: PurePosixPath, paths: Collection[str]) -> TransferDamaged:
@@ -302,6 +361,8 @@ def entries(
     with transport.stream(command, stdin=stdin, timeout_s=timeout_s) as pieces:
         for piece in pieces:
             *whole, rest = (rest + piece).split(b"\0")
+            if len(rest) > _ENTRY_BYTES:
+                raise TransferDamaged(f"The cluster sent no list: {shown(rest[:80].decode('utf-8', 'replace'))}.")
             for entry in whole:
                 yield entry.decode("utf-8", "surrogateescape")
             follow()

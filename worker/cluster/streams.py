@@ -20,13 +20,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 from worker.cluster.layout import confined, shown
-from worker.cluster.listing import LeftOut, RemoteFile, changed_meanwhile, in_folder, names, naming, told
+from worker.cluster.listing import RemoteFile, changed_meanwhile, in_folder, names, naming, told
 from worker.cluster.pipes import Limited
+from worker.cluster.room import check_room, parts_of
 from worker.cluster.scripts import script
 from worker.errors import LocalDiskError, TransferDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from worker.cluster.transport import Transport
 
@@ -38,9 +39,6 @@ COPY_BYTES = 1024 * 1024
 
 HEADERS_BYTES = 64 * 1024
 """What may come in a tar stream before each file: its path twice, other fields, and what tarfile reads ahead."""
-
-PATH_BYTES = 4096
-"""Longest path that Linux takes (PATH_MAX of limits.h), with the NUL at its end."""
 
 _ZEROS = bytes(COPY_BYTES)
 
@@ -62,44 +60,6 @@ class Follow(Protocol):
 
 def nobody(_files: int, _size_bytes: int, /) -> None:
     """Follow nothing."""
-
-
-def fitting(files: Iterable[RemoteFile], destination: Path) -> tuple[list[RemoteFile], list[LeftOut]]:
-    """Sort out the files whose names the local disk cannot hold.
-
-    Parameters
-    ----------
-    files : iterable of RemoteFile
-        The files.
-    destination : Path
-        The local folder, which is there.
-
-    Returns
-    -------
-    files : list of RemoteFile
-        Those that fit.
-    left_out : list of LeftOut
-        The others; each is a result that is lost.
-
-    Raises
-    ------
-    LocalDiskError
-        If the folder cannot be used.
-    """
-    try:
-        name_bytes = os.pathconf(destination, "PC_NAME_MAX")
-    except OSError as error:
-        raise LocalDiskError(destination, error) from error
-    room_bytes = PATH_BYTES - len(os.fsencode(destination)) - 2
-    fits: list[RemoteFile] = []
-    left_out: list[LeftOut] = []
-    for file in files:
-        path = os.fsencode(file.path)
-        if len(path) > room_bytes or any(len(part) > name_bytes for part in path.split(b"/")):
-            left_out.append(LeftOut(file.path, "a file whose name is too long for the disk of this worker", lost=True))
-        else:
-            fits.append(file)
-    return fits, left_out
 
 
 def download_tree(
@@ -174,8 +134,8 @@ class _Download:
 
     @property
     def parts(self) -> Path:
-        """Where files are until they are verified: on the same disk, as they are moved then."""
-        return self.destination.with_name(f"{self.destination.name}.parts")
+        """Where files are until they are verified."""
+        return parts_of(self.destination)
 
     def run(self) -> None:
         """Fetch what is missing."""
@@ -266,15 +226,7 @@ class _Download:
         parts = {part.name: part.stat().st_blocks * 512 for part in self.parts.iterdir()}
         missing = [*small.values(), *large.values()]
         needed = sum(file.size_bytes for file in missing) - sum(parts.values())
-        disk = os.statvfs(self.destination)
-        free = disk.f_bavail * disk.f_frsize
-        why = ""
-        if needed > free:
-            why = f"the results need {needed / 2**20:,.0f} MiB more, and {free / 2**20:,.0f} MiB are free"
-        elif disk.f_files and len(missing) > disk.f_favail:
-            why = f"the results are {len(missing):,} files, and there is room for {disk.f_favail:,}"
-        if why:
-            raise LocalDiskError(self.destination, OSError(errno.ENOSPC, why))
+        check_room(self.destination, needed, len(missing))
 
     def _pieces(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Look with each piece whether to go on, those included that are empty."""

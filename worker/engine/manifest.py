@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from worker.cluster.files import put_file, read_file
 from worker.cluster.layout import shown
 from worker.cluster.listing import LeftOut, RemoteFile, changed_meanwhile, list_tree, naming
-from worker.cluster.streams import fitting
 from worker.engine import staging
 from worker.engine.jobs import output_of
 from worker.engine.origin import origin_of
@@ -101,7 +100,7 @@ class Manifest:
                 tuple(RemoteFile(*entry) for entry in content["files"]),
                 tuple(LeftOut(*entry) for entry in content["left_out"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, RecursionError) as error:
             raise ValueError("it is no manifest") from error
 
     def to_data(self) -> dict[str, Any]:
@@ -185,13 +184,17 @@ def take_manifest(context: StepContext, follow: Callable[[int, int], None]) -> M
         raise ResultsError(f"There are no results to fetch. {removed}", remedy="Start a new run.")
     root = output_of(origin)
     before = _earlier(context)
-    listing = list_tree(
-        context.transport, root, within=origin.layout.root, known=before.files if before else (), follow=follow
-    )
     with staging.local_disk(context.staging):
         (context.staging / "out").mkdir(parents=True, exist_ok=True, mode=0o700)
-    files, too_long = fitting(listing.files, context.staging / "out")
-    manifest = Manifest(tuple(files), (*listing.left_out, *too_long))
+    listing = list_tree(
+        context.transport,
+        root,
+        within=origin.layout.root,
+        known=before.files if before else (),
+        into=context.staging / "out",
+        follow=follow,
+    )
+    manifest = Manifest(listing.files, listing.left_out)
     data = manifest.to_bytes()
     if before is None or before.to_bytes() != data:
         context.guard()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from worker.cluster.streams import download_tree
 from worker.errors import RunCancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from worker.cluster.transport import Transport
 
@@ -32,7 +32,9 @@ class Outputs:
         self.transport = transport
 
     def list(self, known: tuple[RemoteFile, ...] = ()) -> Listing:
-        return list_tree(self.transport, PurePosixPath(self.out), within=PurePosixPath(self.run), known=known)
+        root, within = PurePosixPath(self.out), PurePosixPath(self.run)
+        self.home.mkdir(parents=True, exist_ok=True)
+        return list_tree(self.transport, root, within=within, known=known, into=self.home)
 
     def fetch(self, listing: Listing, follow: streams.Follow = streams.nobody) -> None:
         root, within = PurePosixPath(self.out), PurePosixPath(self.run)
@@ -51,10 +53,11 @@ class Outputs:
 class Sender:
     """A far side that sends what it likes."""
 
-    def __init__(self, data: bytes, *, endless: bool = False) -> None:
+    def __init__(self, data: bytes, *, endless: bool = False, piece: bytes = bytes(65536)) -> None:
         self.sent_bytes = 0
         self._data = data
         self._endless = endless
+        self._piece = piece
 
     def run(self, argv, *, stdin=None, timeout_s=None):  # type: ignore[no-untyped-def]  # never used
         raise NotImplementedError
@@ -65,8 +68,8 @@ class Sender:
     def _pieces(self) -> Iterator[bytes]:
         yield self._data
         while self._endless:
-            self.sent_bytes += 65536
-            yield bytes(65536)
+            self.sent_bytes += len(self._piece)
+            yield self._piece
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -96,3 +99,24 @@ class Recording(CountingTransport):
         if "omero-worker-send_rest" in argv:
             self.arguments.append(argv[-1])
         return super().stream(argv, stdin=stdin, timeout_s=timeout_s)
+
+
+class Meddling(CountingTransport):
+    """Does something just before one of our scripts runs, and something else after it."""
+
+    def __init__(
+        self, inner: Transport, script: str, before: Callable[[], object], after: Callable[[], object] = lambda: None
+    ) -> None:
+        super().__init__(inner)
+        self._script = script
+        self._before, self._after = before, after
+
+    @contextmanager
+    def stream(self, argv, *, stdin=None, timeout_s=None):  # type: ignore[no-untyped-def]  # as the base class
+        meant = f"omero-worker-{self._script}" in argv
+        if meant:
+            self._before()
+        with super().stream(argv, stdin=stdin, timeout_s=timeout_s) as pieces:
+            yield pieces
+        if meant:
+            self._after()

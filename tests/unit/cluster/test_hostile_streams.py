@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.cluster.outputs import Sender
 from tests.unit.cluster.transfers import tree
-from worker.cluster.listing import RemoteFile
+from worker.cluster.listing import RemoteFile, list_tree
 from worker.cluster.streams import download_tree
 from worker.errors import TransferDamaged
 
@@ -87,6 +87,12 @@ class TestHostileTar:
     def test_rubbish_is_refused(self, home: Path, data: bytes) -> None:
         with pytest.raises(TransferDamaged):
             download_tree(Sender(data), PurePosixPath("/far"), [RemoteFile("a", 1, "0" * 64)], home)
+
+    def test_a_list_without_end_does_not_fill_the_memory(self) -> None:
+        sender = Sender(b"x", endless=True, piece=b"x" * 65536)
+        with pytest.raises(TransferDamaged, match="sent no list"):
+            list_tree(sender, PurePosixPath("/far"))
+        assert sender.sent_bytes < 2**22
 
     @pytest.mark.parametrize("paths", [["a", "./a"], ["a", "a/"], ["a//b", "a/b"]])
     def test_a_list_that_names_a_file_twice_is_refused(self, home: Path, paths: list[str]) -> None:
