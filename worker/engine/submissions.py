@@ -2,12 +2,14 @@
 
 Everything in it is known at that moment; what only the job can tell (which image it found, where it ran) is added when
 it has ended (`worker.engine.steps.watch`). Plain JSON, as it goes into the record of the run. No secrets: the variables
-and arguments of a job are its parameters, and paths on the cluster.
+and arguments of a job are its parameters, and paths on the cluster; of the variables that an admin sets by ``--export``
+only the names are recorded, for their values may be anything.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from worker.cluster.jobscript import sbatch_arguments
 from worker.cluster.quoting import quote
 from worker.engine.accept import release
 from worker.errors import SettingsError
+from worker.settings.secrecy import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +66,7 @@ def facts_of(context: StepContext, job: JobRequest, described: SourcedAnalysis |
         "cluster": context.request.cluster,
         "login": context.settings.cluster(context.request.cluster).ssh.host,
         "command": quote(["sbatch", *sbatch_arguments(job), str(script[0])]),
-        "options": dict(job.flags),
+        "options": shown_options(job.flags),
         "script_sha256": hashlib.sha256(script[1]).hexdigest(),
         "run_by": "site script" if job.site_script else "site template" if job.template else "container",
         "arguments": [_short(argument) for argument in job.arguments],
@@ -71,6 +74,26 @@ def facts_of(context: StepContext, job: JobRequest, described: SourcedAnalysis |
         "image": {"file": str(job.image), "reference": _reference(context, job, described)},
         **known,
     }
+
+
+def shown_options(flags: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Give options of sbatch as they are recorded and shown: of ``--export`` the names of variables alone.
+
+    Parameters
+    ----------
+    flags : mapping of str to str or None
+        Options by name.
+
+    Returns
+    -------
+    dict of str to str or None
+        The same, with stars in the place of values that an admin hands to jobs.
+    """
+    shown = dict(flags)
+    if shown.get("export"):
+        # Values end at the next comma, but for those in quotes.
+        shown["export"] = re.sub(r"=(?:'[^']*'|\"[^\"]*\")?[^,]*", f"={MASK}", str(shown["export"]))
+    return shown
 
 
 def changed_descriptor(choice: WorkflowChoice, now: str) -> str:
