@@ -29,6 +29,7 @@ NAME_LENGTH = 255
 VARIABLES = ("original_file", "original_ext", "file", "ext")
 
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _COMPOUND = re.compile(r"\.(ome\.(?:tiff?|zarr)|tar\.gz|nii\.gz)$", re.IGNORECASE)
 
 
@@ -165,9 +166,11 @@ def fitting(name: str, limit: int = NAME_LENGTH) -> str:
     -------
     str
         The name; of one that is too long, beginning and end with an ellipsis between them, and its extension. Names
-        that differ in the middle alone get a mark each, so that they go on to differ.
+        that differ in the middle alone get a mark each, so that they go on to differ. Line breaks, other control
+        characters and those that turn the direction of writing become ``_``: OMERO.web could not offer such a file for
+        download, and nobody could trust what it shows.
     """
-    name = name.encode("utf-8", "replace").decode()
+    name = _UNSHOWN.sub("_", name.encode("utf-8", "replace").decode())
     if len(name) <= limit:
         return name
     mark = f"…{hashlib.sha256(name.encode()).hexdigest()[:6]}…"

@@ -64,6 +64,19 @@ def test_equal_names_become_distinct_before_the_extension() -> None:
     assert [distinct("a.ome.tif", taken) for _ in range(3)] == ["a.ome.tif", "a_2.ome.tif", "a_3.ome.tif"]
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\r\nSet-Cookie: x.txt", "a__Set-Cookie: x.txt"),
+        ("\x1b[31mred\x85.log", "_[31mred_.log"),
+        ("invoice\u202etxt.exe", "invoice_txt.exe"),
+        ("細胞\u3000µm²\u00a0👩\u200d🔬.csv", "細胞\u3000µm²\u00a0👩\u200d🔬.csv"),
+    ],
+)
+def test_what_cannot_be_shown_or_sent_as_a_name_is_replaced(name: str, shown: str) -> None:
+    assert fitting(name) == shown
+
+
 def test_a_name_that_is_too_long_for_omero_keeps_its_beginning_its_end_and_its_extension() -> None:
     short = fitting("a" * 300 + "_end.ome.tiff")
     assert len(short) == 255
