@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from worker.errors import RequestError, ResultsError
+from worker.errors import OmeroRefused, RequestError, ResultsError
 from worker.pixels.session import translated
 from worker.results.annotations import write_provenance
 from worker.results.attempt import Attempt, silent
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from omero.gateway import BlitzGateway
 
+    from worker.errors import WorkerError
     from worker.results.model import CreatedObject, ImportOptions, ImportReport, Provenance, SourceFile
     from worker.results.outputs import Digest, Outputs
     from worker.results.surroundings import Surroundings
@@ -130,24 +131,23 @@ def import_results(
     ResultsError
         If the analysis wrote nothing.
     NotPermitted
-        If OMERO does not allow it; nothing was written then.
+        If OMERO does not allow it; nothing but the log was written then.
     RequestError
-        If what was chosen cannot be done.
+        If what was chosen cannot be done; nothing but the log was written then.
     OmeroError
         If OMERO does not answer, or refuses; the import may be repeated.
     """
     with translated(f"bring the results of job {provenance.job_id} into OMERO"):
         surroundings = read_surroundings(gateway, sources)
-        _check(gateway, surroundings, options)
         ledger = Ledger.open(gateway, provenance.run_id)
         attempt = Attempt(ledger, surroundings, sources, options, provenance, progress or silent, in_place)
         attempt.problems += missing
         try:
+            _check(gateway, surroundings, options)
             outputs = read_outputs(folder, files, known)
-        except ResultsError:
+        except (RequestError, ResultsError) as error:
             # Whoever asks why there are no results must find the log.
-            bring_log(attempt, log_file, log_places(attempt))
-            raise
+            raise _with_log(attempt, log_file, error) from error
         return _bring_all(attempt, outputs, log_file)
 
 
@@ -180,6 +180,17 @@ def attach_log(
     with translated(f"attach the log of job {provenance.job_id}"):
         parents = read_surroundings(gateway, sources).parents
         return attach_log_file(Ledger.open(gateway, provenance.run_id), log_file, provenance, parents)
+
+
+def _with_log(attempt: Attempt, log_file: Path | None, error: RequestError | ResultsError) -> WorkerError:
+    """Attach the log of a job of which nothing else can be imported, and say in the error where it is."""
+    try:
+        with translated("attach the log"):
+            bring_log(attempt, log_file, log_places(attempt))
+    except OmeroRefused:
+        return error
+    where = [f"The log of the job is in OMERO: file annotation {each.object_id}." for each in attempt.objects]
+    return type(error)(" ".join([error.message, *where]), remedy=error.remedy)
 
 
 def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> ImportReport:
