@@ -149,6 +149,10 @@ class ResultTable(Protocol):
     def declared(self) -> bool:
         """Whether the file itself says what its columns are."""
 
+    @property
+    def comments(self) -> tuple[str, ...]:
+        """What it says besides its rows."""
+
     def batches(self, only: Collection[int] | None = None) -> Iterator[list[list[Value]]]:
         """Read all rows.
 

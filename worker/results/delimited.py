@@ -1,8 +1,7 @@
 """CSV and TSV files as tables, read row by row.
 
 ==================  ===============================================================================================
-encoding            UTF-8 or UTF-16 by its mark; else UTF-8 if it is; else that of western Windows; else Latin-1
-delimiter           ``,``, ``;`` or tab, whichever the header has most of; a ``.tsv`` has tabs
+how it is written   see :mod:`worker.results.dialect`
 decimal comma       in files with ``;`` where no column of numbers has a decimal point
 ``# header d,l,s``  a first line that declares the columns, as for ``omero metadata populate``: ``d`` Double,
                     ``l`` Long, ``s`` String, ``b`` Bool; ``image``, ``well``, ``plate``, ``dataset`` and ``roi`` name
@@ -16,9 +15,7 @@ quoted line breaks  are part of the cell
 
 from __future__ import annotations
 
-import codecs
 import csv
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -26,21 +23,21 @@ from typing import TYPE_CHECKING, Final
 
 from worker.errors import ResultsError
 from worker.results.columns import BATCH_CELLS, BATCH_ROWS, Column, Guess, legal_names
+from worker.results.dialect import TYPES_MARK, find_dialect
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from worker.results.columns import Value
+    from worker.results.dialect import Dialect
 
 REFERENCES: Final = frozenset({"image", "well", "plate", "dataset", "roi"})
 
 _KINDS: Final = {"d": "Double", "l": "Long", "s": "String", "b": "Bool"}
 _KIND_NAMES: Final = {"Double": "d, a number", "Long": "l, an integer of 64 bits", "Bool": "b, true or false"}
-_TYPES_MARK: Final = "# header"
 _BATCH_CHARACTERS: Final = 2 * 2**20
 _PIECE_ROWS: Final = 1_000
-_CHUNK_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +52,8 @@ class DelimitedTable:
         Its columns.
     rows : int
         Number of rows below the header.
-    delimiter : str
-        What separates cells.
-    encoding : str
-        How characters are encoded.
+    dialect : Dialect
+        How it is written.
     declared : bool
         Whether a first line declares the columns.
     """
@@ -66,9 +61,13 @@ class DelimitedTable:
     path: Path
     columns: tuple[Column, ...]
     rows: int
-    delimiter: str
-    encoding: str
+    dialect: Dialect
     declared: bool = False
+
+    @property
+    def comments(self) -> tuple[str, ...]:
+        """What stands above the header as comments."""
+        return self.dialect.comments
 
     def batches(self, only: Collection[int] | None = None) -> Iterator[list[list[Value]]]:
         """Read all rows.
@@ -86,9 +85,7 @@ class DelimitedTable:
         limit = max(1, min(BATCH_ROWS, BATCH_CELLS // len(self.columns)))
         batch: list[list[Value]] = [[] for _ in self.columns]
         rows = size = 0
-        for cells, characters in _pieces(
-            self.path, self.encoding, self.delimiter, 1 + self.declared, len(self.columns)
-        ):
+        for cells, characters in _pieces(self.path, self.dialect, 1 + self.declared, len(self.columns)):
             if rows and (rows + len(cells[0]) > limit or size + characters > _BATCH_CHARACTERS):
                 yield batch
                 batch, rows, size = [[] for _ in self.columns], 0, 0
@@ -119,23 +116,22 @@ def read_delimited(path: Path) -> DelimitedTable:
     ResultsError
         If the file is no table.
     """
-    encoding = _encoding(path)
-    delimiter = _delimiter(path, encoding)
-    types, titles = _head(path, encoding, delimiter)
+    dialect = find_dialect(path)
+    types, titles = _head(path, dialect)
     guesses = [Guess() for _ in titles]
     count = 0
-    for cells, _ in _pieces(path, encoding, delimiter, 1 + bool(types), len(titles)):
+    for cells, _ in _pieces(path, dialect, 1 + bool(types), len(titles)):
         count += len(cells[0])
         for guess, column in zip(guesses, cells, strict=True):
             guess.look(column)
-    decimal = "," if delimiter == ";" and not any(guess.points for guess in guesses) else "."
+    decimal = "," if dialect.delimiter == ";" and not any(guess.points for guess in guesses) else "."
     columns = tuple(
         _column(path, name, title.strip(), guess, decimal, word)
         for name, title, guess, word in zip(
             legal_names(titles), titles, guesses, types or [""] * len(titles), strict=True
         )
     )
-    return DelimitedTable(path, columns, count, delimiter, encoding, declared=bool(types))
+    return DelimitedTable(path, columns, count, dialect, declared=bool(types))
 
 
 def _column(path: Path, name: str, title: str, guess: Guess, decimal: str, word: str) -> Column:
@@ -154,14 +150,38 @@ def _column(path: Path, name: str, title: str, guess: Guess, decimal: str, word:
     return replace(column, distinct=frozenset(column.values(sorted(guess.distinct))))
 
 
-def _head(path: Path, encoding: str, delimiter: str) -> tuple[list[str], list[str]]:
+def read_titles(path: Path) -> tuple[str, ...]:
+    """Read the header alone.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV or TSV file.
+
+    Returns
+    -------
+    tuple of str
+        The titles of its columns.
+
+    Raises
+    ------
+    ResultsError
+        If the file is no table.
+    """
+    return tuple(title.strip() for title in _head(path, find_dialect(path))[1])
+
+
+def _head(path: Path, dialect: Dialect) -> tuple[list[str], list[str]]:
     """Read the declared types, if there are any, and the titles."""
-    with _opened(path, encoding, delimiter) as rows:
+    with _opened(path, dialect) as rows:
         first = next(rows, [])
         types: list[str] = []
-        if first and first[0].startswith(_TYPES_MARK):
-            types = [cell.strip().lower() for cell in [first[0].removeprefix(_TYPES_MARK), *first[1:]]]
+        if first and first[0].startswith(TYPES_MARK):
+            types = [cell.strip().lower() for cell in [first[0].removeprefix(TYPES_MARK), *first[1:]]]
             first = next(rows, [])
+        if dialect.marked:
+            # "#" alone is a title; "# area" is "area" behind the mark of a comment.
+            first[0] = first[0].lstrip("#").strip() or first[0].strip()
         while types and len(types) > len(first) and not types[-1]:
             types.pop()
     if not any(title.strip() for title in first):
@@ -179,12 +199,10 @@ def _head(path: Path, encoding: str, delimiter: str) -> tuple[list[str], list[st
     return types, first
 
 
-def _pieces(
-    path: Path, encoding: str, delimiter: str, skipped: int, width: int
-) -> Iterator[tuple[Sequence[Sequence[str]], int]]:
+def _pieces(path: Path, dialect: Dialect, skipped: int, width: int) -> Iterator[tuple[Sequence[Sequence[str]], int]]:
     """Read some rows at once: their cells, a sequence for each column, and how many characters these have."""
     most = max(1, min(_PIECE_ROWS, BATCH_CELLS // width))
-    with _opened(path, encoding, delimiter) as rows:
+    with _opened(path, dialect) as rows:
         for _ in range(skipped):
             next(rows)
         done = step = 0
@@ -208,38 +226,12 @@ def _fitted(row: list[str], width: int, path: Path, number: int) -> list[str]:
 
 
 @contextmanager
-def _opened(path: Path, encoding: str, delimiter: str) -> Iterator[Iterator[list[str]]]:
+def _opened(path: Path, dialect: Dialect) -> Iterator[Iterator[list[str]]]:
     try:
-        with path.open(encoding=encoding, newline="") as stream:
-            yield filter(None, csv.reader(stream, delimiter=delimiter))
+        with path.open(encoding=dialect.encoding, newline="") as stream:
+            for _ in range(dialect.skipped_lines):
+                stream.readline()
+            yield filter(None, csv.reader(stream, delimiter=dialect.delimiter))
     except csv.Error as error:
-        raise ResultsError(f"{path.name} is no table: {error}.") from error
-    except UnicodeDecodeError as error:
-        raise ResultsError(f"{path.name} is no table: its text breaks off or is damaged ({error.reason}).") from error
-
-
-def _encoding(path: Path) -> str:
-    with path.open("rb") as stream:
-        mark = stream.read(4)
-    if mark.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    return next(name for name in ("utf-8-sig", "cp1252", "latin-1") if _decodes(path, name))
-
-
-def _decodes(path: Path, encoding: str) -> bool:
-    try:
-        with path.open(encoding=encoding) as stream:
-            while stream.read(_CHUNK_BYTES):
-                pass
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _delimiter(path: Path, encoding: str) -> str:
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    with path.open(encoding=encoding) as stream:
-        header = next((line for line in stream if line.strip()), "")
-    unquoted = re.sub(r'"[^"]*"', "", header)
-    return max(",;\t", key=unquoted.count)
+        why = f"a cell has more than {csv.field_size_limit()} characters" if "field limit" in str(error) else str(error)
+        raise ResultsError(f"{path.name} is no table: {why}.") from error

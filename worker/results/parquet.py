@@ -56,6 +56,8 @@ class ParquetTable:
         Fields that no column of a table can hold.
     declared : bool
         Never; the types of the file say what numbers are, not what they name.
+    comments : tuple of str
+        None; there is no place for them.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class ParquetTable:
     fields: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     declared: bool = False
+    comments: tuple[str, ...] = ()
 
     def batches(self, only: Collection[int] | None = None) -> Iterator[list[list[Value]]]:
         """Read all rows.

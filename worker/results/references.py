@@ -4,18 +4,22 @@ A column is added only where *every* row that names something names one known ob
 of their plates, the ROIs of this run. Nothing is guessed: where one cell names nothing known, or several things, the
 column stays as it is in the file, and a note says why. Rows that name nothing have -1, OMERO's word for no object.
 
+Titles are read without ``Metadata_`` and ``Image_`` in front of them, which CellProfiler puts there.
+
 =========  ==========================  ==============================================================================
 added      from columns titled         whose cells are
 =========  ==========================  ==============================================================================
-Image      image, filename, source, …  ids, names, or exported or result file names of analysed images; without such a
-                                       column: the one image that the whole file was made from
+Image      image, filename, source, …  ids, names, or exported or result file names of analysed images
+Image      ImageNumber                 numbers that another table of the same folder has beside the files of images
+Image      without such columns        the one image that the whole file was made from
 Well       well, well_name, well_id    names like ``A1``, ``A01``, ``R1C1``, or ids; else the well that the image is in
 Well       row and column              a letter and a number. Rows given as numbers may count from 0 or from 1, and tell
                                        nothing
 Plate      plate, plate_name, …        names or ids of the analysed plates
 Dataset    dataset, dataset_name, …    names or ids of the datasets of the analysed images
 Roi        roi, label, object_id, …    ids of ROIs of this run, or numbers of the labels that they were made from, on
-                                       the image of the row
+                                       the image of the row. Where several tables of a folder number objects
+                                       (ObjectNumber), these may be objects of several kinds, and tell nothing
 =========  ==========================  ==============================================================================
 """
 
@@ -29,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from worker.results.columns import as_text
 from worker.results.matching import finder
+from worker.results.titles import is_titled
 from worker.results.wellnames import axis_index
 
 if TYPE_CHECKING:
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from worker.results.columns import ResultTable, Value
     from worker.results.known import Known, Well
     from worker.results.model import SourceFile
+    from worker.results.numbering import Numbering
 
     Find = Callable[[tuple[str, ...]], Collection[int]]
     Candidate = tuple[tuple[int, ...], Find]
@@ -44,26 +50,6 @@ if TYPE_CHECKING:
 NOTHING: Final = -1
 """The id of no object."""
 
-_TITLES: Final = {
-    "image": frozenset(
-        {
-            *("image", "images", "imageid", "imagename", "imagefile", "imagefilename", "imagepath", "omeroimageid"),
-            *("file", "filename", "filepath", "source", "sourceimage", "sourcefile", "sourceimageid"),
-        }
-    ),
-    "well": frozenset({"well", "wellname", "wellid", "wellposition", "welllabel"}),
-    "plate": frozenset({"plate", "platename", "plateid"}),
-    "dataset": frozenset({"dataset", "datasetname", "datasetid"}),
-    "roi": frozenset(
-        {
-            *("roi", "roiid", "roiname", "roilabel", "label", "labelid", "labelnumber", "labelvalue"),
-            *("object", "objectid", "objectnumber", "objectlabel"),
-        }
-    ),
-}
-_ROI_IDS: Final = frozenset({"roi", "roiid"})
-_ROWS: Final = frozenset({"row", "wellrow", "platerow"})
-_COLUMNS: Final = frozenset({"column", "col", "wellcolumn", "wellcol", "platecolumn", "platecol"})
 _REMEMBERED: Final = 100_000
 _LETTERS_AND_NUMBER: Final = re.compile(r"([A-Za-z]{1,2})[ _-]?0*([1-9][0-9]*)")
 _ROW_AND_COLUMN: Final = re.compile(r"[Rr]0*([1-9][0-9]*)[ _-]?[Cc]0*([1-9][0-9]*)")
@@ -100,7 +86,7 @@ class Reference:
 
 
 def find_references(
-    table: ResultTable, known: Known, about: SourceFile | None
+    table: ResultTable, known: Known, about: SourceFile | None, numbering: Numbering | None = None
 ) -> tuple[tuple[Reference, ...], tuple[str, ...]]:
     """Find the columns of ids that a table can have.
 
@@ -112,6 +98,8 @@ def find_references(
         What its rows can be about.
     about : SourceFile or None
         The image that the whole file was made from, if that is one.
+    numbering : Numbering, optional
+        What the tables of its folder have in common.
 
     Returns
     -------
@@ -120,7 +108,7 @@ def find_references(
     notes : tuple of str
         What was not clear, a sentence each.
     """
-    search = _Search(table, known, about)
+    search = _Search(table, known, about, numbering)
     search.containers()
     search.images()
     search.wells()
@@ -128,13 +116,34 @@ def find_references(
     return tuple(search.found.values()), tuple(search.notes)
 
 
+def image_column(table: ResultTable, known: Known) -> Reference | None:
+    """Find the analysed image that each row of a table names by itself.
+
+    Parameters
+    ----------
+    table : ResultTable
+        The table.
+    known : Known
+        What its rows can be about.
+
+    Returns
+    -------
+    Reference or None
+        The column of ids; None if there is no column of names, or nobody knows what it names.
+    """
+    search = _Search(table, known, None, None)
+    search.images()
+    return search.found.get("Image")
+
+
 class _Search:
     """The search through one table; later kinds build on what was found of earlier ones."""
 
-    def __init__(self, table: ResultTable, known: Known, about: SourceFile | None) -> None:
+    def __init__(self, table: ResultTable, known: Known, about: SourceFile | None, numbering: Numbering | None) -> None:
         self.table = table
         self.known = known
         self.about = about
+        self.numbering = numbering
         self.found: dict[str, Reference] = {}
         self.notes: list[str] = []
 
@@ -145,7 +154,11 @@ class _Search:
 
     def images(self) -> None:
         finder = _ImageFinder(self.known.sources)
-        self._try("Image", [((index,), finder) for index in self._titled("image")], quiet=self.about is not None)
+        candidates: list[Candidate] = [((index,), finder) for index in self._titled("image")]
+        if not candidates and not self.table.declared and self.numbering is not None and self.numbering.images:
+            by_number = {number: (image_id,) for number, image_id in self.numbering.images.items()}
+            candidates = [((index,), _look_up(by_number)) for index in self._titled("image number")]
+        self._try("Image", candidates, quiet=self.about is not None)
         if "Image" not in self.found and self.about is not None and not self.table.declared:
             ids = (self.about.image_id,)
             self.found["Image"] = Reference("Image", (), lambda _: ids)
@@ -156,10 +169,7 @@ class _Search:
         plate = self.found.get("Plate")
         candidates = [self._on_plate(plate, (index,), _well_place) for index in self._titled("well")]
         if not self.table.declared:
-            rows, columns = (
-                [at for at, column in enumerate(self.table.columns) if _squeezed(column.title) in titles]
-                for titles in (_ROWS, _COLUMNS)
-            )
+            rows, columns = self._titled("well row"), self._titled("well column")
             if len(rows) == len(columns) == 1 and self.table.columns[rows[0]].kind == "String":
                 candidates.append(self._on_plate(plate, (rows[0], columns[0]), _row_and_column))
         self._try("Well", candidates)
@@ -173,17 +183,28 @@ class _Search:
         image = self.found.get("Image")
         ids = {str(roi): (roi,) for rois in self.known.rois.values() for roi in rois}
         candidates: list[Candidate] = []
-        for index in self._titled("roi"):
-            title = _squeezed(self.table.columns[index].title)
+        titled = self._titled("roi")
+        for index in titled:
+            title = self.table.columns[index].title
             # A small number may be both: then it must not matter which.
-            if title in _ROI_IDS or self.table.declared:
+            if is_titled(title, "roi id") or self.table.declared:
                 candidates.append(((index,), _look_up(ids)))
-            if image is not None and title != "roiid":
+            if image is not None and not is_titled(title, "no label") and not self._may_be_others(title):
                 candidates.append(((*image.needs, index), _on_image(image, self.known.rois)))
         self._try("Roi", candidates)
-        titled = [repr(self.table.columns[index].title) for index in self._titled("roi")]
         if titled and not candidates:
-            self.notes.append(f"the column {titled[0]} does not say which ROI a row is about: its image is not known")
+            title = self.table.columns[titled[0]].title
+            why = (
+                "several tables number objects, which may be of as many kinds"
+                if self._may_be_others(title)
+                else "its image is not known"
+            )
+            self.notes.append(f"the column {title!r} does not say which ROI a row is about: {why}")
+
+    def _may_be_others(self, title: str) -> bool:
+        """Say whether a number may be that of another object than those that ROIs were drawn of."""
+        several = self.numbering is not None and self.numbering.objects > 1
+        return several and not self.table.declared and is_titled(title, "object")
 
     def _titled(self, word: str) -> list[int]:
         """Find the columns that may name such things: those declared to, else those with such a title."""
@@ -192,11 +213,7 @@ class _Search:
             # "Image Name" and "Roi Name" are the two that `omero metadata populate` knows by title as well.
             titles = {f"{word} name"} if word in {"image", "roi"} else set()
             return [at for at, each in enumerate(columns) if each.refers_to == word or each.title.lower() in titles]
-        titled = [at for at, column in enumerate(columns) if _squeezed(column.title) in _TITLES[word]]
-        if word == "image":
-            # CellProfiler: FileName_DNA, FileName_Actin.
-            titled += [at for at, column in enumerate(columns) if column.title.lower().startswith("filename_")]
-        return titled
+        return [at for at, column in enumerate(columns) if is_titled(column.title, word)]
 
     def _on_plate(
         self,
@@ -353,7 +370,3 @@ def _row_and_column(texts: tuple[str, ...]) -> tuple[int, int] | None:
 
 def _only(ids: Collection[int]) -> int:
     return next(iter(ids)) if len(ids) == 1 else NOTHING
-
-
-def _squeezed(title: str) -> str:
-    return "".join(character for character in title.lower() if character.isalnum())

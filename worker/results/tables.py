@@ -4,7 +4,8 @@ OMERO makes a table's file before its first row. A file that an interrupted atte
 (no annotation points to it) and is deleted before the table is written anew; the annotation comes last.
 
 An OMERO.table is one HDF5 file in which every row takes the same room, and whose description of its columns must fit
-into 64 KB. What would need more than :data:`MAX_TABLE_BYTES`, or has too many columns, is not made a table.
+into 64 KB. What would need more than :data:`MAX_TABLE_BYTES`, or has too many columns, is not made a table. The tables
+service makes room for all rows that it is sent at once, so that these are few where they are wide.
 """
 
 from __future__ import annotations
@@ -39,10 +40,14 @@ if TYPE_CHECKING:
     from worker.results.known import Known
     from worker.results.ledger import Key, Ledger
     from worker.results.model import SourceFile
+    from worker.results.numbering import Numbering
     from worker.results.surroundings import Place
 
 MAX_TABLE_BYTES: Final = 4 * 2**30
 """Most that a table may take in OMERO."""
+
+MAX_SENT_BYTES: Final = 32 * 2**20
+"""Most that the rows which are sent at once may take in OMERO."""
 
 _HEADER_BYTES: Final = 64_000
 """What HDF5 has for describing columns, less a little for itself."""
@@ -117,6 +122,7 @@ def write_table(
     known: Known,
     about: SourceFile | None,
     places: Sequence[Place],
+    numbering: Numbering | None = None,
 ) -> WrittenTable:
     """Write one result table as an OMERO.table, once.
 
@@ -136,6 +142,8 @@ def write_table(
         The image that the whole file was made from, if that is one.
     places : Sequence of Place
         What to attach the table to.
+    numbering : Numbering, optional
+        What the tables of its folder have in common.
 
     Returns
     -------
@@ -150,7 +158,7 @@ def write_table(
         If OMERO has other rows than were sent.
     """
     table = read_table(path)
-    references, notes = find_references(table, known, about)
+    references, notes = find_references(table, known, about, numbering)
     said = tuple(f"{path.name}: {note}." for note in (*notes, *_left_out(table)))
     annotation_id = linked(ledger, key, places)
     if annotation_id is None:
@@ -162,7 +170,7 @@ def write_table(
         except ResultsError:
             _delete_leftovers(ledger, name)
             raise
-        annotation_id = annotate(ledger, key, file_id, NSBULKANNOTATIONS, f"Table of {path.name}", places)
+        annotation_id = annotate(ledger, key, file_id, NSBULKANNOTATIONS, _description(path.name, table), places)
     return WrittenTable(annotation_id, said)
 
 
@@ -219,6 +227,11 @@ def with_room(columns: Sequence[Column], references: Sequence[Reference]) -> tup
     return tuple(replace(column, name=name) for column, name in zip(columns, names, strict=True))
 
 
+def _description(name: str, table: ResultTable) -> str:
+    """Describe a table; comments have no other place in it."""
+    return "\n".join([f"Table of {name}", *table.comments])
+
+
 def _left_out(table: ResultTable) -> list[str]:
     fields = getattr(table, "left_out", ())
     return [f"lists, structures and bytes have no place in a table; left out: {', '.join(fields)}"] if fields else []
@@ -246,13 +259,17 @@ def check_room(name: str, rows: int, columns: Sequence[Column], references: Sequ
     titles = [*(column.name for column in columns), *(reference.kind for reference in references)]
     if sum(_COLUMN_BYTES + 8 * (len(title) // 8 + 1) for title in titles) > _HEADER_BYTES:
         raise ResultsError(f"{name} is no table for OMERO: {len(columns)} columns are more than it can hold.")
-    width_bytes = sum(column.width_bytes for column in columns) + 8 * len(references)
-    if rows * width_bytes > MAX_TABLE_BYTES:
+    width_bytes = _width_bytes(columns, references)
+    if rows * width_bytes > MAX_TABLE_BYTES or width_bytes > MAX_SENT_BYTES:
         widest = max(columns, key=lambda column: column.width_bytes)
         raise ResultsError(
             f"{name} is no table for OMERO: each of its {rows} rows would take {width_bytes} bytes there, as"
             f" much as the longest text of each column; the longest, of {widest.title!r}, takes {widest.width_bytes}."
         )
+
+
+def _width_bytes(columns: Sequence[Column], references: Sequence[Reference]) -> int:
+    return sum(column.width_bytes for column in columns) + 8 * len(references)
 
 
 def _write(
@@ -271,8 +288,11 @@ def _write(
         raise ResultsError(f"OMERO made no table for {path.name}: its tables service did not answer in time.")
     try:
         made.initialize(_grid_columns(columns, [[] for _ in columns], references, 0), context)
+        most = max(1, MAX_SENT_BYTES // _width_bytes(columns, references))
         for batch in table.batches():
-            made.addData(_grid_columns(columns, batch, references, len(batch[0])), context)
+            for start in range(0, len(batch[0]), most):
+                part = [values[start : start + most] for values in batch]
+                made.addData(_grid_columns(columns, part, references, len(part[0])), context)
         there = made.getNumberOfRows(context)
         if there != table.rows:
             raise TransferDamaged(f"OMERO has {there} rows of {path.name}, which has {table.rows}.")

@@ -47,6 +47,7 @@ def ids(
         ("image_id", "11", "12"),
         ("filename", "cells.tif.zarr", "nuclei.tif.zarr"),
         ("FileName_DNA", r"C:\data\in\cells.tif", r"C:\data\in\nuclei.tif"),
+        ("Image_FileName_DNA", "cells.tif", "nuclei.tif"),
         ("source", "/tmp/out/cells_mask.png", "/tmp/out/nuclei_mask.png"),
     ],
 )
@@ -90,6 +91,8 @@ def test_a_column_is_believed_more_than_the_name_of_the_file(tmp_path: Path) -> 
         "well\nR01C01\nr2c12\n",
         "well_id\n101\n102\n",
         "row,col\nA,1\nB,12\n",
+        "Metadata_Well\nA01\nB12\n",
+        "Image_Metadata_Row,Image_Metadata_Col\nA,1\nB,12\n",
     ],
 )
 def test_wells_are_known_by_name_place_or_id(tmp_path: Path, text: str) -> None:

@@ -52,3 +52,9 @@ def test_a_table_that_one_long_text_would_blow_up_is_refused() -> None:
     check_room("m.csv", 40_000, columns, [])
     with pytest.raises(ResultsError, match="the longest, of 'Log', takes 100000"):
         check_room("m.csv", 50_000, columns, [])
+
+
+def test_a_row_that_is_too_wide_to_be_sent_is_refused() -> None:
+    columns = [Column(f"text_{number}", "Text", "String", 131_072) for number in range(300)]
+    with pytest.raises(ResultsError, match="each of its 1 rows would take 39321600 bytes there"):
+        check_room("m.csv", 1, columns, [])

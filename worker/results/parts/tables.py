@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import omero.sys
@@ -11,6 +12,7 @@ from worker.errors import ResultsError
 from worker.pixels.session import call_context
 from worker.results.known import Known, Well
 from worker.results.naming import fitting
+from worker.results.numbering import find_numberings
 from worker.results.surroundings import read_places
 from worker.results.tables import table_names, tables_enabled, write_table
 
@@ -52,6 +54,7 @@ def bring_tables(attempt: Attempt, outputs: Outputs, places: Sequence[Place]) ->
         return list(outputs.tables)
     known = known_objects(attempt)
     provenance = attempt.provenance
+    numberings = find_numberings(outputs.tables, known) if len(outputs.tables) > 1 else {}
     names = table_names([output.path for output in outputs.tables], provenance.job_id, provenance.run_id)
     leftover = []
     for output in outputs.tables:
@@ -59,7 +62,13 @@ def bring_tables(attempt: Attempt, outputs: Outputs, places: Sequence[Place]) ->
         name = fitting(names[output.path])
         key = attempt.key(source, f"table:{output.path}", output.sha256)
         try:
-            written = write_table(attempt.ledger, key, output.file, name, known=known, about=source, places=places)
+            written = write_table(
+                *(attempt.ledger, key, output.file, name),
+                known=known,
+                about=source,
+                places=places,
+                numbering=numberings.get(str(PurePosixPath(output.path).parent)),
+            )
         except ResultsError as error:
             attempt.note(f"{error} It is attached as a file.")
             leftover.append(output)
