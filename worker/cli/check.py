@@ -132,6 +132,14 @@ def _importer(environment: WorkerEnvironment) -> Iterator[Item]:
             "Start it, and look at its log. Orders that it finds when it starts it marks as failed; ours are then "
             "placed anew by themselves.",
         )
+    if state.backlog.shared:
+        yield Item(
+            "importer",
+            "warning",
+            f"more than one importer has begun {state.backlog.shared} orders of the last ten days: several share the "
+            "table, and each imports every file",
+            "Run one importer on a database.",
+        )
 
 
 def _omero(environment: WorkerEnvironment) -> Iterator[Item]:

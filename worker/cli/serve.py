@@ -82,6 +82,8 @@ def _look_at_importer(environment: WorkerEnvironment) -> None:
         log.warning("importer", problem=problem)
     if state.backlog.forgotten:
         log.warning("importer", problem="it seems to be down", orders_waiting=state.backlog.orders)
+    if state.backlog.shared:
+        log.warning("importer", problem="several importers share one table", orders_begun_twice=state.backlog.shared)
 
 
 def _refresh(resources: Resources, state_dir: Path) -> None:

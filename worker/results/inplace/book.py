@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -16,6 +16,7 @@ from worker.results.inplace.orders import (
     PENDING,
     STARTED,
     Backlog,
+    Order,
     OrderHistory,
     OrderRow,
     file_names,
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from worker.results.inplace.orders import Order
-
 CONNECT_TIMEOUT_S: Final = 5
 STATEMENT_TIMEOUT_S: Final = 20
+
+RECENT_S: Final = 10 * 86400.0
+"""Older orders the importer itself leaves alone."""
 
 _LOCK: Final = 0x626D_6F72_6465_7273
 """Advisory lock that whoever places orders takes, so that of two one finds what the other has placed."""
@@ -55,13 +57,21 @@ class OrderBook:
                 "INGEST_TRACKING_DB_URL cannot be read.",
                 remedy="Write it as postgresql+psycopg2://user:password@host:5432/database.",
             ) from None
-        self.name = parsed.render_as_string(hide_password=True)
-        """The URL without its password, for messages."""
         kind = parsed.get_backend_name()
         if kind not in ("postgresql", "sqlite"):
             raise SettingsError(
-                f"INGEST_TRACKING_DB_URL names a database of kind {kind!r}.", remedy="Use PostgreSQL, or SQLite."
+                f"INGEST_TRACKING_DB_URL names a database of kind {kind!r}.",
+                remedy="Write it as postgresql+psycopg2://user:password@host:5432/database; SQLite is possible too.",
             )
+        if "@" in (parsed.host or ""):
+            # What is taken for the host begins with a part of the password, so that it is not repeated here.
+            raise SettingsError(
+                "INGEST_TRACKING_DB_URL has more than one '@' before its host.",
+                remedy="Write an '@' in user or password as %40.",
+            )
+        # The query may hold a password as well.
+        self.name = parsed.set(query={}).render_as_string(hide_password=True)
+        """The URL without its password, for messages."""
         self._postgresql = kind == "postgresql"
         self._engine = _postgresql_engine(parsed) if self._postgresql else _sqlite_engine(parsed)
 
@@ -76,12 +86,12 @@ class OrderBook:
         self.close()
 
     def check(self) -> None:
-        """Check that the importer's table is there, with the columns that we write and read.
+        """Check that the importer's table is there as we know it, and that we may place orders: one is taken back.
 
         Raises
         ------
         SettingsError
-            If it is not; the importer makes it when it starts.
+            If not; the importer makes the table when it starts.
         ImporterUnavailable
             If the database does not answer.
         """
@@ -100,6 +110,10 @@ class OrderBook:
                 f"The table {imports.name!r} in {self.name} has no column {', '.join(missing)}.",
                 remedy="Update the importer to 1.4 or later, and start it once: it migrates its tables.",
             )
+        trial = Order(uuid4(), "", "", "Dataset", 0, ())
+        with self._connection(writing=True) as connection, connection.begin() as transaction:
+            connection.execute(sa.insert(imports).values(**_values(trial)))
+            transaction.rollback()
 
     def place(self, orders: Sequence[Order]) -> tuple[UUID, ...]:
         """Place orders, all or none; those that were placed before are left alone.
@@ -190,7 +204,7 @@ class OrderBook:
             return tuple(UUID(uuid) for uuid in connection.scalars(select))
 
     def backlog(self) -> Backlog:
-        """Count the orders, of anybody, that the importer has not begun.
+        """Count the orders, of anybody, that the importer has not begun, and those that several importers have.
 
         Returns
         -------
@@ -210,9 +224,14 @@ class OrderBook:
                 ~sa.exists().where(later.c.uuid == imports.c.uuid, later.c.stage != PENDING),
             )
             waiting = [_aware(moment) for moment in connection.scalars(select)]
+            begun = sa.select(imports.c.uuid).where(
+                imports.c.stage == STARTED, imports.c.timestamp > now - timedelta(seconds=RECENT_S)
+            )
+            twice = begun.group_by(imports.c.uuid).having(sa.func.count() > 1).subquery()
+            shared = connection.scalar(sa.select(sa.func.count()).select_from(twice))
         ages = [(now - said_at).total_seconds() for said_at in waiting if said_at is not None]
-        recent = [age for age in ages if age < 10 * 86400]
-        return Backlog(len(recent), max(recent, default=0.0))
+        recent = [age for age in ages if age < RECENT_S]
+        return Backlog(len(recent), max(recent, default=0.0), int(shared or 0))
 
     def _last_begun(self, connection: sa.Connection) -> int:
         """Row of the last order that the importer has begun; it begins them in the order of their rows."""
@@ -238,10 +257,16 @@ class OrderBook:
         try:
             with self._engine.execution_options(worker_writes=writing).connect() as connection:
                 yield connection
-        except exc.ProgrammingError as error:
+        except exc.IntegrityError as error:
+            raise SettingsError(
+                f"The importer's table in {self.name} does not take our orders ({_reason(error)}).",
+                remedy="The importer is newer than this worker knows: update the worker.",
+            ) from error
+        except (exc.ProgrammingError, exc.InternalError) as error:
             raise SettingsError(
                 f"The importer's database ({self.name}) refuses a statement ({_reason(error)}).",
-                remedy="Check that the user in INGEST_TRACKING_DB_URL may read and add to the importer's tables.",
+                remedy="Check that the user in INGEST_TRACKING_DB_URL may read and add to the importer's tables, and "
+                "that it is not a read-only copy.",
             ) from error
         except exc.SQLAlchemyError as error:
             raise ImporterUnavailable(
@@ -291,7 +316,8 @@ def _silent_s(rows: Sequence[OrderRow], now: datetime) -> float:
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:
     return sa.create_engine(
-        url,
+        # The URL may name a driver that only the importer has.
+        url.set(drivername="postgresql+psycopg2"),
         pool_pre_ping=True,
         pool_size=2,
         pool_recycle=300,

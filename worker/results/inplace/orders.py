@@ -134,10 +134,15 @@ class OrderHistory:
     overtaken: bool = False
     silent_s: float = 0.0
 
+    @property
+    def importers(self) -> int:
+        """How many importers have begun it: none does so twice."""
+        return sum(row.stage == STARTED for row in self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Orders that nobody has begun.
+    """Orders that nobody has begun, and those that too many have.
 
     Parameters
     ----------
@@ -145,10 +150,13 @@ class Backlog:
         How many, of the last ten days.
     oldest_s : float
         For how long the oldest of them has waited.
+    shared : int
+        How many orders of that time more than one importer has begun.
     """
 
     orders: int = 0
     oldest_s: float = 0.0
+    shared: int = 0
 
     @property
     def forgotten(self) -> bool:

@@ -133,7 +133,7 @@ def test_of_many_who_place_the_same_orders_at_once_one_does(url: str, engine: sa
 def test_orders_are_placed_all_or_none(book: OrderBook, engine: sa.Engine) -> None:
     broken = replace(ORDER, uuid=order_uuid(TASK, "labels", 1), group_name=None)  # type: ignore[arg-type]  # on purpose
 
-    with pytest.raises(ImporterUnavailable):
+    with pytest.raises(SettingsError, match="does not take our orders"):
         book.place([ORDER, broken])
     assert rows(engine) == []
 
@@ -215,6 +215,27 @@ def test_orders_that_nobody_begins_are_counted(book: OrderBook, engine: sa.Engin
     assert backlog.oldest_s == pytest.approx(3600, abs=60)
 
 
+def test_orders_that_two_importers_have_begun_are_counted(book: OrderBook, engine: sa.Engine) -> None:
+    book.place([ORDER])
+    say(engine, ORDER, STARTED)
+    assert book.backlog().shared == 0
+
+    say(engine, ORDER, STARTED)
+    long_ago = replace(ORDER, uuid=UUID(int=3))
+    for _ in range(2):
+        say(engine, long_ago, STARTED, timestamp=datetime.now(UTC) - timedelta(days=11))
+
+    assert book.backlog().shared == 1
+    (history,) = book.read([ORDER.uuid])
+    assert history.importers == 2
+
+
+def test_looking_whether_orders_can_be_placed_places_none(book: OrderBook, engine: sa.Engine) -> None:
+    book.check()
+
+    assert rows(engine) == []
+
+
 def test_a_database_without_the_importers_table_is_said_to_be_the_wrong_one(url: str) -> None:
     with OrderBook(SecretStr(url)) as book, pytest.raises(SettingsError, match="has no table 'imports'"):
         book.check()
@@ -227,6 +248,53 @@ def test_a_table_of_an_older_importer_is_told_by_its_columns(book: OrderBook, en
 
     with pytest.raises(SettingsError, match="no column description"):
         book.check()
+
+
+def test_a_table_of_a_newer_importer_that_asks_for_more_is_refused_before_it_is_needed(
+    book: OrderBook, engine: sa.Engine
+) -> None:
+    metadata = sa.MetaData()
+    preprocessing.to_metadata(metadata)
+    newer = imports.to_metadata(metadata)
+    newer.append_column(sa.Column("tenant", sa.String, nullable=False))
+    imports.drop(engine)
+    newer.create(engine)
+
+    with pytest.raises(SettingsError, match=r"does not take our orders \(.*tenant") as caught:
+        book.check()
+    assert "update the worker" in caught.value.remedy
+
+
+def test_a_column_that_a_newer_importer_fills_by_itself_does_no_harm(book: OrderBook, engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE imports ADD COLUMN tenant VARCHAR DEFAULT 'all' NOT NULL"))
+
+    book.check()
+    assert book.place([ORDER]) == (ORDER.uuid,)
+
+
+def test_a_user_who_may_not_add_to_the_table_is_refused_before_it_is_needed(
+    postgres_url: str, request: pytest.FixtureRequest
+) -> None:
+    engine = sa.create_engine(postgres_url)
+    preprocessing.create(engine)
+    imports.create(engine)
+    name = f"reader_{sa.make_url(postgres_url).database}"
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE ROLE {name} LOGIN PASSWORD 'p@ss/w:rd'"))
+        connection.execute(sa.text(f"GRANT SELECT ON imports TO {name}"))
+    url = sa.make_url(postgres_url).set(username=name, password="p@ss/w:rd")
+
+    with (
+        OrderBook(SecretStr(url.render_as_string(hide_password=False))) as book,
+        pytest.raises(SettingsError, match="permission denied for table imports") as caught,
+    ):
+        book.check()
+    assert "w:rd" not in str(caught.value)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"DROP OWNED BY {name}"))
+        connection.execute(sa.text(f"DROP ROLE {name}"))
+    engine.dispose()
 
 
 def test_tables_that_are_not_there_are_no_outage(url: str) -> None:
@@ -244,11 +312,23 @@ def test_a_database_that_is_down_is_waited_for_and_its_password_kept() -> None:
     assert "topsecret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://u:topsecret@h/d"])
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "mysql://u:topsecret@h/d", "postgres://u:topsecret@h/d", "postgresql://u:top@topsecret@h/d"],
+)
 def test_a_url_of_nothing_that_we_know_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="INGEST_TRACKING_DB_URL") as caught:
         OrderBook(SecretStr(url))
     assert "topsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u@127.0.0.1:1/d?password=topsecret", "postgresql+asyncpg://u:top%40secret@127.0.0.1:1/d"]
+)
+def test_a_password_is_kept_wherever_it_stands_and_the_driver_is_ours(url: str) -> None:
+    with OrderBook(SecretStr(url)) as book, pytest.raises(ImporterUnavailable) as caught:
+        book.check()
+    assert "secret" not in f"{book.name}{caught.value}"
 
 
 def test_the_uuid_of_an_order_says_what_it_is_for() -> None:
