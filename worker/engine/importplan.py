@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.engine.manifest import manifest_of
-from worker.results.inplace.archive import find_archive
+from worker.results.inplace.archive import find_archive, is_archived
 from worker.results.inplace.layout import ArchivedFile, ArchiveLayout, choose_folder
 from worker.results.inplace.orders import order_uuid
+from worker.results.inplace.storage import storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -123,17 +124,26 @@ def plan_of(context: StepContext, origin: StepContext, job_id: int) -> ImportPla
     if task.state == "CREATED":
         context.tracker.start_task(task.id)
     recorded, results = task.import_plan, _digest(context)
+    known = None
     if recorded and (recorded["job_id"], recorded["results"]) == (job_id, results):
-        return ImportPlan.from_json(recorded)
+        known = ImportPlan.from_json(recorded)
+        if is_archived(known.layout):
+            return known
     request = context.request
     group_folder = context.resources.importer().group_folder(request.group_name, request.group_id)
     files = [ArchivedFile(file.path, file.size_bytes, file.sha256) for file in manifest_of(context).files]
     # What was imported before has its place in OMERO by its path there: the same place makes no second image.
     found = find_archive(group_folder, origin.run_id, job_id, files)
-    # Local time: it is a name that people read.
-    folder = found or choose_folder(group_folder, origin.run_id, datetime.now().astimezone(), _taken(context))
+    with storage(group_folder, request.group_name):
+        if known and not found and not known.layout.folder.exists():
+            return known
+        # Local time: it is a name that people read.
+        folder = found or choose_folder(group_folder, origin.run_id, datetime.now().astimezone(), _taken(context))
     plan = ImportPlan(job_id, results, str(folder), shared=found is not None)
-    if recorded:
+    if known:
+        # Planned, but not written before another import has archived them, or something else, in this second.
+        plan = replace(known, folder=plan.folder, shared=plan.shared)
+    elif recorded:
         # Its orders must have other names than those for the results before.
         plan = replace(plan, attempt=int(recorded["attempt"]))
     record(context, plan)

@@ -84,7 +84,7 @@ def write_archive(
     TransferDamaged
         If a file is not what the cluster has listed.
     """
-    if layout.folder.is_dir():
+    if is_archived(layout):
         return
     parent = layout.folder.parent
     part = parent / f".{layout.folder.name}.{uuid4().hex[:8]}.part"
@@ -116,14 +116,38 @@ def write_archive(
                 _write(written.zip_file, zip_chunks())
             guard()
             flush_folders(part)
-            _rename(part, layout.folder)
+            _rename(written, layout)
     except StorageUnavailable:
         # Whoever was held up for longer than its lease finds its part swept, and the archive written.
-        if not layout.folder.is_dir():
+        if not is_archived(layout):
             raise
     finally:
         # Ours alone: it bears a name that nobody else uses.
         shutil.rmtree(part, ignore_errors=True)
+
+
+def is_archived(layout: ArchiveLayout) -> bool:
+    """Say whether the results of a job are in their archive.
+
+    Parameters
+    ----------
+    layout : ArchiveLayout
+        The archive.
+
+    Returns
+    -------
+    bool
+        True if they are: it was written as a whole.
+
+    Raises
+    ------
+    SettingsError
+        If we may not look.
+    StorageUnavailable
+        If the storage does not work.
+    """
+    with storage(layout.folder):
+        return layout.contents.is_dir()
 
 
 def find_archive(group_folder: Path, run_id: object, job_id: int, files: Sequence[ArchivedFile]) -> Path | None:
@@ -159,7 +183,7 @@ def find_archive(group_folder: Path, run_id: object, job_id: int, files: Sequenc
 def _holds(results: Path, files: Sequence[ArchivedFile]) -> bool:
     """Whether a folder holds just these results."""
     places = [_inside(results, file.path) for file in files]
-    if not all(place.is_file() and not place.is_symlink() for place in places):
+    if not results.is_dir() or not all(place.is_file() and not place.is_symlink() for place in places):
         return False
     return all(_digest(place) == (file.size_bytes, file.sha256) for place, file in zip(places, files, strict=True))
 
@@ -211,14 +235,14 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _rename(part: Path, folder: Path) -> None:
+def _rename(part: ArchiveLayout, whole: ArchiveLayout) -> None:
     try:
-        part.rename(folder)
+        part.folder.rename(whole.folder)
     except OSError as error:
         # A process that was held up and came to life again has been quicker; it has written the same.
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY) or not folder.is_dir():
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY) or not whole.contents.is_dir():
             raise
-    flush_folder(folder.parent)
+    flush_folder(whole.folder.parent)
 
 
 def _sweep(parent: Path, name: str) -> None:

@@ -41,28 +41,22 @@ def check_writable(base_dir: Path, group_folder: Path, group_name: str) -> None:
         If the storage does not work.
     """
     check_mounted(base_dir)
-    made: list[Path] = []
     archive = group_folder / ARCHIVE
-    wanted = (
-        *(each for each in reversed(archive.parents) if each != base_dir and each.is_relative_to(base_dir)),
-        archive,
-    )
+    ways = (archive, *(each for each in archive.parents if each != base_dir and each.is_relative_to(base_dir)))
     with storage(group_folder, group_name):
-        try:
-            # What is not there yet is made and removed again: no look at modes tells what a file server allows.
-            for folder in wanted:
-                if not folder.is_dir():
-                    folder.mkdir(FOLDER_MODE)
-                    made.append(folder)
+        # In the innermost folder that is there: whoever may make one in it may make all others in that. They are not
+        # made here and removed again, since others of the group may be about to write into them.
+        there = next((each for each in ways if os.path.lexists(each)), base_dir)
+        if there == archive:
             check_inside(archive, group_folder)
-            probe = archive / f".probe-{uuid4().hex[:8]}"
-            probe.mkdir(FOLDER_MODE)
-            made.append(probe)
+        probe = there / f".probe-{uuid4().hex[:8]}"
+        # No look at modes tells what a file server allows.
+        probe.mkdir(FOLDER_MODE)
+        try:
             (probe / "file").touch()
             (probe / "file").unlink()
         finally:
-            for folder in reversed(made):
-                _remove_if_empty(folder)
+            probe.rmdir()
 
 
 def check_inside(folder: Path, group_folder: Path) -> None:
@@ -208,12 +202,3 @@ def flush_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError as error:
-        # Somebody else has put something there in the meantime.
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
-            raise

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.errors import ResultsError, RunCancelled, SettingsError, StorageUnavailable, TransferDamaged
-from worker.results.inplace.archive import find_archive, write_archive
+from worker.results.inplace.archive import find_archive, is_archived, write_archive
 from worker.results.inplace.layout import ArchivedFile, ArchiveLayout, choose_folder, plain_path
 from worker.results.inplace.storage import check_writable, storage
 
@@ -204,6 +205,7 @@ def test_an_archive_that_holds_the_same_results_is_found(layout: ArchiveLayout, 
 
     assert find_archive(group, RUN, 42, manifest()) == layout.folder
     assert find_archive(group, RUN, 43, manifest()) is None
+    assert find_archive(group, RUN, 43, []) is None
     assert find_archive(group, "another-run", 42, manifest()) is None
     assert find_archive(group, RUN, 42, manifest({**CONTENTS, "empty.txt": b"x"})) is None
     assert find_archive(group, RUN, 42, manifest({**CONTENTS, "more.txt": b""})) is None
@@ -231,6 +233,27 @@ def test_a_check_of_the_storage_leaves_nothing_behind(base: Path) -> None:
         "lab/cells/.analyzed",
         f"lab/cells/.analyzed/{RUN}",
     ]
+
+
+def test_many_look_at_a_new_group_at_once_while_one_writes(base: Path, layout: ArchiveLayout, source: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        looks = [pool.submit(check_writable, base, base / "team-a", "team-a") for _ in range(200)]
+        write_archive(layout, base, source, manifest(), metadata=b"")
+        for look in looks:
+            look.result()
+    assert [path.name for path in (base / "team-a" / ".analyzed").iterdir()] == [RUN]
+
+
+def test_a_folder_that_holds_the_results_of_another_job_is_not_taken_for_ours(
+    layout: ArchiveLayout, base: Path, source: Path
+) -> None:
+    write_archive(layout, base, source, manifest(), metadata=b"")
+    other = ArchiveLayout(layout.folder, 43)
+
+    with pytest.raises(StorageUnavailable, match="not empty"):
+        write_archive(other, base, source, manifest(), metadata=b"")
+    assert is_archived(layout)
+    assert not is_archived(other)
 
 
 @pytest.mark.parametrize("denied", ["base", "group", "archive"])
