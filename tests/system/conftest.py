@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from tests.system.in_place_stage import staged
 from tests.system.plate_bench import plates
 from tests.system.results_bench import alice, bench, fresh
 
-__all__ = ["alice", "bench", "fresh", "plates"]
+__all__ = ["alice", "bench", "fresh", "plates", "staged"]

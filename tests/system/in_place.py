@@ -14,6 +14,8 @@ from tests.lab.omero.images import import_image
 from worker.results.inplace.arrivals import Arrivals, find_arrivals
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from omero.gateway import BlitzGateway
 
     from worker.results.inplace.layout import ArchiveLayout
@@ -65,8 +67,25 @@ class Storage:
         self._save(image)
         return int(image_id)
 
-    def find(self, *paths: str) -> Arrivals:
-        return find_arrivals(self.gateway, self.layout, paths)
+    def of_plate(self, path: str, *fields: str) -> tuple[int, list[int]]:
+        """Register an OME-Zarr with a plate, as far as it comes: a well for each field."""
+        plate = omero.model.PlateI()
+        plate.setName(rstring(path))
+        plate_id = self._save(plate).getId().val
+        ids = [self.of_zarr(f"{path}/{field}/", field) for field in fields]
+        for column, image_id in enumerate(ids):
+            well = omero.model.WellI()
+            well.setPlate(omero.model.PlateI(plate_id, False))
+            well.setRow(rint(0))
+            well.setColumn(rint(column))
+            sample = omero.model.WellSampleI()
+            sample.setImage(omero.model.ImageI(image_id, False))
+            well.addWellSample(sample)
+            self._save(well)
+        return plate_id, ids
+
+    def find(self, *paths: str, parts: Mapping[str, frozenset[str]] | None = None) -> Arrivals:
+        return find_arrivals(self.gateway, self.layout, paths, parts or {})
 
     def _get(self, kind: str, object_id: int) -> Any:
         return self.gateway.getQueryService().get(kind, object_id, self.gateway.SERVICE_OPTS)

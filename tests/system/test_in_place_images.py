@@ -18,6 +18,7 @@ from tests.system.in_place import PIXELS, Storage
 from tests.system.interruption import Killed, MortalGateway
 from tests.system.results_bench import NOTHING, Bench, ask, children, images_of_run, keys_of_run, maps_on
 from worker.results.inplace.arrivals import Arrivals, find_arrivals
+from worker.results.inplace.doubles import Doubles, describe_doubles
 from worker.results.inplace.layout import ArchiveLayout
 from worker.results.ledger import NS_KEY
 
@@ -85,6 +86,50 @@ def test_ome_zarr_is_known_by_the_path_of_its_registration(storage: Storage) -> 
         "s.zarr": tuple(reversed(series)),
         "p.zarr": (field,),
     }
+
+
+def test_of_what_was_imported_more_than_once_the_first_is_the_result_and_the_others_are_spare(storage: Storage) -> None:
+    one, two, label = (
+        storage.of_file("a.tif", "a [1]", "a [2]"),
+        storage.of_file("a.tif", "a [1]", "a [2]"),
+        storage.of_zarr("x.zarr/labels/nuclei", "nuclei"),
+    )
+    again = storage.of_zarr("x.zarr/labels/nuclei", "nuclei")
+
+    found = storage.find("a.tif", "x.zarr/labels/nuclei")
+
+    assert found.images == {"a.tif": tuple(one), "x.zarr/labels/nuclei": (label,)}
+    assert found.spare == {"a.tif": tuple(two), "x.zarr/labels/nuclei": (again,)}
+    told = describe_doubles(storage.gateway, found, {})
+    assert "images of a.tif, x.zarr/labels/nuclei more than once" in told.copies
+    assert f"images {two[0]}-{two[1]}, {again}." in told.copies
+
+
+def test_ome_zarr_that_was_registered_in_part_is_not_there_until_it_is_whole(storage: Storage) -> None:
+    parts = {"p.zarr": frozenset({"p.zarr/A/1/0", "p.zarr/A/2/0"}), "s.zarr": frozenset({"s.zarr/0", "s.zarr/1"})}
+    half, begun = storage.of_plate("p.zarr", "A/1/0")
+    series = storage.of_zarr("s.zarr/0", "s [0]")
+
+    found = storage.find("p.zarr", "s.zarr", parts=parts)
+
+    assert found.images == {}
+    assert found.missing(["p.zarr", "s.zarr"]) == ("p.zarr", "s.zarr")
+    assert describe_doubles(storage.gateway, found, parts) == Doubles(
+        fragments=(
+            f"p.zarr is in OMERO in part only: plate {half}, with 1 of its 2 images.",
+            f"s.zarr is in OMERO in part only: image {series}, with 1 of its 2 images.",
+        )
+    )
+
+    _, whole = storage.of_plate("p.zarr", "A/1/0", "A/2/0")
+    rest = [storage.of_zarr(f"s.zarr/{number}", f"s [{number}]") for number in (0, 1)]
+    found = storage.find("p.zarr", "s.zarr", parts=parts)
+
+    assert found.images == {"p.zarr": tuple(whole), "s.zarr": (series, rest[1])}
+    assert found.spare == {"p.zarr": tuple(begun), "s.zarr": (rest[0],)}
+    told = describe_doubles(storage.gateway, found, parts)
+    assert f"plate {half} and image {rest[0]}." in told.copies
+    assert told.fragments == ()
 
 
 def write_results(bench: Bench) -> None:

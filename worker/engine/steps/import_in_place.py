@@ -8,6 +8,9 @@ The step is taken again and again while the importer works, and holds no thread 
 done when it is taken anew: the folder is recorded before it is written, and renamed into place as a whole; orders are
 known by uuids that follow from the task and the attempt, which is recorded before they are placed; what the importer
 has made is looked up in OMERO by the path of each file.
+
+Several runs may import the results of one job: the one that had it, and each that somebody starts later. They take
+turns by a lease, so that one finds what another has archived, ordered and written.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
+from uuid import uuid5
 
 from worker.engine.context import Done, NotYet, Outcome, Pause
 from worker.engine.importplan import ImportPlan, in_words, plan_of, record
@@ -25,12 +29,14 @@ from worker.engine.origin import job_of, origin_of
 from worker.engine.provenance import provenance_of
 from worker.engine.steps.bring_in import Staged, bring_in, conclude, import_staged, options_of, staged_results
 from worker.results.attachments import zip_chunks
-from worker.results.inplace.archive import write_archive
+from worker.results.inplace.archive import is_archived, write_archive
 from worker.results.inplace.arrivals import Arrivals, find_arrivals
 from worker.results.inplace.book import OrderBook
 from worker.results.inplace.destinations import find_destinations
 from worker.results.inplace.division import Share, divide, zarr_of
+from worker.results.inplace.doubles import Doubles, describe_doubles
 from worker.results.inplace.judging import (
+    SETTLING_S,
     Move,
     Verdict,
     judge,
@@ -46,6 +52,7 @@ from worker.results.model import ImportOptions, SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from omero.gateway import BlitzGateway
 
@@ -55,6 +62,9 @@ if TYPE_CHECKING:
 
 RENEWALS: Final = 1
 """How often orders that a restart has cut short are placed anew without a person."""
+
+TURN_S: Final = 3.0
+"""How long an import waits that finds another one at the same results."""
 
 UNFINISHED_S: Final = 600.0
 """How long OMERO may be at an image whose importer was restarted, before the file is ordered once more."""
@@ -87,9 +97,18 @@ def import_results(context: StepContext) -> Outcome:
     Outcome
         As of `bring_in` or `import_in_place`. Of a job that failed there is only the log, which needs no storage.
     """
-    if context.request.in_place and job_of(origin_of(context))["ok"]:
-        return import_in_place(context)
-    return bring_in(context)
+    origin = origin_of(context)
+    job = job_of(origin)
+    leases, turn = context.resources.leases, uuid5(origin.run_id, f"import/{job['job_id']}")
+    if leases.take(turn) is None:
+        context.report("Another run is bringing the results of this job into OMERO; waiting for it.")
+        return NotYet(datetime.now(UTC) + timedelta(seconds=TURN_S))
+    try:
+        if context.request.in_place and job["ok"]:
+            return import_in_place(context)
+        return bring_in(context)
+    finally:
+        leases.give_back(turn)
 
 
 def import_in_place(context: StepContext) -> Outcome:
@@ -112,7 +131,7 @@ def import_in_place(context: StepContext) -> Outcome:
     job_id = int(job_of(origin)["job_id"])
     settings = context.resources.importer()
     plan = plan_of(context, origin, job_id)
-    if not plan.layout.contents.is_dir():
+    if not is_archived(plan.layout):
         _archive(context, settings, plan)
     with OrderBook(settings.database_url) as book:
         work = _look(context, settings, book, plan)
@@ -207,16 +226,31 @@ def _act(work: _Work, gateway: BlitzGateway, origin: StepContext) -> Outcome:
         return NotYet(datetime.now(UTC) + timedelta(seconds=1))
     shares = divide(staged.folder, staged.paths, options, registers_zarr=work.settings.registers_zarr)
     paths = [path for share in shares for path in share.paths]
-    arrivals = find_arrivals(gateway, plan.layout, paths) if plan.attempt or plan.shared else Arrivals()
+    parts = {path: those for share in shares for path, those in share.parts.items()}
+    others = _orders_of_others(work)
+    known = plan.attempt or plan.shared or others
+    arrivals = find_arrivals(gateway, plan.layout, paths, parts) if known else Arrivals()
     missing = arrivals.missing(paths)
     if missing and work.move in (Move.PLACE, Move.RENEW):
-        if arrivals.unfinished and work.ended_s < min(UNFINISHED_S, context.settings.worker.importer_timeout_s):
+        if _may_still_arrive(work, arrivals):
             return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(work.ended_s)))
         wanted = [share.only(missing) for share in shares]
-        return _others_at_work(work) or _order(work, gateway, staged, options, wanted)
+        return _wait_for_others(work, others) or _order(work, gateway, staged, options, wanted)
     if missing and work.move is Move.GIVE_UP and _arriving(work, arrivals):
         return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(work.silent_s)))
-    return _bring_in(work, gateway, staged, options, {path: arrivals.images.get(path, ()) for path in paths})
+    in_place = {path: arrivals.images.get(path, ()) for path in paths}
+    doubled = describe_doubles(gateway, arrivals, parts)
+    return _bring_in(work, gateway, staged, options, in_place, doubled)
+
+
+def _may_still_arrive(work: _Work, arrivals: Arrivals) -> bool:
+    """Whether what was begun may still come to something, although nobody says that it is at work."""
+    timeout_s = work.context.settings.worker.importer_timeout_s
+    if arrivals.unfinished and work.ended_s < min(UNFINISHED_S, timeout_s):
+        return True
+    # An importer that is started marks as failed what another one is at, whose images go on arriving.
+    age_s = time.time() - arrivals.newest_ms / 1000
+    return work.move is Move.RENEW and not work.plan.given_up and age_s < min(SETTLING_S, timeout_s)
 
 
 def _archived(context: StepContext, plan: ImportPlan, origin: StepContext) -> Staged:
@@ -227,13 +261,17 @@ def _archived(context: StepContext, plan: ImportPlan, origin: StepContext) -> St
     return Staged(origin, job_of(origin), layout.results, manifest_of(context), log, sources)
 
 
-def _others_at_work(work: _Work) -> Outcome | None:
-    """Wait for orders that an earlier import of the same results has placed; None if there are none at work."""
-    if not work.plan.shared:
-        return None
+def _orders_of_others(work: _Work) -> list[UUID]:
+    """Name the orders for these results that other imports of them have placed."""
+    if work.move not in (Move.PLACE, Move.RENEW):
+        return []
     ours = work.plan.uuids(work.context.own_branch.import_task_id)
-    others = [uuid for uuid in work.book.about(work.plan.layout.marker) if uuid not in ours]
-    at_work = [each for each in work.book.read(others) if not may_order_again([each])]
+    return [uuid for uuid in work.book.about(work.plan.layout.marker) if uuid not in ours]
+
+
+def _wait_for_others(work: _Work, others: Sequence[UUID]) -> Outcome | None:
+    """Wait for orders that other imports of the same results have placed; None if there are none at work."""
+    at_work = [each for each in work.book.read(others) if not may_order_again([each])] if others else []
     if not at_work:
         return None
     names = ", ".join(str(each.uuid) for each in at_work)
@@ -256,6 +294,10 @@ def _order(
     wanted = [share.what for share in shares]
     if work.move is Move.RENEW or not plan.orders:
         plan = plan.next_attempt(wanted, by_itself=work.move is Move.RENEW and not plan.given_up)
+        record(context, plan)
+    elif not set(plan.orders) <= set(wanted) and not any(history.rows for history in work.histories):
+        # What was planned before a crash has arrived meanwhile: nobody is to wait for an order that is never placed.
+        plan = replace(plan, orders=tuple(wanted))
         record(context, plan)
     containers = find_destinations(gateway, staged.sources, options, provenance_of(staged.origin))
     places = {place.kind: place.object_id for place in containers.all}
@@ -294,8 +336,9 @@ def _bring_in(
     staged: Staged,
     options: ImportOptions,
     in_place: dict[str, tuple[int, ...]],
+    doubled: Doubles,
 ) -> Done:
-    """Bring in everything else, and tell what is missing."""
+    """Bring in everything else, and tell what is missing, and what is there too often."""
     context = work.context
     complete = all(in_place.values())
     failure = "" if complete else _failure(work)
@@ -305,7 +348,11 @@ def _bring_in(
             report, notes=(*report.notes, f"{_failure(work)} All of its images are in OMERO nevertheless.")
         )
     if failure and report.problems:
-        report = replace(report, problems=(failure, *report.problems))
+        report = replace(report, problems=(failure, *doubled.fragments, *report.problems))
+    shared = [str(history.uuid) for history in work.histories if history.importers > 1]
+    why = f"Several importers took order {', '.join(shared)}: an admin should run only one." if shared else ""
+    if told := " ".join(filter(None, (doubled.copies, why))):
+        report = replace(report, notes=(*report.notes, told))
     failed = bool(report.problems)
     if failed and work.plan.orders:
         record(context, replace(work.plan, given_up=True))

@@ -18,7 +18,7 @@ takes for OME-Zarr.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -27,7 +27,7 @@ from worker.results.readers.model import Unreadable
 from worker.results.readers.zarrfolder import ZarrFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from worker.results.model import ImportOptions
@@ -54,11 +54,14 @@ class Share:
         ``Dataset`` or ``Screen``.
     paths : tuple of str
         Paths below the results: files, OME-Zarr folders, or label images inside these.
+    parts : Mapping
+        Of an OME-Zarr folder that holds several images, their paths.
     """
 
     what: Literal["images", "labels"]
     destination: Literal["Dataset", "Screen"]
     paths: tuple[str, ...]
+    parts: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
 
     def only(self, paths: Collection[str]) -> Share:
         """Leave some of it."""
@@ -91,13 +94,14 @@ def divide(
     files = [path for path in sorted(set(paths)) if path.lower().endswith(SUFFIXES) and _may_be_ordered(path)]
     wants_labels = options.into_dataset and options.label_zarrs
     labels = [f"{folder}/{label}" for folder, zarr in zarrs for label in zarr.labels if wants_labels]
+    parts = {folder: frozenset(f"{folder}/{part}" for part in zarr.parts) for folder, zarr in zarrs if zarr.parts}
     if options.into_screen:
         images = [folder for folder, zarr in zarrs if zarr.kind == "plate"]
-        shares = [Share("images", "Screen", tuple(images))]
+        shares = [Share("images", "Screen", tuple(images), parts)]
     elif options.into_dataset:
         leave_out = options.label_zarrs and options.only_labels
         whole = [folder for folder, zarr in zarrs if zarr.kind == "image" and not (leave_out and zarr.labels)]
-        shares = [Share("images", "Dataset", (*files, *whole))]
+        shares = [Share("images", "Dataset", (*files, *whole), parts)]
     else:
         shares = []
     shares.append(Share("labels", "Dataset", tuple(labels)))
@@ -121,10 +125,11 @@ def _may_be_ordered(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Zarr:
-    """What an OME-Zarr folder is: its kind, and the paths of its label images."""
+    """What an OME-Zarr folder is: its kind, and the paths of its label images, and of its images if it is not one."""
 
     kind: Literal["image", "plate", "none"]
     labels: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, folder: Path) -> _Zarr:
@@ -134,12 +139,12 @@ class _Zarr:
             attributes = zarr.attributes("")
             if "plate" in attributes:
                 fields = list(_fields(zarr, attributes["plate"]))
-                return cls("plate", tuple(label for field in fields for label in _labels(zarr, field)))
+                return cls("plate", tuple(label for field in fields for label in _labels(zarr, field)), tuple(fields))
             if "bioformats2raw.layout" in attributes:
                 series: list[str] = []
                 while zarr.has_group(str(len(series))):
                     series.append(str(len(series)))
-                return cls("image", tuple(label for each in series for label in _labels(zarr, each)))
+                return cls("image", tuple(label for each in series for label in _labels(zarr, each)), tuple(series))
             if "multiscales" in attributes:
                 return cls("image", tuple(_labels(zarr, "")))
         except Unreadable:

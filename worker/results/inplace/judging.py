@@ -4,7 +4,9 @@
 what was said about an order                         `Verdict`
 ===================================================  ================
 nothing                                              UNPLACED
-that it is completed, whatever else                  DONE
+that it is completed, and as often ended as begun    DONE
+that it is completed, and more often begun           COPYING
+that it is begun more often than ended               WORKING
 last: that it is begun                               WORKING
 last: that it failed, and why                        FAILED
 last: that it failed, not why; it had been begun     INTERRUPTED
@@ -15,12 +17,14 @@ only that it is pending                              WAITING
 
 An importer that starts marks every order that it finds unfinished as failed, and gives no reason; those that fail while
 it runs have one. It begins orders in the order of their rows; one that it has overtaken it will not look at again.
+Nobody begins an order twice: one that was begun more often is in the hands of several importers, which share a table.
 
 ==========================================================  ==========
 the orders of an attempt                                    `Move`
 ==========================================================  ==========
 one is not placed                                           PLACE
 all are done                                                FINISH
+all are done, and one is copied by another importer         WAIT, 10 min
 one is at work or waits, and there was news of it           WAIT
 one is at work or waits, and there was none for too long    GIVE_UP
 all have ended, some as the importer was restarted          RENEW, once
@@ -46,6 +50,9 @@ if TYPE_CHECKING:
 SETTLING_S: Final = 60.0
 """What an importer had begun when it was restarted may still arrive: OMERO goes on by itself for a while."""
 
+COPYING_S: Final = 600.0
+"""How long another importer is waited for that makes again what one has made: so that the copies can be named."""
+
 FIRST_LOOK_S: Final = 2.0
 LAST_LOOK_S: Final = 60.0
 
@@ -57,6 +64,7 @@ class Verdict(StrEnum):
     WAITING = "waiting"
     OVERTAKEN = "overtaken"
     WORKING = "working"
+    COPYING = "copying"
     DONE = "done"
     UNBEGUN = "unbegun"
     INTERRUPTED = "interrupted"
@@ -94,8 +102,11 @@ def judge(history: OrderHistory) -> Verdict:
     stages = [row.stage for row in history.rows]
     if not stages:
         return Verdict.UNPLACED
+    ended = stages.count(COMPLETED) + stages.count(FAILED)
     if COMPLETED in stages:
-        return Verdict.DONE
+        return Verdict.COPYING if history.importers > max(1, ended) else Verdict.DONE
+    if history.importers > max(1, ended):
+        return Verdict.WORKING
     if stages[-1] == FAILED:
         if reason_of(history):
             return Verdict.FAILED
@@ -137,10 +148,11 @@ def next_move(
     verdicts = [judge(history) for history in histories]
     if Verdict.UNPLACED in verdicts:
         return Move.PLACE
+    if all(verdict in (Verdict.DONE, Verdict.COPYING) for verdict in verdicts):
+        copying = Verdict.COPYING in verdicts and silent_s < min(COPYING_S, timeout_s)
+        return Move.WAIT if copying else Move.FINISH
     if not all(verdict.ended for verdict in verdicts):
         return Move.GIVE_UP if silent_s >= timeout_s else Move.WAIT
-    if all(verdict is Verdict.DONE for verdict in verdicts):
-        return Move.FINISH
     if renewable and Verdict.FAILED not in verdicts:
         settled = Verdict.INTERRUPTED not in verdicts or ended_s >= min(SETTLING_S, timeout_s)
         return Move.RENEW if settled else Move.WAIT
@@ -160,8 +172,13 @@ def may_order_again(histories: Sequence[OrderHistory]) -> bool:
     bool
         True if each has ended, was overtaken, or was never placed.
     """
-    over = (Verdict.OVERTAKEN, Verdict.UNPLACED)
-    return all(verdict.ended or verdict in over for verdict in map(judge, histories))
+    return all(_over(judge(history), history.silent_s) for history in histories)
+
+
+def _over(verdict: Verdict, silent_s: float) -> bool:
+    if verdict is Verdict.COPYING:
+        return silent_s >= COPYING_S
+    return verdict.ended or verdict in (Verdict.OVERTAKEN, Verdict.UNPLACED)
 
 
 def look_again_s(waited_s: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -35,8 +36,16 @@ HISTORIES: dict[Verdict, list[tuple[str, ...]]] = {
         (PENDING, STARTED, PREPROCESSING),
         (PENDING, FAILED, STARTED),
         (PENDING, "New"),
+        (PENDING, STARTED, STARTED, FAILED),
+        (PENDING, STARTED, STARTED, FAILED + "!"),
     ],
-    Verdict.DONE: [(PENDING, STARTED, COMPLETED), (PENDING, STARTED, FAILED, COMPLETED), (PENDING, COMPLETED, FAILED)],
+    Verdict.COPYING: [(PENDING, STARTED, STARTED, COMPLETED), (PENDING, STARTED, COMPLETED, STARTED)],
+    Verdict.DONE: [
+        (PENDING, STARTED, COMPLETED),
+        (PENDING, STARTED, FAILED, COMPLETED),
+        (PENDING, COMPLETED, FAILED),
+        (PENDING, STARTED, STARTED, FAILED, COMPLETED),
+    ],
     Verdict.UNBEGUN: [(PENDING, FAILED)],
     Verdict.INTERRUPTED: [(PENDING, STARTED, FAILED), (PENDING, STARTED, PREPROCESSING, FAILED)],
     Verdict.FAILED: [(PENDING, STARTED, REASON), (PENDING, REASON), (PENDING, STARTED, REASON, FAILED)],
@@ -65,6 +74,14 @@ def test_orders_are_placed_then_waited_for_then_finished() -> None:
     assert move(history(PENDING), history(PENDING, STARTED)) is Move.WAIT
     assert move(history(PENDING, STARTED, COMPLETED), history(PENDING)) is Move.WAIT
     assert move(history(PENDING, STARTED, COMPLETED), history(PENDING, STARTED, COMPLETED)) is Move.FINISH
+
+
+def test_another_importer_that_makes_copies_is_waited_for_but_not_for_long() -> None:
+    copying = history(PENDING, STARTED, STARTED, COMPLETED)
+    assert move(copying, silent_s=judging.COPYING_S - 1) is Move.WAIT
+    assert move(copying, silent_s=judging.COPYING_S) is Move.FINISH
+    assert not may_order_again([copying])
+    assert may_order_again([replace(copying, silent_s=judging.COPYING_S)])
 
 
 def test_silence_is_borne_for_so_long() -> None:
@@ -106,7 +123,7 @@ def test_nothing_is_ordered_twice_while_it_may_be_at_work(
         assert renewable
         assert Verdict.FAILED not in verdicts
     if chosen is Move.FINISH:
-        assert set(verdicts) == {Verdict.DONE}
+        assert set(verdicts) <= {Verdict.DONE, Verdict.COPYING}
     if chosen is Move.PLACE:
         assert Verdict.UNPLACED in verdicts
     if may_order_again(many):
@@ -115,8 +132,9 @@ def test_nothing_is_ordered_twice_while_it_may_be_at_work(
 
 @given(st.lists(stages, min_size=1, max_size=6))
 def test_what_is_completed_stays_so_whatever_follows(before: list[str]) -> None:
-    assert judge(history(*before, COMPLETED)) is Verdict.DONE
-    assert judge(history(COMPLETED, *before)) is Verdict.DONE
+    for each in (history(*before, COMPLETED), history(COMPLETED, *before)):
+        assert judge(each) in (Verdict.DONE, Verdict.COPYING)
+        assert move(each, silent_s=TIMEOUT_S) is Move.FINISH
 
 
 @given(st.lists(histories, min_size=1, max_size=3), st.booleans())
