@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import omero
 import pytest
 from omero.rtypes import RBoolI, RFloatI, RIntI, RLongI, RStringI, rbool, rlist, rlong, rstring, unwrap, wrap
 from omero.scripts import parse_file, validate_inputs
@@ -55,7 +56,20 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     catalogues.save(catalogues.catalogue_path(state_dir), Catalogue(entries, "2026-01-02T03:04:05+00:00"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMERO_WORKER_STATE_DIR", str(state_dir))
-        return {path.name: parse_file(str(path)) for path in sorted(SCRIPTS.glob("*/*.py"))}
+        # omero-py leaves the client of a script that it parses to the end of the process.
+        clients: list[Any] = []
+        make = omero.client
+
+        def made(*args: Any, **options: Any) -> Any:
+            clients.append(make(*args, **options))
+            return clients[-1]
+
+        patch.setattr(omero, "client", made)
+        try:
+            return {path.name: parse_file(str(path)) for path in sorted(SCRIPTS.glob("*/*.py"))}
+        finally:
+            for client in clients:
+                client.closeSession()
 
 
 @pytest.fixture(scope="module")

@@ -41,9 +41,9 @@ def logged_in(lab: Lab, user: str, group: str | None = None) -> Iterator[BlitzGa
     gateway = BlitzGateway(
         user, lab.omero_users[user], host=lab.omero_host, port=lab.omero_port, group=group, secure=True
     )
-    if not gateway.connect():
-        raise AssertionError(f"{user} cannot log in: {gateway.getLastError()}")
     try:
+        if not gateway.connect():
+            raise AssertionError(f"{user} cannot log in: {gateway.getLastError()}")
         yield gateway
     finally:
         gateway.close()

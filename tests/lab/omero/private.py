@@ -126,9 +126,9 @@ class PrivateOmero:
             Name of the group to work in.
         """
         gateway = BlitzGateway(user, self.password(user), host=HOST, port=self.port, group=group, secure=True)
-        if not gateway.connect():
-            raise RuntimeError(f"{user} cannot log in: {gateway.getLastError()}")
         try:
+            if not gateway.connect():
+                raise RuntimeError(f"{user} cannot log in: {gateway.getLastError()}")
             yield gateway
         finally:
             gateway.close()
@@ -137,10 +137,10 @@ class PrivateOmero:
     def join(self, session_uuid: str) -> Iterator[Any]:
         """Return a BlitzGateway on a session that is open, for the length of the block; the session stays open."""
         gateway = BlitzGateway(host=HOST, port=self.port, secure=True)
-        if not gateway.connect(sUuid=session_uuid):
-            raise RuntimeError(f"session {session_uuid} cannot be joined: {gateway.getLastError()}")
-        gateway.c.sf.detachOnDestroy()
         try:
+            if not gateway.connect(sUuid=session_uuid):
+                raise RuntimeError(f"session {session_uuid} cannot be joined: {gateway.getLastError()}")
+            gateway.c.sf.detachOnDestroy()
             yield gateway
         finally:
             gateway.close(hard=False)
