@@ -2,8 +2,9 @@
 
 Labels inside an OME-Zarr always do. Of other images of one source, those that can hold labels by their type are looked
 at: the one that a person's pattern names, else the only one, else the one whose name says so. If several are left,
-none is taken: which one was meant is not for us to guess. What an image holds has the last word: a picture is
-recognised by its boundaries, which are everywhere.
+none is taken: which one was meant is not for us to guess. Images of a type for fractions may hold labels too, as some
+programs know no other type, but count only where there is no other image. What an image holds has the last word: a
+picture is recognised by its boundaries, which are everywhere, or by its fractions.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from worker.errors import ResultsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from worker.results.outlines import Boundaries
     from worker.results.readers.model import FileImage
@@ -29,6 +34,10 @@ _CLASSES: Final = 16
 
 _PARTS_OF_AN_OBJECT: Final = 8
 """Objects have fewer parts than this, on the average; the grey values of a picture have many more."""
+
+
+_EXACT: Final = 2**53
+"""Below it, every whole number has a float64 of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,8 @@ class Candidate:
         Its name inside of it, if it has one.
     declared : bool
         Whether the result itself says that it holds labels.
+    fractions : bool
+        Whether its type is one for fractions; its values may be whole numbers all the same.
     refusal : str
         Why it can hold none; empty if it can.
     """
@@ -53,6 +64,7 @@ class Candidate:
     index: int
     name: str = ""
     declared: bool = False
+    fractions: bool = False
     refusal: str = ""
 
     def __str__(self) -> str:
@@ -79,11 +91,11 @@ def candidate(path: str, index: int, image: FileImage, *, named: bool) -> Candid
         The image as a candidate.
     """
     refusal = ""
-    if image.dtype.kind not in "iub":
+    if image.dtype.kind not in "iubf":
         refusal = f"its pixels are of type {image.dtype.newbyteorder('=').name}, not whole numbers"
     elif image.size_c != 1:
         refusal = f"it has {image.size_c} channels"
-    return Candidate(path, index, image.name if named else "", image.label, refusal)
+    return Candidate(path, index, image.name if named else "", image.label, image.dtype.kind == "f", refusal)
 
 
 def choose_labels(candidates: Sequence[Candidate], pattern: str) -> tuple[Candidate, ...]:
@@ -119,6 +131,7 @@ def choose_labels(candidates: Sequence[Candidate], pattern: str) -> tuple[Candid
     declared = [each for each in able if each.declared]
     if declared:
         return tuple(declared)
+    able = [each for each in able if not each.fractions] or able
     if len(able) > 1 and not pattern:
         able = [each for each in able if any(word in _name(each) for word in LABEL_WORDS)] or able
     if len(able) > 1:
@@ -148,6 +161,36 @@ def check_values(found: Boundaries) -> None:
         raise ResultsError(
             f"It looks like a picture, not like labels: its {len(found):,} values lie in {found.parts:,} places."
         )
+
+
+def whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Give the values of a label image as whole numbers, of whatever type they were stored.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Some of its pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same as integers.
+
+    Raises
+    ------
+    ResultsError
+        If a value is no whole number, or so large that not every one has a number of its own.
+    """
+    if values.dtype.kind != "f":
+        return values
+    numbers = values.astype(np.float64)
+    wrong = numbers[~(np.abs(numbers) < _EXACT) | (numbers != np.rint(numbers))]
+    if wrong.size:
+        raise ResultsError(
+            f"It holds no labels: it has values that are not whole numbers ({wrong[0]:g}).",
+            remedy="Let the analysis write the numbers of objects as whole numbers.",
+        )
+    return numbers.astype(np.int64)
 
 
 def _matches(each: Candidate, pattern: str) -> bool:

@@ -4,9 +4,10 @@ A pixel (x, y) is the square from (x, y) to (x + 1, y + 1), as OMERO's viewers a
 (0, 0) as wide as the image covers all of it. So the corners of an outline are whole numbers, an object of one pixel is
 a square, and the area of a polygon is the number of its pixels.
 
-An object is a label. Pixels of it that touch only at a corner are two parts of it, and each part has a polygon of its
-own, which never touches itself. OMERO's polygons have no holes: a polygon is the outer boundary of a part, its holes
-are filled, and what lies inside a hole gets no polygon. Masks are exact: holes stay holes.
+An object is a label. Pixels of it that touch only at a corner are two parts of it, and each part has a shape of its
+own. OMERO's polygons have one boundary: where a part has a hole, it runs from the edge above straight down to the hole,
+around it the other way, and back by the way it came. So the hole is outside, by either of the rules after which
+programs fill polygons, and the area is right; what can be seen is a line. A polygon without holes never touches itself.
 
 How it is done: a corner is a point between four pixels where the boundary of an object turns. Sorted along the rows,
 each two corners of an object are the ends of a horizontal edge; sorted along the columns, of a vertical one; following
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from worker.errors import ResultsError
+from worker.results.rings import area, loops, with_holes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 MASK_PIXELS: Final = 2**26
 """Largest box of one mask: 8 MiB as bits, and 64 MiB while it is made."""
+
+POLYGON_CORNERS: Final = 2**20
+"""Most corners of one polygon: about 10 MiB as text, which clients get whole."""
 
 _PICTURE_CORNERS: Final = 2**16
 """So many corners, and more than one for each pixel, are no outlines of objects: it is a picture."""
@@ -47,7 +52,7 @@ _TURNS: Final = np.array(
 
 @dataclass(frozen=True, slots=True)
 class Polygon:
-    """The outer boundary of one part of an object.
+    """The boundary of one part of an object, around its holes too.
 
     Parameters
     ----------
@@ -88,13 +93,10 @@ class Outline:
         Its number in the label image.
     shapes : tuple of Polygon or Mask
         Its outlines.
-    holes : int
-        How many holes it has.
     """
 
     label: int
     shapes: tuple[Polygon, ...] | tuple[Mask, ...]
-    holes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,11 @@ class Boundaries:
         ------
         Outline
             One object.
+
+        Raises
+        ------
+        ResultsError
+            If an object has too many corners for a polygon.
         """
         for index, label in enumerate(self.labels.tolist()):
             outer: list[Integers] = []
@@ -150,11 +157,16 @@ class Boundaries:
                 if not self.pinched[span].any():
                     (outer if self.outer[ring] else holes).append(corners)
                     continue
-                for loop in _loops(corners):
-                    (outer if (_area(loop) > 0) == self.outer[ring] else holes).append(loop)
-            if holes and len(outer) > 1:
-                outer = [each for each in outer if not any(_inside(each, hole) for hole in holes)]
-            yield Outline(label, tuple(Polygon(each) for each in outer), len(holes))
+                for loop in loops(corners):
+                    (outer if (area(loop) > 0) == self.outer[ring] else holes).append(loop)
+            found = with_holes(outer, holes) if holes else outer
+            most = max(len(each) for each in found)
+            if most > POLYGON_CORNERS:
+                raise ResultsError(
+                    f"The outline of object {label} has {most:,} corners, too many for a polygon in OMERO.",
+                    remedy="Choose masks as the shape of ROIs.",
+                )
+            yield Outline(label, tuple(Polygon(each) for each in found))
 
     def masks(self) -> Iterator[Outline]:
         """Give the objects as masks, parts in boxes of their own where rows or columns lie between them.
@@ -173,8 +185,7 @@ class Boundaries:
             first, last = self.rings_of[index], self.rings_of[index + 1]
             rings = np.arange(first, last)
             groups = [rings] if last - first == 1 else _apart(rings, self._boxes(rings))
-            holes = int((~self.outer[first:last]).sum())
-            yield Outline(label, tuple(self._mask(label, group) for group in groups), holes)
+            yield Outline(label, tuple(self._mask(label, group) for group in groups))
 
     def _boxes(self, rings: Integers) -> Integers:
         """Give the boxes of rings, shape (n, 4): left, right, top, bottom."""
@@ -339,36 +350,6 @@ def _follow(opposite: Integers) -> tuple[Integers, Integers]:
             path += (corner, neighbour)
             corner = across[neighbour]
     return np.array(path, np.int64), np.array([*ring_at, len(path)], np.int64)
-
-
-def _loops(ring: Integers) -> Iterator[Integers]:
-    """Divide a ring that touches itself into rings that do not."""
-    corners: list[tuple[int, int]] = []
-    where: dict[tuple[int, int], int] = {}
-    for x, y in ring.tolist():
-        first = where.setdefault((x, y), len(corners))
-        if first == len(corners):
-            corners.append((x, y))
-            continue
-        yield np.array(corners[first:], np.int64)
-        for left in corners[first + 1 :]:
-            del where[left]
-        del corners[first + 1 :]
-    yield np.array(corners, np.int64)
-
-
-def _area(ring: Integers) -> int:
-    """Measure a ring: positive if it runs clockwise as seen on a screen."""
-    following = np.roll(ring, -1, axis=0)
-    return int((ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1]).sum()) // 2
-
-
-def _inside(ring: Integers, other: Integers) -> bool:
-    """Whether a ring, which crosses the other one nowhere, is inside of it."""
-    x, y = ring[np.lexsort(ring.T)[0]] + 0.5
-    following = np.roll(other, -1, axis=0)
-    beside = (other[:, 1] < y) != (following[:, 1] < y)
-    return bool((other[beside, 0] > x).sum() % 2)
 
 
 def _apart(rings: Integers, boxes: Integers) -> list[Integers]:

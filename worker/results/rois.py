@@ -18,7 +18,7 @@ from omero.rtypes import rdouble, rint, rstring, unwrap
 from worker.errors import ResultsError
 from worker.pixels.session import call_context, who
 from worker.results.colours import omero_colour
-from worker.results.labels import check_values
+from worker.results.labels import check_values, whole_numbers
 from worker.results.ledger import NS_KEY
 from worker.results.outlines import boundaries
 from worker.results.readers.model import WHOLE_PLANE_BYTES
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from worker.results.ledger import Key, Ledger
-    from worker.results.outlines import Outline
     from worker.results.readers.model import FileImage
     from worker.results.spool import PlacedObject, PlacedShape, Spool
 
@@ -122,7 +121,7 @@ def fit(label: FileImage, sizes: Mapping[str, int]) -> Fit:
     return Fit(label.size_z < sizes["Z"], label.size_t < sizes["T"])
 
 
-def trace(label: FileImage, fitted: Fit, shape: str, spool: Spool) -> int:
+def trace(label: FileImage, fitted: Fit, shape: str, spool: Spool) -> None:
     """Find the outlines of all objects of a label image, plane by plane.
 
     Parameters
@@ -136,30 +135,16 @@ def trace(label: FileImage, fitted: Fit, shape: str, spool: Spool) -> int:
     spool : Spool
         Where the outlines wait.
 
-    Returns
-    -------
-    int
-        How many times an object has holes.
-
     Raises
     ------
     ResultsError
         If it cannot be read, holds no labels, or an object has no outline that OMERO could keep.
     """
-    holes = 0
-
-    def counted(outlines: Iterator[Outline]) -> Iterator[Outline]:
-        nonlocal holes
-        for outline in outlines:
-            holes += outline.holes > 0
-            yield outline
-
     for t, _, z in label.coordinates():
         found = boundaries(_bands(label, t, z))
         check_values(found)
         outlines = found.polygons() if shape == "Polygon" else found.masks()
-        spool.add(counted(outlines), None if fitted.every_z else z, None if fitted.every_t else t)
-    return holes
+        spool.add(outlines, None if fitted.every_z else z, None if fitted.every_t else t)
 
 
 def draw(ledger: Ledger, key: Key, spool: Spool, image_id: int, style: Style) -> int:
@@ -251,7 +236,7 @@ def _bands(label: FileImage, t: int, z: int) -> Iterator[NDArray[Any]]:
     plane = label.plane(t, 0, z) if label.plane_bytes <= WHOLE_PLANE_BYTES else None
     for top in range(0, label.size_y, rows_each):
         rows = slice(top, min(top + rows_each, label.size_y))
-        yield label.read(t, 0, z, rows, slice(0, label.size_x)) if plane is None else plane[rows]
+        yield whole_numbers(label.read(t, 0, z, rows, slice(0, label.size_x)) if plane is None else plane[rows])
 
 
 def _batches(objects: Iterator[PlacedObject]) -> Iterator[list[PlacedObject]]:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from worker.errors import ResultsError
-from worker.results.labels import Candidate, candidate, check_values, choose_labels
+from worker.results.labels import Candidate, candidate, check_values, choose_labels, whole_numbers
 from worker.results.outlines import boundaries
 from worker.results.readers.model import FileImage, PixelSize
 
-FLOAT = "its pixels are of type float32, not whole numbers"
+REFUSED = "it has 3 channels"
 
 
 def image(dtype: str = "uint16", channels: int = 1, *, name: str = "", label: bool = False) -> FileImage:
@@ -21,7 +21,7 @@ def image(dtype: str = "uint16", channels: int = 1, *, name: str = "", label: bo
 
 
 def chosen(*names: str, pattern: str = "", refused: tuple[str, ...] = ()) -> list[str]:
-    candidates = [Candidate(name, 0, refusal=FLOAT if name in refused else "") for name in names]
+    candidates = [Candidate(name, 0, refusal=REFUSED if name in refused else "") for name in names]
     return [each.path for each in choose_labels(candidates, pattern)]
 
 
@@ -30,11 +30,34 @@ def test_whole_numbers_may_be_labels(dtype: str) -> None:
     assert candidate("a.tif", 0, image(dtype), named=False).refusal == ""
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", ">f4", "float64", "complex64"])
-def test_fractions_are_no_labels(dtype: str) -> None:
-    name = np.dtype(dtype).newbyteorder("=").name
-    expected = f"its pixels are of type {name}, not whole numbers"
-    assert candidate("a.tif", 0, image(dtype), named=False).refusal == expected
+@pytest.mark.parametrize("dtype", ["float16", "float32", ">f4", "float64"])
+def test_whole_numbers_may_be_stored_as_fractions(dtype: str) -> None:
+    assert candidate("a.tif", 0, image(dtype), named=False) == Candidate("a.tif", 0, fractions=True)
+    assert whole_numbers(np.array([[0, 7], [300, 1]], dtype)).tolist() == [[0, 7], [300, 1]]
+
+
+@pytest.mark.parametrize("value", [0.5, 1e-9, float("nan"), float("inf"), 2.0**53])
+def test_fractions_are_no_labels(value: float) -> None:
+    with pytest.raises(ResultsError, match="It holds no labels: it has values that are not whole numbers"):
+        whole_numbers(np.array([[1, value]]))
+
+
+def test_whole_numbers_are_left_as_they_are() -> None:
+    values = np.array([2**64 - 1], "uint64")
+    assert whole_numbers(values) is values
+
+
+def test_complex_numbers_are_no_labels() -> None:
+    refusal = candidate("a.tif", 0, image("complex64"), named=False).refusal
+    assert refusal == "its pixels are of type complex64, not whole numbers"
+
+
+def test_an_image_of_fractions_counts_only_where_there_is_no_other() -> None:
+    smooth, mask = Candidate("a_smooth.tif", 0, fractions=True), Candidate("a_out.tif", 0)
+    assert choose_labels([smooth, mask], "") == (mask,)
+    assert choose_labels([smooth], "") == (smooth,)
+    with pytest.raises(ResultsError, match="It is not clear which"):
+        choose_labels([smooth, Candidate("a_flow.tif", 0, fractions=True)], "")
 
 
 def test_colours_are_no_labels() -> None:
@@ -82,7 +105,7 @@ def test_a_pattern_that_several_or_no_images_have_is_told() -> None:
 
 
 def test_a_pattern_does_not_make_labels_of_what_holds_none() -> None:
-    with pytest.raises(ResultsError, match=f"a_prob.tif holds no labels: {FLOAT}"):
+    with pytest.raises(ResultsError, match=f"a_prob.tif holds no labels: {REFUSED}"):
         chosen("a_prob.tif", "a_mask.tif", pattern="prob", refused=("a_prob.tif",))
 
 

@@ -63,7 +63,6 @@ class _Account:
     problems: list[tuple[int, str]] = field(default_factory=list)
     without: list[int] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
-    filled: int = 0
     on_every: dict[str, list[int]] = field(default_factory=lambda: {"section": [], "time point": []})
     removed: int = 0
     kept: int = 0
@@ -174,7 +173,7 @@ def _draw(attempt: Attempt, image: _Image, target: str, part: str, account: _Acc
     with open_images(image.output.file, analysed.sizes, each.path) as images, open_spool() as spool:
         label = images[each.index]
         fitted = fit(label, analysed.sizes)
-        account.filled += trace(label, fitted, shape, spool)
+        trace(label, fitted, shape, spool)
         # Only now: nobody's ROIs are removed for labels that cannot be drawn.
         if attempt.options.roi_clear_existing and clears:
             _clear(attempt, source, account)
@@ -222,10 +221,6 @@ def _tell(attempt: Attempt, account: _Account) -> None:
         (attempt.problem if attempt.options.roi_targets or nothing else attempt.note)(told)
     if account.empty:
         attempt.note(f"There are no objects, and so no ROIs, in {', '.join(account.empty)}.")
-    if account.filled and attempt.options.roi_shape == "Polygon":
-        attempt.note(
-            f"Polygons in OMERO have no holes: those of {account.filled:,} objects are filled. Masks keep them."
-        )
     for what, image_ids in account.on_every.items():
         if image_ids:
             attempt.note(
