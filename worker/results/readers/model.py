@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
 WHOLE_PLANE_BYTES: Final = 64 * 2**20
 """Planes up to this size are read and sent in one piece; larger ones in tiles."""
+
+UNIT_BYTES_MAX: Final = 2**30
+"""Size of what can be decoded as a whole only: a chunk, a strip or tile, a PNG."""
+
+_ONE_AT_A_TIME: Final = threading.Lock()
 
 _MICROMETRES: Final = {
     "Å": 1e-4,
@@ -39,6 +46,19 @@ _MICROMETRES: Final = {
 
 class Unreadable(Exception):
     """Why a file cannot be read as an image: the end of a sentence that the door begins with the file's name."""
+
+
+@contextmanager
+def room_for(size_bytes: int) -> Iterator[None]:
+    """Wait until nothing else that is as large is being decoded: several images are read at the same time.
+
+    Parameters
+    ----------
+    size_bytes : int
+        What is going to be decoded as a whole; up to :data:`WHOLE_PLANE_BYTES` nothing is waited for.
+    """
+    with _ONE_AT_A_TIME if size_bytes > WHOLE_PLANE_BYTES else nullcontext():
+        yield
 
 
 @dataclass(frozen=True, slots=True)

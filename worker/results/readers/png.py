@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import imagecodecs
 import numpy as np
 
-from worker.results.readers.model import FileImage, PixelSize, Unreadable
+from worker.results.readers.model import UNIT_BYTES_MAX, FileImage, PixelSize, Unreadable, room_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.results.readers.model import Plane
-
-DECODED_BYTES_MAX: Final = 2**30
-"""A PNG of a few kilobytes may claim to be of any size; what would take more memory than this is not decoded."""
 
 _HEADER: Final = struct.Struct(">8s4x4sIIBB")
 _SAMPLES: Final = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -57,7 +54,7 @@ def png_images(path: Path, _expected: Mapping[str, int], _stack: ExitStack) -> t
     size_c = _SAMPLES[colour_type]
     dtype = np.dtype("bool" if bits == 1 and size_c == 1 else "uint16" if bits == 16 else "uint8")
     size_bytes = size_x * size_y * size_c * dtype.itemsize
-    if size_bytes > DECODED_BYTES_MAX:
+    if size_bytes > UNIT_BYTES_MAX:
         raise Unreadable(
             f"it claims to have {size_x} x {size_y} pixels; a PNG is decoded as a whole, and"
             f" {size_bytes / 2**30:.1f} GiB are too much for that"
@@ -66,7 +63,8 @@ def png_images(path: Path, _expected: Mapping[str, int], _stack: ExitStack) -> t
 
     def read(_t: int, c: int, _z: int, rows: slice, columns: slice) -> Plane:
         if not decoded:
-            pixels = _decoded(path, bits if colour_type == _GREY else 8)
+            with room_for(size_bytes):
+                pixels = _decoded(path, bits if colour_type == _GREY else 8)
             if pixels.shape[:2] != (size_y, size_x) or pixels.shape[2] < size_c:
                 raise Unreadable("its pixels are not what its header says")
             decoded.append(pixels)

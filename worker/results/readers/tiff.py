@@ -11,24 +11,36 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import tifffile
 import zarr
 
 from worker.results.readers import omexml
-from worker.results.readers.model import WHOLE_PLANE_BYTES, FileChannel, FileImage, PixelSize, Unreadable, micrometres
+from worker.results.readers.model import (
+    WHOLE_PLANE_BYTES,
+    FileChannel,
+    FileImage,
+    PixelSize,
+    Unreadable,
+    micrometres,
+    room_for,
+)
 from worker.results.readers.omexml import DescribedImage
+from worker.results.readers.segments import check_extent, check_units, unit_bytes, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import ExitStack
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from worker.results.readers.model import Plane
+
+_PAGE_BYTES_MAX: Final = 2 * WHOLE_PLANE_BYTES
+"""Pages up to this size, with all samples of their pixels, are decoded as a whole."""
 
 _UNDESCRIBED = DescribedImage("", PixelSize(), ())
 
@@ -67,15 +79,12 @@ def tiff_images(path: Path, expected: Mapping[str, int], stack: ExitStack) -> tu
 
 def _tiff_image(series: Any, expected: Mapping[str, int], described: DescribedImage, stack: ExitStack) -> FileImage:
     sizes, positions = _dimensions(series.axes, series.shape, expected)
-    if sizes["Y"] * sizes["X"] * series.dtype.itemsize <= WHOLE_PLANE_BYTES and _has_every_page(series):
-        part = _Pages(series).part
+    whole = series.keyframe.nbytes <= _PAGE_BYTES_MAX and _has_every_page(series)
+    if series.keyframe.is_final and not whole and (mapped := _mapped(series)):
+        part = mapped
     else:
-        # Also where one page stands for all planes behind it (ImageJ): they are parts of one long page then.
-        for page in series.pages:
-            _check_extent(page)
-        store = stack.enter_context(series.aszarr(level=0, chunkmode="strile"))
-        array: Any = zarr.open_array(store, mode="r")
-        part = array.__getitem__
+        check_units(series.keyframe)
+        part = _Pages(series).part if whole else _pieces(series, stack)
 
     def read(t: int, c: int, z: int, rows: slice, columns: slice) -> Plane:
         index: list[int | slice] = [0] * len(series.axes)
@@ -123,10 +132,39 @@ def _check_pages(tiff: Any) -> None:
         raise Unreadable(f"it says that it has {told} planes, and does not hold as many")
 
 
-def _check_extent(page: Any) -> None:
-    ends = (start + length for start, length in zip(page.dataoffsets, page.databytecounts, strict=True) if length)
-    if max(ends, default=0) > page.parent.filehandle.size:
-        raise Unreadable(f"it ends within its page {page.index + 1}")
+def _mapped(series: Any) -> Callable[[tuple[int | slice, ...]], Plane] | None:
+    """Read parts of planes that lie in the file as they are, one behind the other; None if they do not.
+
+    So it is also where one page stands for all planes behind it (ImageJ).
+    """
+    offset = series.dataoffset
+    if offset is None or series.transform is not None:
+        return None
+    file = series.keyframe.parent.filehandle
+    if offset + series.nbytes > file.size:
+        raise Unreadable(f"it ends within its planes, of which there should be {series.nbytes} bytes")
+    dtype = np.dtype(series.dtype).newbyteorder(series.keyframe.parent.byteorder)
+
+    def part(index: tuple[int | slice, ...]) -> Plane:
+        # Mapped for this part only, so that nothing of it stays in memory.
+        return np.array(np.memmap(file.path, dtype, "r", offset, series.shape)[index])
+
+    return part
+
+
+def _pieces(series: Any, stack: ExitStack) -> Callable[[tuple[int | slice, ...]], Plane]:
+    """Read parts of planes by strips or tiles, however large the planes are."""
+    for page in series.pages:
+        check_extent(page)
+    size_bytes = unit_bytes(series.keyframe)
+    store = stack.enter_context(series.aszarr(level=0, chunkmode="strile", maxworkers=workers(series.keyframe)))
+    array: Any = zarr.open_array(store, mode="r")
+
+    def part(index: tuple[int | slice, ...]) -> Plane:
+        with room_for(size_bytes):
+            return np.asarray(array[index])
+
+    return part
 
 
 class _Pages:
@@ -144,8 +182,12 @@ class _Pages:
         if self._kept is None or self._kept[0] != number:
             self._kept = None  # so that never two of them are in memory
             page = self._series.pages[number]
-            _check_extent(page)
-            self._kept = number, page.asarray(maxworkers=1)
+            check_extent(page)
+            try:
+                with room_for(unit_bytes(page.keyframe)):
+                    self._kept = number, page.asarray(maxworkers=1)
+            except Unreadable as error:
+                raise Unreadable(f"of its page {number + 1}, {error}") from error
         pixels = self._kept[1][index[depth:]]
         sizes = zip(index[depth:], self._series.keyframe.shape, strict=True)
         if all(each == size - 1 for each, size in sizes if isinstance(each, int)):

@@ -10,26 +10,38 @@ from __future__ import annotations
 import json
 import math
 import stat
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import zarr
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.storage import LocalStore
 
-from worker.results.readers.model import Unreadable
+from worker.results.readers.codecs import bounded_v2, bounded_v3
+from worker.results.readers.model import UNIT_BYTES_MAX, WHOLE_PLANE_BYTES, Unreadable, room_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
+
     from worker.results.readers.model import Plane
 
-METADATA_BYTES_MAX: Final = 2**26
-"""Length of one metadata file; that of a plate with 1,536 wells has some 100 kB."""
+METADATA_BYTES_MAX: Final = 2**24
+"""Length of one metadata file; that of a plate with 1,536 wells has some 100 kB. In memory it may be 20
+times as large."""
 
-CHUNK_BYTES_MAX: Final = 2**30
-"""Size of a chunk, as decoded; a chunk has to be in memory as a whole."""
+CHUNKS_AT_ONCE: Final = 1_000
+"""Chunks that are read in one go, at most: for each of them there are objects in memory, however small it is."""
+
+SHARD_CHUNKS_MAX: Final = 2**18
+"""Chunks in a shard, whose index is in memory as a whole."""
+
+_LARGEST_PIXEL_BYTES: Final = 16
 
 _CODECS_V2: Final = frozenset(
     (
@@ -153,8 +165,10 @@ class ZarrFolder:
         unknown = sorted(codecs - (_CODECS_V2 if version == 2 else _CODECS_V3))
         if unknown:
             raise Unreadable(f"the codec {unknown[0]!r} of its array {place} is not one that can be read")
-        store = LocalStore(self.root, read_only=True)
-        return ZarrArray(zarr.open_array(store, path=place, mode="r", zarr_format=version), place)
+        array = zarr.open_array(_Store(self.root, read_only=True), path=place, mode="r", zarr_format=version)
+        metadata: Any = array.metadata
+        metadata = bounded_v2(metadata) if version == 2 else replace(metadata, codecs=bounded_v3(metadata.codecs))
+        return ZarrArray(zarr.Array(zarr.AsyncArray(metadata, array.store_path)), place)
 
     def text(self, path: str) -> str | None:
         """Read a small text file; None if there is none."""
@@ -185,6 +199,25 @@ class ZarrFolder:
         return data
 
 
+class _Store(LocalStore):
+    """A folder of which nothing is read that is larger than a chunk can be."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        try:
+            length = (self.root / key).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if isinstance(byte_range, RangeByteRequest):
+            length = byte_range.end - byte_range.start
+        elif isinstance(byte_range, SuffixByteRequest):
+            length = min(length, byte_range.suffix)
+        if not 0 <= length <= UNIT_BYTES_MAX + UNIT_BYTES_MAX // 8:
+            raise Unreadable(f"of its {key}, {length} bytes would have to be read for a chunk")
+        return await super().get(key, prototype, byte_range)
+
+
 class ZarrArray:
     """An array of numbers in a Zarr folder.
 
@@ -206,16 +239,45 @@ class ZarrArray:
         self.chunks: tuple[int, ...] = tuple(int(size) for size in array.chunks)
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
         self._array = array
+        self._place = place
         if self.dtype.kind not in "biufc":
             raise Unreadable(f"its array {place} holds {self.dtype}, which is no type of pixels")
-        if math.prod(self.chunks) * self.dtype.itemsize > CHUNK_BYTES_MAX:
+        # Filters may make other types of pixels on their way.
+        pixel_bytes = _LARGEST_PIXEL_BYTES if array.filters else self.dtype.itemsize
+        self._chunk_bytes = math.prod(self.chunks) * pixel_bytes
+        if self._chunk_bytes > UNIT_BYTES_MAX:
             raise Unreadable(
                 f"the chunks of its array {place} are {' x '.join(map(str, self.chunks))} pixels large;"
-                f" a chunk may take {CHUNK_BYTES_MAX / 2**30:.0f} GiB at most"
+                f" a chunk may take {UNIT_BYTES_MAX / 2**30:.0f} GiB at most"
             )
+        inside = math.prod(shard // chunk for shard, chunk in zip(array.shards or (), self.chunks, strict=False))
+        if array.shards and inside > SHARD_CHUNKS_MAX:
+            raise Unreadable(f"the shards of its array {place} have {inside} chunks each; {SHARD_CHUNKS_MAX} at most")
 
     def __getitem__(self, index: tuple[slice, ...]) -> Plane:
-        return np.asarray(self._array[index])
+        with room_for(self._chunk_bytes):
+            return self._read(index)
+
+    def _read(self, index: tuple[slice, ...]) -> Plane:
+        """Read a part, no more chunks of it at once than memory is meant for."""
+        sizes = zip(index, self.chunks, strict=True)
+        counts = [(each.stop - 1) // chunk - each.start // chunk + 1 for each, chunk in sizes]
+        chunks_max = max(1, min(CHUNKS_AT_ONCE, WHOLE_PLANE_BYTES // self._chunk_bytes))
+        if math.prod(counts) <= chunks_max:
+            try:
+                return np.asarray(self._array[index])
+            except Unreadable as error:
+                where = ", ".join(f"{each.start} to {each.stop}" for each in index)
+                raise Unreadable(f"in its array {self._place}, pixels {where}: {error}") from error
+        axis = counts.index(max(counts))
+        part, chunk = index[axis], self.chunks[axis]
+        middle = (part.start // chunk + counts[axis] // 2) * chunk
+        pixels = np.empty([each.stop - each.start for each in index], self.dtype)
+        for half in (slice(part.start, middle), slice(middle, part.stop)):
+            inside = [slice(None)] * len(index)
+            inside[axis] = slice(half.start - part.start, half.stop - part.start)
+            pixels[tuple(inside)] = self._read((*index[:axis], half, *index[axis + 1 :]))
+        return pixels
 
 
 def _check_tree(folder: Path) -> None:

@@ -205,13 +205,17 @@ def test_an_image_without_pixels_is_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_a_file_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("compression", "reason"),
+    [(None, "there should be 4611686014132420609 bytes"), ("zlib", "are 2147483647 x 2147483647 pixels large")],
+)
+def test_a_file_that_claims_to_be_huge_is_refused(tmp_path: Path, compression: str | None, reason: str) -> None:
     path = tmp_path / "huge.tif"
-    tifffile.imwrite(path, np.zeros((4, 5), "uint8"), metadata=None)
+    tifffile.imwrite(path, np.zeros((4, 5), "uint8"), compression=compression, metadata=None)
     with tifffile.TiffFile(path, mode="r+") as tiff:
         for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
             tiff.pages[0].tags[name].overwrite(2**31 - 1, dtype="I")
-    with pytest.raises(ResultsError, match=r"huge\.tif .*claims to have 2147483647 x 2147483647"), open_images(path):
+    with pytest.raises(ResultsError, match=rf"huge\.tif .*{reason}"), open_images(path):
         pass
 
 
