@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.records import record
 from worker.settings import loader, locations
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+__all__ = ["lone", "record"]
 
 
 @pytest.fixture

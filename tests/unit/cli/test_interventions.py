@@ -13,31 +13,17 @@ from typer.testing import CliRunner
 from tests.clusters import settings_with
 from worker.cli.main import app
 from worker.engine.accept import accept
-from worker.engine.assembly import open_record
 from worker.engine.breaker import Circuit, CircuitState
 from worker.engine.circuits import Circuits
 from worker.engine.request import parse_request
 from worker.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
     from uuid import UUID
 
     from typer.testing import Result
 
     from worker.engine.assembly import Record
-
-
-@pytest.fixture
-def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Record]:
-    (tmp_path / "slurm-config.ini").write_text("[SLURM]\nslurm_data_path=data\n", encoding="utf-8")
-    monkeypatch.setenv("OMERO_WORKER_CONFIG_FILE", str(tmp_path / "slurm-config.ini"))
-    monkeypatch.setenv("OMERO_WORKER_STATE_DIR", str(tmp_path / "state"))
-    for name in ("SQLALCHEMY_URL", "SQLALCHEMY_URL_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    with open_record() as opened:
-        yield opened
 
 
 @pytest.fixture

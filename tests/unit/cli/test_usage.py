@@ -10,14 +10,10 @@ import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from worker.cli.main import app
-from worker.engine.assembly import open_record
 from worker.history.tables import worker_run
 from worker.history.tracker import TaskSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from worker.engine.assembly import Record
 
 USAGE = {
@@ -28,18 +24,6 @@ USAGE = {
     "exit_code": 0,
     "ended": "2026-03-01T12:00:00+00:00",
 }
-
-
-@pytest.fixture
-def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Record]:
-    (tmp_path / "slurm-config.ini").write_text("[SLURM]\nslurm_data_path=data\n", encoding="utf-8")
-    monkeypatch.setenv("OMERO_WORKER_CONFIG_FILE", str(tmp_path / "slurm-config.ini"))
-    monkeypatch.setenv("OMERO_WORKER_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("COLUMNS", "120")
-    for name in ("SQLALCHEMY_URL", "SQLALCHEMY_URL_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    with open_record() as opened:
-        yield opened
 
 
 @pytest.fixture

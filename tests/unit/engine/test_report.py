@@ -4,141 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import pytest
 from rocrate.rocrate import ROCrate
-from typer.testing import CliRunner
 
-from tests.clusters import settings_with
-from worker.cli.main import app
-from worker.engine.accept import accept
-from worker.engine.assembly import open_record
+from tests.unit.engine.reported import SAID, SOURCES, analyse, ask, facts_of, step, submit
 from worker.engine.batches import child_id
 from worker.engine.report.crates import crate_files
 from worker.engine.report.facts import gather
 from worker.engine.report.links import link_to
 from worker.engine.report.markdown import MOST_ROWS, render_markdown
 from worker.engine.report.page import render_page
-from worker.engine.request import parse_request
 from worker.errors import RunNotFound
 from worker.history.domain import Resubmission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-    from uuid import UUID
 
     from worker.engine.assembly import Record
     from worker.engine.report.model import RunFacts
-
-EVIL = "a | b <script>alert(1)</script> [x](javascript:y) `c` *d*\nnew line \\"
-
-FACTS: dict[str, Any] = {
-    "worker": "0.1",
-    "settings_sha256": "5" * 64,
-    "cluster": "default",
-    "command": "sbatch --parsable job.sh",
-    "options": {"mem": "4GB", "exclusive": None, "mail-user": "alice@example.org"},
-    "script_sha256": "b" * 64,
-    "run_by": "container",
-    "arguments": ["--diameter=30"],
-    "environment": {"DIAMETER": "30"},
-    "image": {"file": "images/w_nuclei_v1.sif", "reference": "docker://org/w_nuclei:v1"},
-    "parameters": {"diameter": 30, "net": EVIL},
-    "defaults": ["diameter"],
-    "analysis": {
-        "name": "Nuclei",
-        "description": "Finds nuclei.",
-        "schema": "cytomine-0.1",
-        "citations": [
-            {"name": "StarDist", "doi": "10.1007/978-3-030-00934-2_30", "license": "BSD-3", "description": ""}
-        ],
-    },
-    "descriptor": {
-        "sha256": "d" * 64,
-        "source": "https://git.example.org/org/w_nuclei (0123456789) descriptor.json",
-        "ref": "v1",
-        "commit": "0123456789" * 4,
-        "path": "descriptor.json",
-        "fetched_at": "2026-01-01T00:00:00+00:00",
-        "text": '{"name": "Nuclei"}',
-    },
-}
-SAID = {
-    "hosts": ["n1"],
-    "start": "2026-01-02T03:05:00Z",
-    "end": "2026-01-02T03:06:00Z",
-    "image_sha256": "1" * 64,
-    "image_source": "docker://org/w_nuclei:v1",
-    "runtime": "apptainer version 1.4.5",
-    "slurm": "slurm 24.11.5",
-    "cluster": "snellius",
-}
-SOURCES = [{"path": "c.tif", "object_type": "Image", "object_id": 7, "image_id": 7, "name": EVIL}]
-
-
-@pytest.fixture
-def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Record]:
-    (tmp_path / "slurm-config.ini").write_text("[SLURM]\nslurm_data_path=data\n", encoding="utf-8")
-    monkeypatch.setenv("OMERO_WORKER_CONFIG_FILE", str(tmp_path / "slurm-config.ini"))
-    monkeypatch.setenv("OMERO_WORKER_STATE_DIR", str(tmp_path / "state"))
-    for name in ("SQLALCHEMY_URL", "SQLALCHEMY_URL_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    with open_record() as opened:
-        yield opened
-
-
-def ask(record: Record, run_id: UUID | None = None, **changes: Any) -> UUID:
-    """Record a run."""
-    asked: dict[str, Any] = {
-        "data_type": "Image",
-        "ids": [7],
-        "workflows": [{"name": "nuclei", "version": "v1", "parameters": {"diameter": 30}}],
-        "user_id": 3,
-        "user_name": "alice",
-        "group_id": 4,
-        "group_name": "lab",
-    }
-    return accept(record.tracker, parse_request(asked | changes), settings_with("nuclei"), run_id=run_id)
-
-
-def analyse(record: Record, run_id: UUID, *, ok: bool = True, files: int = 1) -> None:
-    """Play the steps of an analysis up to the end of its job, or to its results."""
-    tracker = record.tracker
-    task_id = tracker.run(run_id).tasks[1]
-    tracker.start_workflow(run_id)
-    step(record, run_id, "export", {"sources": SOURCES})
-    submit(record, run_id, 41, str(task_id))
-    ended = {"state": "COMPLETED" if ok else "FAILED", "exit_code": 0 if ok else 3, "reason": ""}
-    tracker.end_job(task_id, 41, {**ended, **SAID})
-    tracker.account_job(task_id, 41, {"elapsed_s": 60, "cpus": 4, "peak_memory_bytes": 2**30})
-    step(record, run_id, "watch/0", {"ok": ok, "job_id": 41, "message": "" if ok else "It failed.", **ended})
-    if ok:
-        made = [{"path": f"m{n}.tif", "size_bytes": 5, "sha256": "a" * 64} for n in range(files)]
-        step(record, run_id, "fetch/0", {"files": made, "log": True})
-        image = {"kind": "Image", "object_id": 99, "name": "mask"}
-        step(record, run_id, "import/0", {"objects": [image], "notes": ["One thing."]})
-        tracker.complete_workflow(run_id)
-    else:
-        tracker.fail_workflow(run_id, "It failed.")
-
-
-def step(record: Record, run_id: UUID, name: str, data: dict[str, Any]) -> None:
-    record.tracker.intend_step(run_id, name, "k")
-    record.tracker.complete_step(run_id, name, data)
-
-
-def submit(record: Record, run_id: UUID, job_id: int, key: str) -> None:
-    task_id = record.tracker.run(run_id).tasks[1]
-    record.tracker.intend_submission(task_id, key, FACTS)
-    record.tracker.add_job_id(task_id, job_id)
-    step(record, run_id, "submit/0", {"job_id": job_id, "key": key})
-
-
-def facts_of(record: Record, run_id: UUID) -> RunFacts:
-    return gather(record.tracker, record.reader, run_id)
 
 
 class TestACompletedAnalysis:
@@ -368,46 +253,3 @@ def test_somebody_else_s_run_is_not_found(record: Record) -> None:
     assert gather(record.tracker, record.reader, run_id, user=3).run_id == str(run_id)
     with pytest.raises(RunNotFound):
         gather(record.tracker, record.reader, run_id, user=5)
-
-
-class TestTheCommand:
-    def invoke(self, *arguments: str) -> Any:
-        return CliRunner().invoke(app, ["runs", "report", *arguments])
-
-    def test_markdown_is_what_is_written_unless_told_otherwise(self, record: Record) -> None:
-        run_id = ask(record)
-        analyse(record, run_id)
-        done = self.invoke(str(run_id))
-        assert done.exit_code == 0, done.output
-        assert done.stdout == render_markdown(facts_of(record, run_id))
-
-    @pytest.mark.parametrize("form", ["markdown", "html", "json"])
-    def test_each_form_goes_to_a_file(self, record: Record, tmp_path: Path, form: str) -> None:
-        run_id = ask(record)
-        output = tmp_path / "new" / "report"
-        assert self.invoke(str(run_id), "--format", form, "-o", str(output)).exit_code == 0
-        text = output.read_text()
-        assert str(run_id) in text
-        if form == "json":
-            assert json.loads(text)["status"] == "running"
-
-    def test_a_crate_is_a_folder_or_the_same_zip_each_time(self, record: Record, tmp_path: Path) -> None:
-        run_id = ask(record)
-        analyse(record, run_id)
-        for name in ("folder", "one.zip", "two.zip"):
-            assert self.invoke(str(run_id), "-f", "ro-crate", "-o", str(tmp_path / name)).exit_code == 0
-        assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
-        for place in (tmp_path / "folder", tmp_path / "one.zip"):
-            assert ROCrate(place).mainEntity["sha256"] == "d" * 64
-
-    def test_nothing_is_written_over(self, record: Record, tmp_path: Path) -> None:
-        run_id = ask(record)
-        (tmp_path / "folder").mkdir()
-        (tmp_path / "folder" / "mine").touch()
-        refused = self.invoke(str(run_id), "-f", "ro-crate", "-o", str(tmp_path / "folder"))
-        assert "There is something in" in str(refused.exception)
-        nowhere = self.invoke(str(run_id), "-f", "ro-crate")
-        assert "Say where to write it" in str(nowhere.exception)
-
-    def test_a_run_that_is_not_there_is_not_found(self, record: Record) -> None:
-        assert isinstance(self.invoke(str(uuid4())).exception, RunNotFound)
