@@ -7,7 +7,6 @@ import os
 import selectors
 import signal
 import subprocess
-import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
@@ -152,12 +151,12 @@ class _Process:
         if self._popen is None:
             return
         if self._popen.poll() is None:
-            deadline = time.monotonic() + 2.0
-            for number in (signal.SIGTERM, signal.SIGKILL):
+            # Nobody can refuse the second; but a busy machine takes its time, and one that is left is a zombie of ours.
+            for number, patience_s in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 10.0)):
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._popen.pid, number)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._popen.wait(max(0.1, deadline - time.monotonic()))
+                    self._popen.wait(patience_s)
                     break
         for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if pipe is not None:
