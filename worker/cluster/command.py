@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 PACKET_BYTES = 32 * 1024
 """What fits into one packet of the protocol; more would be copied again and again while it is cut up."""
 
+RECEIVE_BYTES = 2 * 1024 * 1024
+"""What paramiko holds of a channel at most, its window. Whatever is not taken of it is moved to the front of its buffer
+each time, so that a slow reader who took little at once would spend most of its time on that."""
+
 SEND_WAIT_S = 0.05
 """How long a write waits for room before we look whether there is something to read instead."""
 
@@ -193,7 +197,7 @@ class Command:
                 piece = self._greetings["stdout"].skip(piece)
             if piece or time.monotonic() > given_at + TICK_S:
                 with self._watchdog.asleep():
-                    yield piece or b""
+                    yield from _cut_up(piece or b"")
                 given_at = time.monotonic()
         channel.settimeout(None)
         while piece := channel.recv_stderr(CHUNK_BYTES):
@@ -204,9 +208,16 @@ class Command:
         """Read standard output; None if there is none yet, so that standard error gets its turn."""
         channel.settimeout(SEND_WAIT_S)
         try:
-            return channel.recv(CHUNK_BYTES)
+            return channel.recv(RECEIVE_BYTES)
         except TimeoutError:
             return None
+
+
+def _cut_up(piece: bytes) -> Iterator[bytes]:
+    """Give pieces of at most `CHUNK_BYTES`; an empty one as it is."""
+    yield piece[:CHUNK_BYTES]
+    for start in range(CHUNK_BYTES, len(piece), CHUNK_BYTES):
+        yield piece[start : start + CHUNK_BYTES]
 
 
 class _Greeting:

@@ -318,7 +318,7 @@ class _Passing(tarfile.TarFile):
 
 def _write(file: int, piece: bytes) -> None:
     """Append to a file; where there is nothing but zeros it is left sparse, as it may be on the cluster."""
-    if piece == _ZEROS[: len(piece)]:
+    if piece.startswith(b"\0") and piece == _ZEROS[: len(piece)]:
         os.ftruncate(file, os.fstat(file).st_size + len(piece))
         return
     rest = memoryview(piece)
