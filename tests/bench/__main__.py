@@ -80,7 +80,7 @@ def bench(
     catchup: from the start of a killed engine until it drives 1,000 open runs again.
     appends: appending events from four processes, against eventsourcing_sqlalchemy's recorder.
     polls: SQL statements for a job that has changed, and for one that has not.
-    fetch: 10,000 small results and one of 1 GiB come home verified, against scp -r.
+    fetch: 10,000 small results and one of 1 GiB come home verified, against scp -r without and with sha256sum.
     table: a CSV of 200,000 rows becomes an OMERO.table, against omero-metadata's populate.
     labels: 100 label images of 2048 x 2048 pixels become images in OMERO, against ezomero.
 

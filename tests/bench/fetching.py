@@ -1,8 +1,12 @@
-"""How long results take on their way home: listed with checksums, fetched and verified; against ``scp -r``."""
+"""How long results take on their way home: listed with checksums, fetched and verified.
+
+Against ``scp -r`` as it is, and against what does the same as we do: ``scp -r``, with ``sha256sum`` there and here.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +30,8 @@ SMALL_FILES = 10_000
 SMALL_BYTES = 4096
 LARGE_MIB = 1024
 
+REFERENCES = ("scp -r, which compares no checksums", "scp -r, and sha256sum there and here")
+
 
 def measure(lab: Lab, repeat: int, say: Callable[[str, int], None]) -> list[Row]:
     """Fetch many small files, and one large one, ours and as ``scp`` does it, in turns.
@@ -42,11 +48,11 @@ def measure(lab: Lab, repeat: int, say: Callable[[str, int], None]) -> list[Row]
     Returns
     -------
     list of Row
-        Two rows.
+        Two rows for each kind of results.
     """
     home = Path(str(lab.cluster_home)) / f"bench-fetch-{os.getpid()}"
     pool = ssh.connect_pool(SshSettings(host=str(lab.ssh_alias), ssh_config=Path(str(lab.ssh_config))))
-    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in MAKERS}
+    samples: dict[str, list[tuple[float, float, float]]] = {name: [] for name in MAKERS}
     try:
         for name, make in MAKERS.items():
             make(home / name)
@@ -55,7 +61,7 @@ def measure(lab: Lab, repeat: int, say: Callable[[str, int], None]) -> list[Row]
         for number in range(repeat):
             for name, taken in samples.items():
                 say(f"fetch {number + 1}/{repeat}: {name}", 0)
-                taken.append((_ours(pool, home / name), _scp(lab, home / name)))
+                taken.append((_ours(pool, home / name), *_scp(lab, home / name)))
             say(f"fetch {number + 1}/{repeat}", 1)
     finally:
         pool.close()
@@ -64,12 +70,13 @@ def measure(lab: Lab, repeat: int, say: Callable[[str, int], None]) -> list[Row]
         Row(
             name="fetch",
             title=f"Results home: {name}",
-            ours=[ours for ours, _ in taken],
-            reference=[scp for _, scp in taken],
+            ours=[each[0] for each in taken],
+            reference=[each[place] for each in taken],
             unit="s",
-            reference_is="scp -r, which compares no checksums",
+            reference_is=reference_is,
         )
         for name, taken in samples.items()
+        for place, reference_is in enumerate(REFERENCES, start=1)
     ]
 
 
@@ -82,12 +89,20 @@ def _ours(transport: Transport, folder: Path) -> float:
         return time.perf_counter() - started
 
 
-def _scp(lab: Lab, folder: Path) -> float:
+def _scp(lab: Lab, folder: Path) -> tuple[float, float]:
+    """Copy a folder; give the time for that, and with checksums there and here as well."""
+    sums = "find . -type f -print0 | sort -z | xargs -0 sha256sum"
+    way = ["-F", str(lab.ssh_config)]
     with tempfile.TemporaryDirectory(prefix="omero-worker-bench-") as home:
-        command = ["scp", "-q", "-r", "-F", str(lab.ssh_config), f"{lab.ssh_alias}:{folder}", f"{home}/out"]
         started = time.perf_counter()
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-        return time.perf_counter() - started
+        subprocess.run(
+            ["scp", "-q", "-r", *way, f"{lab.ssh_alias}:{folder}", f"{home}/out"], check=True, stdin=subprocess.DEVNULL
+        )
+        copied_s = time.perf_counter() - started
+        there = ["ssh", *way, str(lab.ssh_alias), f"cd {shlex.quote(str(folder))} && {sums}"]
+        listed = subprocess.run(there, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout
+        subprocess.run(["sha256sum", "--check", "--quiet"], check=True, input=listed, cwd=f"{home}/out")
+        return copied_s, time.perf_counter() - started
 
 
 def _many(folder: Path) -> None:
