@@ -230,7 +230,7 @@ def test_a_file_over_4_gib_continues_where_it_was_cut_off_and_stays_sparse(world
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_an_ome_zarr_of_20_000_chunks_comes_home_in_three_commands(world: World, tmp_path: Path) -> None:
+def test_an_ome_zarr_of_20_000_chunks_comes_home_in_four_commands(world: World, tmp_path: Path) -> None:
     run_id = world.accept()
     out = world.job_done(run_id)
     for number in range(20_000):

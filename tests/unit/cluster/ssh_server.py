@@ -9,6 +9,10 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.cluster.transport import Transport
 
 SSHD = shutil.which("sshd", path=f"/usr/sbin:/usr/local/sbin:{os.environ.get('PATH', '')}")
 
@@ -87,6 +91,12 @@ class SshServer:
             return
         for child in Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split():
             os.kill(int(child), 9)
+
+    def end_sessions_during(self, transport: Transport, script: str) -> None:
+        """Run a shell script through a transport, and kill what serves it once it has said something."""
+        with transport.stream(["sh", "-c", script]) as pieces:
+            for _ in filter(None, pieces):
+                self.end_sessions()
 
     def client(self, name: str = "config", **options: object) -> Path:
         """Write an ssh configuration with the host ``labcluster``; `options` replace or add to its lines."""

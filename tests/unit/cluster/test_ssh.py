@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,11 +60,8 @@ class TestLosingTheConnection:
     def test_a_connection_lost_in_the_middle_leaves_the_outcome_unknown(
         self, ssh: SshTransport, ssh_server: SshServer, tmp_path: Path
     ) -> None:
-        killer = threading.Timer(0.3, ssh_server.end_sessions)
-        killer.start()
         with pytest.raises(OutcomeUnknown, match="lost while sh was running"):
-            ssh.run(["sh", "-c", f"touch {tmp_path}/effect; sleep 20"])
-        killer.join()
+            ssh_server.end_sessions_during(ssh, f"touch {tmp_path}/effect; echo in; sleep 20")
         assert (tmp_path / "effect").exists()
 
     def test_a_server_that_is_away_is_not_sent_anything(self, ssh_server: SshServer, ssh: SshTransport) -> None:

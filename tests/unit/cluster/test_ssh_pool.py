@@ -178,11 +178,8 @@ class TestANetworkThatSwallowsEverything:
     def test_a_lost_connection_is_told_from_a_command_that_is_silent(
         self, ssh: SshTransport, ssh_server: SshServer
     ) -> None:
-        killer = threading.Timer(0.3, ssh_server.end_sessions)
-        killer.start()
         with pytest.raises(ConnectionLost):
-            ssh.run(["sleep", "20"])
-        killer.join()
+            ssh_server.end_sessions_during(ssh, "echo in; sleep 20")
         with pytest.raises(OutcomeUnknown) as caught:
             ssh.run(["sleep", "20"], timeout_s=0.3)
         assert not isinstance(caught.value, ConnectionLost)
