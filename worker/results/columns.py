@@ -41,6 +41,9 @@ FALSE_WORDS: Final = frozenset({"no", "false", "f", "0"})
 MAX_DISTINCT: Final = 1_000
 """Different cells of a column that are remembered, at most."""
 
+_DISTINCT_LENGTH_MAX: Final = 255
+"""Longest cell that is remembered: nothing in OMERO has a longer name."""
+
 _MISSING: Final = frozenset(
     {"", "nan", "-nan", "na", "<na>", "n/a", "#n/a", "#na", "null", "none", "1.#qnan", "-1.#ind", "1.#ind", "-1.#qnan"}
 )
@@ -263,7 +266,8 @@ class Guess:
         longest = max(map(len, unique))
         self.size_bytes = max(self.size_bytes, longest if all(map(str.isascii, unique)) else _longest_bytes(unique))
         if self.distinct is not None:
-            self.distinct = self.distinct | unique if len(unique) <= MAX_DISTINCT else None
+            few = len(unique) <= MAX_DISTINCT and longest <= _DISTINCT_LENGTH_MAX
+            self.distinct = self.distinct | unique if few else None
             if self.distinct is not None and len(self.distinct) > MAX_DISTINCT:
                 self.distinct = None
         # All at once: the engine of regular expressions is many times faster than a loop of ours.

@@ -10,6 +10,7 @@ short row           missing cells at its end
 long row            no table, unless what is too much is empty
 blank line          left out
 quoted line breaks  are part of the cell
+long cell, row      no table: a cell may have 131,072 characters, a row 4,194,304, a header 2,000 columns
 ==================  ===============================================================================================
 """
 
@@ -28,6 +29,7 @@ from worker.results.dialect import TYPES_MARK, find_dialect
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
+    from typing import TextIO
 
     from worker.results.columns import Value
     from worker.results.dialect import Dialect
@@ -38,6 +40,8 @@ _KINDS: Final = {"d": "Double", "l": "Long", "s": "String", "b": "Bool"}
 _KIND_NAMES: Final = {"Double": "d, a number", "Long": "l, an integer of 64 bits", "Bool": "b, true or false"}
 _BATCH_CHARACTERS: Final = 2 * 2**20
 _PIECE_ROWS: Final = 1_000
+_ROW_CHARACTERS_MAX: Final = 2**22
+_COLUMNS_MAX: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,8 @@ def read_titles(path: Path) -> tuple[str, ...]:
 
 def _head(path: Path, dialect: Dialect) -> tuple[list[str], list[str]]:
     """Read the declared types, if there are any, and the titles."""
-    with _opened(path, dialect) as rows:
+    with _opened(path, dialect) as opened:
+        rows = iter(opened)
         first = next(rows, [])
         types: list[str] = []
         if first and first[0].startswith(TYPES_MARK):
@@ -186,6 +191,8 @@ def _head(path: Path, dialect: Dialect) -> tuple[list[str], list[str]]:
             types.pop()
     if not any(title.strip() for title in first):
         raise ResultsError(f"{path.name} is no table: it is empty.")
+    if len(first) > _COLUMNS_MAX:
+        raise ResultsError(f"{path.name} is no table for OMERO: {len(first)} columns are more than it can hold.")
     if types and len(types) != len(first):
         raise ResultsError(
             f"{path.name} is no table: its first line declares {len(types)} columns, its header has {len(first)}."
@@ -202,11 +209,12 @@ def _head(path: Path, dialect: Dialect) -> tuple[list[str], list[str]]:
 def _pieces(path: Path, dialect: Dialect, skipped: int, width: int) -> Iterator[tuple[Sequence[Sequence[str]], int]]:
     """Read some rows at once: their cells, a sequence for each column, and how many characters these have."""
     most = max(1, min(_PIECE_ROWS, BATCH_CELLS // width))
-    with _opened(path, dialect) as rows:
+    with _opened(path, dialect) as opened:
+        rows = iter(opened)
         for _ in range(skipped):
             next(rows)
         done = step = 0
-        while piece := list(islice(rows, max(1, step))):
+        while piece := list(islice(opened.until(_BATCH_CHARACTERS, rows), max(1, step))):
             if set(map(len, piece)) != {width}:
                 piece = [_fitted(row, width, path, number) for number, row in enumerate(piece, done + 1)]
             done += len(piece)
@@ -225,13 +233,46 @@ def _fitted(row: list[str], width: int, path: Path, number: int) -> list[str]:
     return row[:width] + [""] * (width - len(row))
 
 
+class _Rows:
+    """The rows of an open file, none of which is longer than memory is meant for, however it is quoted."""
+
+    def __init__(self, path: Path, stream: TextIO, delimiter: str) -> None:
+        self._path = path
+        self._stream = stream
+        self._delimiter = delimiter
+        self._characters = self._before = 0
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for row in csv.reader(self._lines(), delimiter=self._delimiter):
+            self._before = self._characters
+            if row:
+                yield row
+
+    def until(self, characters: int, rows: Iterator[list[str]]) -> Iterator[list[str]]:
+        """Give the next rows, and stop behind the one with which they have so many characters."""
+        end = self._characters + characters
+        for row in rows:
+            yield row
+            if self._characters >= end:
+                return
+
+    def _lines(self) -> Iterator[str]:
+        while line := self._stream.readline(_ROW_CHARACTERS_MAX + 1):
+            self._characters += len(line)
+            if self._characters - self._before > _ROW_CHARACTERS_MAX:
+                raise ResultsError(
+                    f"{self._path.name} is no table: one of its rows has more than {_ROW_CHARACTERS_MAX:,} characters."
+                )
+            yield line
+
+
 @contextmanager
-def _opened(path: Path, dialect: Dialect) -> Iterator[Iterator[list[str]]]:
+def _opened(path: Path, dialect: Dialect) -> Iterator[_Rows]:
     try:
         with path.open(encoding=dialect.encoding, newline="") as stream:
             for _ in range(dialect.skipped_lines):
                 stream.readline()
-            yield filter(None, csv.reader(stream, delimiter=dialect.delimiter))
+            yield _Rows(path, stream, dialect.delimiter)
     except csv.Error as error:
         why = f"a cell has more than {csv.field_size_limit()} characters" if "field limit" in str(error) else str(error)
         raise ResultsError(f"{path.name} is no table: {why}.") from error

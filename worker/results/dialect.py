@@ -110,9 +110,11 @@ def _above_header(path: Path, stream: TextIO, found: Dialect) -> Dialect:
         lines += 1
         if lines > _MOST_SKIPPED or len(line) == _LONGEST_LINE:
             raise ResultsError(f"{path.name} is no table: its first {lines} lines are comments, empty, or too long.")
-    sample = [line, *(stream.readline(_LONGEST_LINE) for _ in range(_SAMPLE_LINES))] if line else []
+    sample = [line] if line else []
+    while sample and sample[-1] and len(sample) <= _SAMPLE_LINES and sum(map(len, sample)) < _LONGEST_LINE:
+        sample.append(stream.readline(_LONGEST_LINE))
     # A line that is cut at its longest, or a cell over several lines that is cut at the last, may look ragged.
-    delimiter = said or _delimiter(sample[:-1] if len(sample) > _SAMPLE_LINES and sample[-1] else sample)
+    delimiter = said or _delimiter(sample[:-1] if len(sample) > 1 and sample[-1] else sample)
     texts = tuple(text.lstrip("#").strip() for _, text in comments)
     found = replace(found, delimiter=delimiter, skipped_lines=lines, comments=texts)
     if comments and not line.startswith(TYPES_MARK):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,9 +16,6 @@ from hypothesis import strategies as st
 from worker.errors import ResultsError
 from worker.results.columns import BATCH_ROWS, is_missing
 from worker.results.delimited import DelimitedTable, read_delimited
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def table(tmp_path: Path, text: str, *, name: str = "m.csv", encoding: str = "utf-8") -> DelimitedTable:
@@ -180,3 +180,56 @@ def test_no_cell_becomes_something_else(
             case _:
                 assert value == cell
                 assert len(cell.encode()) <= column.size_bytes
+
+
+def bombs(folder: Path) -> dict[str, Path]:
+    """Files of 64 MiB each, in which something does not end."""
+    long = "y" * 2**20
+    parts = {
+        # One line, one quoted cell, one quoted row that never end; a header without end; long rows behind short ones.
+        "line": ["a,b\n", "1,", *[long] * 64],
+        "cell": ["a,b\n", '1,"', *[f"{long}\n"] * 64],
+        "row": ["a,b\n", *['"x\n",' * 2**18] * 50],
+        "header": [*["a," * 2**19] * 64],
+        "rows": ["a,b\n", "1,2\n" * 20_000, *[f"1,{long[:100_000]}\n"] * 640],
+    }
+    made = {}
+    for name, texts in parts.items():
+        made[name] = folder / f"{name}.csv"
+        with made[name].open("w") as stream:
+            stream.writelines(texts)
+    return made
+
+
+READ_BOMBS = """
+import json, resource, sys
+from pathlib import Path
+from worker.errors import ResultsError
+from worker.results.delimited import read_delimited
+def outcome(file):
+    try:
+        table = read_delimited(Path(file))
+        return f"{sum(len(batch[0]) for batch in table.batches())} rows"
+    except (ResultsError, MemoryError) as error:
+        return repr(error)
+(size,) = [int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmSize")]
+resource.setrlimit(resource.RLIMIT_AS, (size + 40 * 2**20,) * 2)
+print(json.dumps({file: outcome(file) for file in sys.argv[1:]}))
+"""
+
+
+def test_no_line_cell_or_row_takes_more_memory_than_it_may(tmp_path: Path) -> None:
+    made = bombs(tmp_path)
+    argv = [sys.executable, "-c", READ_BOMBS, *map(str, made.values())]
+    ended = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True)
+    told = {Path(file).stem: said for file, said in json.loads(ended.stdout).items()}
+    assert "one of its rows has more than 4,194,304 characters" in told["line"]
+    assert "a cell has more than 131072 characters" in told["cell"]
+    assert "one of its rows has more than 4,194,304 characters" in told["row"]
+    assert "one of its rows has more than 4,194,304 characters" in told["header"]
+    assert told["rows"] == "20640 rows"
+
+
+def test_a_header_of_very_many_columns_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="2001 columns are more than it can hold"):
+        table(tmp_path, "a," * 2_000 + "b\n")
