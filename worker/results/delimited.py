@@ -10,7 +10,7 @@ short row           missing cells at its end
 long row            no table, unless what is too much is empty
 blank line          left out
 quoted line breaks  are part of the cell
-long cell, row      no table: a cell may have 131,072 characters, a row 4,194,304, a header 2,000 columns
+long cell, row      no table: a cell may have 131,072 characters, a row 2,097,152, a header 2,000 columns
 ==================  ===============================================================================================
 """
 
@@ -40,7 +40,7 @@ _KINDS: Final = {"d": "Double", "l": "Long", "s": "String", "b": "Bool"}
 _KIND_NAMES: Final = {"Double": "d, a number", "Long": "l, an integer of 64 bits", "Bool": "b, true or false"}
 _BATCH_CHARACTERS: Final = 2 * 2**20
 _PIECE_ROWS: Final = 1_000
-_ROW_CHARACTERS_MAX: Final = 2**22
+_ROW_CHARACTERS_MAX: Final = 2**21
 _COLUMNS_MAX: Final = 2_000
 
 
