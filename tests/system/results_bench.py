@@ -51,24 +51,19 @@ class Bench:
     log: Path
     provenance: Provenance
 
-    def bring(
-        self, options: ImportOptions, *, gateway: Any = None, progress: Any = None, in_place: Any = None
-    ) -> ImportReport:
+    def bring(self, options: ImportOptions, **named: Any) -> ImportReport:
         """Import whatever lies in the folder, all of it."""
-        report = self.try_to_bring(options, gateway=gateway, progress=progress, in_place=in_place)
+        report = self.try_to_bring(options, **named)
         if report.problems:
             raise ResultsError(" ".join(report.problems))
         return report
 
-    def try_to_bring(
-        self, options: ImportOptions, *, gateway: Any = None, progress: Any = None, in_place: Any = None
-    ) -> ImportReport:
+    def try_to_bring(self, options: ImportOptions, *, gateway: Any = None, **named: Any) -> ImportReport:
         """Import whatever lies in the folder, or as much of it as can be."""
         files = [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()]
         return import_results(
             *(gateway or self.gateway, self.folder, files, self.sources, options, self.provenance, self.log),
-            progress=progress,
-            in_place=in_place,
+            **named,
         )
 
     def again(self) -> Bench:

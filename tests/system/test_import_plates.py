@@ -81,6 +81,14 @@ def test_wells_without_results_are_left_out_and_kinds_are_apart(plates: PlateBen
         f"{source}_more": [(2, 11, 0)],
         f"{source}_nuclei": [(2, 11, 0)],
     }
+    told = [note for note in report.notes if "has no result of" in note]
+    assert len(told) == 4
+    assert (
+        f"Plate {source}_mask has no result of 3 of the 6 analysed fields: C12, H6 (field 1). OMERO numbers the fields"
+        " of a well without gaps, so those behind a missing one have moved up: the description of each image says which"
+        " one it was made from."
+    ) in told
+    assert f"Plate {source}_outline has no result of 5 of the 6 analysed fields: A1, C12 (field 2), H6." in told
 
 
 def test_a_damaged_field_is_missing_and_told_and_the_others_are_there(plates: PlateBench, fresh: BlitzGateway) -> None:
@@ -93,10 +101,14 @@ def test_a_damaged_field_is_missing_and_told_and_the_others_are_there(plates: Pl
     (screen,) = ask(fresh, "select s.id from Screen s where s.name = :name", name=str(options.new_screen))
     (plate_id,) = plates_of(fresh, screen[0]).values()
     assert len(fields_of(fresh, plate_id)) == len(images_of_run(fresh, plates.bench)) == 5
-    # What is repaired joins the others in its well.
+    # What is repaired joins the others in its well, before the field that moved up for it.
     plates.write(2, 11, 0)
     plates.bench.bring(options)
-    assert sorted(fields_of(fresh, plate_id)) == [(row, column, field) for row, column in WELLS for field in (0, 1)]
+    found = fields_of(fresh, plate_id)
+    assert sorted(found) == [(row, column, field) for row, column in WELLS for field in (0, 1)]
+    for place, image_id in found.items():
+        plane = fresh.getObject("Image", image_id).getPrimaryPixels().getPlane(0, 0, 0)
+        assert np.array_equal(plane, planes(*place)[0, 0, 0])
     assert plates_of(fresh, screen[0]).keys() == {fresh.getObject("Plate", plate_id).getName()}
 
 

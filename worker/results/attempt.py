@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from worker.results.ledger import Ledger
     from worker.results.model import ImportedImage, ImportOptions, Provenance, SourceFile
     from worker.results.readers.model import FileImage
+    from worker.results.sharing import Shared
     from worker.results.surroundings import AnalysedImage, Surroundings
 
 
@@ -44,6 +45,8 @@ class Attempt:
     in_place : Mapping or None
         Ids of the images that the importer has made of each result (path of a file or of an OME-Zarr folder); None:
         results are imported through the API.
+    shared : Shared or None
+        What this import writes together with those of other batches; None: it is the only one that writes there.
     made_from : Mapping
         Path of each result to the one image that it was made from; results without one are missing.
     annotation_ids : tuple of int
@@ -70,6 +73,7 @@ class Attempt:
     provenance: Provenance
     progress: Callable[[int, int], None] = silent
     in_place: Mapping[str, tuple[int, ...]] | None = None
+    shared: Shared | None = None
     made_from: Mapping[str, SourceFile] = field(default_factory=dict)
     annotation_ids: tuple[int, ...] = ()
     only_drawn: set[tuple[str, int]] = field(default_factory=set)

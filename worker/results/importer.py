@@ -39,6 +39,7 @@ from worker.results.parts.plates import bring_plates, goes_into_plates
 from worker.results.parts.rois import check_rois, draw_rois
 from worker.results.parts.tables import bring_tables, table_places
 from worker.results.permissions import check_options
+from worker.results.sharing import Shared
 from worker.results.surroundings import read_places, read_surroundings
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from worker.errors import WorkerError
     from worker.results.model import CreatedObject, ImportOptions, ImportReport, Provenance, SourceFile
     from worker.results.outputs import Digest, Outputs
+    from worker.results.sharing import Turn
     from worker.results.surroundings import Surroundings
 
 log = structlog.get_logger(__name__)
@@ -92,6 +94,7 @@ def import_results(
     in_place: Mapping[str, tuple[int, ...]] | None = None,
     missing: Sequence[str] = (),
     known: Mapping[str, Digest] | None = None,
+    turn: Turn | None = None,
 ) -> ImportReport:
     """Bring the results of one job into OMERO.
 
@@ -120,6 +123,9 @@ def import_results(
         What of the results is not in ``folder``, and why, in sentences: an import without it is not complete.
     known : Mapping, optional
         Sizes and digests of files, by path, that were verified when they were put there; these are not read again.
+    turn : Callable, optional
+        Gives a context in which no other batch of the same run is, for results of a batch of some of a plate's images:
+        with it they go into one plate, otherwise each batch makes its own.
 
     Returns
     -------
@@ -140,7 +146,10 @@ def import_results(
     with translated(f"bring the results of job {provenance.job_id} into OMERO"):
         surroundings = read_surroundings(gateway, sources)
         ledger = Ledger.open(gateway, provenance.run_id)
-        attempt = Attempt(ledger, surroundings, sources, options, provenance, progress or silent, in_place)
+        batch = provenance.batch
+        # A plate that is a batch, or a part of one, as a whole has the results of that batch alone.
+        shared = Shared(batch, turn) if turn and batch and batch.data_type == "Image" else None
+        attempt = Attempt(ledger, surroundings, sources, options, provenance, progress or silent, in_place, shared)
         attempt.problems += missing
         try:
             _check(gateway, surroundings, options)

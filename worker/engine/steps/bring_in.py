@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
-from worker.engine.context import Done, NotYet, Outcome
+from worker.engine.context import Done, Outcome
 from worker.engine.manifest import manifest_of
 from worker.engine.origin import job_of, origin_of
 from worker.engine.provenance import batch_of, provenance_of
@@ -18,13 +19,17 @@ from worker.results.outputs import Digest
 from worker.results.sharing import shares, with_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from omero.gateway import BlitzGateway
 
     from worker.engine.context import StepContext
     from worker.engine.manifest import Manifest
+    from worker.results.model import Batch
+
+TURN_LOOK_S: Final = 0.1
+"""How long a batch waits before it asks again whether it is its turn; turns take tenths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,6 @@ def bring_in(context: StepContext) -> Outcome:
     Done
         With the ``objects`` in OMERO (kind, object_id, name), ``notes`` for the person, and ``problems``: what was
         asked for and could not be brought in, for which the branch fails.
-    NotYet
-        While another batch of the same run looks for the dataset that they share.
     """
     staged = staged_results(context)
     context.tracker.start_task(context.own_branch.import_task_id)
@@ -76,8 +79,6 @@ def bring_in(context: StepContext) -> Outcome:
                 context, _attach_log(gateway, staged), "The job failed; only its log was brought into OMERO."
             )
         options = options_of(context, gateway, staged.sources)
-        if options is None:
-            return NotYet(datetime.now(UTC) + timedelta(seconds=1))
         return conclude(context, import_staged(context, gateway, staged, options))
 
 
@@ -132,18 +133,21 @@ def import_staged(
     ImportReport
         What is in OMERO now.
     """
+    provenance = provenance_of(staged.origin)
+    batch = provenance.batch
     return importer.import_results(
         gateway,
         staged.folder,
         staged.paths,
         staged.sources,
         options,
-        provenance_of(staged.origin),
+        provenance,
         staged.log,
         lambda done, total: _progress(context, done, total),
         in_place,
         staged.manifest.missing,
         {file.path: Digest(file.size_bytes, file.sha256) for file in staged.manifest.files},
+        (lambda: turn_of(context, batch)) if batch is not None else None,
     )
 
 
@@ -180,10 +184,8 @@ def _attach_log(gateway: BlitzGateway, staged: Staged) -> ImportReport:
     return ImportReport((attached,))
 
 
-def options_of(context: StepContext, gateway: BlitzGateway, sources: Sequence[SourceFile]) -> ImportOptions | None:
-    """Where the results go; None while another batch creates the dataset, or the screen, for all of them.
-
-    The batches of one run take turns by a lease of their own, so that there is one new dataset and not one for each.
+def options_of(context: StepContext, gateway: BlitzGateway, sources: Sequence[SourceFile]) -> ImportOptions:
+    """Where the results go; the dataset or screen of all batches is found, or created, by the first that needs it.
 
     Parameters
     ----------
@@ -196,18 +198,41 @@ def options_of(context: StepContext, gateway: BlitzGateway, sources: Sequence[So
 
     Returns
     -------
-    ImportOptions or None
+    ImportOptions
         What the person chose.
     """
     options = ImportOptions.from_json(context.request.output)
     batch = batch_of(origin_of(context))
     if batch is None or not shares(options):
         return options
-    leases, turn = context.resources.leases, uuid5(UUID(batch.supervisor_id), "dataset")
-    if leases.take(turn) is None:
-        return None
-    try:
+    with turn_of(context, batch):
         return with_shared(gateway, options, sources, batch)
+
+
+@contextmanager
+def turn_of(context: StepContext, batch: Batch) -> Iterator[None]:
+    """Wait until no other batch of the same run writes what they share, and keep the others waiting.
+
+    They take turns by a lease of their own. Turns are short; that of a process that was killed runs out with its lease.
+
+    Parameters
+    ----------
+    context : StepContext
+        The step's context.
+    batch : Batch
+        Which batch it is.
+
+    Yields
+    ------
+    None
+        While it is this batch's turn.
+    """
+    leases, turn = context.resources.leases, uuid5(UUID(batch.supervisor_id), "dataset")
+    while leases.take(turn) is None:
+        context.guard()
+        time.sleep(TURN_LOOK_S)
+    try:
+        yield
     finally:
         leases.give_back(turn)
 

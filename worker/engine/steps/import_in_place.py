@@ -222,8 +222,6 @@ def _act(work: _Work, gateway: BlitzGateway, origin: StepContext) -> Outcome:
     context, plan = work.context, work.plan
     staged = _archived(context, plan, origin)
     options = options_of(context, gateway, staged.sources)
-    if options is None:
-        return NotYet(datetime.now(UTC) + timedelta(seconds=1))
     shares = divide(staged.folder, staged.paths, options, registers_zarr=work.settings.registers_zarr)
     paths = [path for share in shares for path in share.paths]
     parts = {path: those for share in shares for path, those in share.parts.items()}

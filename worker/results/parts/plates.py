@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.errors import ResultsError
 from worker.results.annotations import references
-from worker.results.images import ImageLabel, write_image
+from worker.results.gaps import describe_gaps
+from worker.results.images import ImageLabel, annotation_links, write_image
 from worker.results.ledger import Key
 from worker.results.model import ImportedImage
 from worker.results.naming import fitting, split_name
 from worker.results.pictures import name_inside, wanted_images
 from worker.results.plates import derive_plate, finish_well, read_source_plate
 from worker.results.readers.opening import open_images
+from worker.results.sharing import derive_shared
 from worker.results.wellnames import letters
 
 if TYPE_CHECKING:
@@ -111,6 +114,7 @@ def bring_plates(attempt: Attempt, outputs: Outputs, matched: Matches, container
         for output in rest
         if output.path not in matched.plates or not plates.bring_zarr(output, matched.kinds[output.path])
     ]
+    plates.tell_gaps()
     _tell(attempt, rest, "as they are of no well", containers.dataset)
     _tell(attempt, numbered, f"as they are of more than {_KINDS_MAX} kinds", containers.dataset)
     rest = sorted((*rest, *numbered), key=lambda output: output.path)
@@ -151,6 +155,7 @@ class _Plates:
     models: dict[int, SourcePlate] = field(default_factory=dict)
     derived: dict[tuple[int, str], DerivedPlate] = field(default_factory=dict)
     names: dict[tuple[int, str], set[str]] = field(default_factory=dict)
+    placed: dict[tuple[int, str], set[int]] = field(default_factory=dict)
 
     def bring_well(self, results: Sequence[_Result]) -> None:
         """Import the results of one kind of one well; those that cannot be read are problems."""
@@ -231,38 +236,63 @@ class _Plates:
             self._finish(place, kind, written)
 
     def _finish(self, place: WellPlace, kind: str, written: Sequence[_Written]) -> None:
-        attempt = self.attempt
+        attempt, of = self.attempt, (place.plate_id, kind)
         model = self.models.get(place.plate_id)
         if model is None:
             model = self.models[place.plate_id] = read_source_plate(attempt.ledger.gateway, place.plate_id)
-        derived = self.derived.get((place.plate_id, kind)) or self._derive(model, place.plate_id, kind)
+        derived = self.derived.get(of)
         new = [each for each in written if not self._complete(each.key)]
-        if new:
-            fields = [(each.key, each.image.image_id, each.source.image_id) for each in new]
-            finish_well(attempt.ledger, derived, model, place, fields)
+        if derived is None or new:
+            with attempt.shared.turn() if attempt.shared else nullcontext():
+                derived = derived or self._derive(model, place.plate_id, kind)
+                if new:
+                    fields = [(each.key, each.image.image_id, each.source.image_id) for each in new]
+                    finish_well(attempt.ledger, derived, model, place, fields, self._links(new))
         for each in written:
             attempt.report("Image", each.image.image_id, each.image.name)
             attempt.imported.append(each.image)
+        self.placed.setdefault(of, set()).update(each.source.image_id for each in written)
+
+    def _links(self, written: Sequence[_Written]) -> list[Any]:
+        """Link images of a shared plate to what the plate cannot say of them: which batch they are from."""
+        attempt = self.attempt
+        if attempt.shared is None:
+            return []
+        return [link for each in written for link in annotation_links(each.image.image_id, attempt.annotation_ids)]
+
+    def tell_gaps(self) -> None:
+        """Say which analysed fields there are no results of, plate by plate."""
+        for (plate_id, kind), placed in self.placed.items():
+            wells = self.attempt.surroundings.wells
+            analysed = {image_id: place for image_id, place in wells.items() if place.plate_id == plate_id}
+            told = describe_gaps(self._name(self.models[plate_id], kind), analysed, placed)
+            if told:
+                self.attempt.note(told)
 
     def _complete(self, key: Key) -> bool:
         entry = self.attempt.ledger.find(key)
         return entry is not None and entry.complete
 
     def _derive(self, model: SourcePlate, plate_id: int, kind: str) -> DerivedPlate:
-        attempt = self.attempt
-        name = fitting(f"{model.name}_{kind or attempt.provenance.workflow}")
-        derived = derive_plate(
-            attempt.ledger,
-            Key(attempt.provenance.task_id, f"Plate:{plate_id}", f"plate:{kind}", ""),
-            model,
-            name,
-            f"{attempt.description(None)} | source: {model.name} (plate {plate_id})",
-            self.screen.object_id,
-            references(attempt.annotation_ids),
-        )
+        attempt, name = self.attempt, self._name(model, kind)
+        if attempt.shared:
+            derived = derive_shared(attempt, attempt.shared.batch, model, name, kind, self.screen.object_id)
+        else:
+            derived = derive_plate(
+                attempt.ledger,
+                Key(attempt.provenance.task_id, f"Plate:{plate_id}", f"plate:{kind}", ""),
+                model,
+                name,
+                f"{attempt.description(None)} | source: {model.name} (plate {plate_id})",
+                self.screen.object_id,
+                references(attempt.annotation_ids),
+            )
         self.derived[plate_id, kind] = derived
         attempt.report("Plate", derived.plate_id, name)
         return derived
+
+    def _name(self, model: SourcePlate, kind: str) -> str:
+        return fitting(f"{model.name}_{kind or self.attempt.provenance.workflow}")
 
 
 def _divided(

@@ -33,7 +33,7 @@ from tests.lab.omero.hql.syntax import (
 )
 from tests.lab.omero.hql.values import compare, group_key, like, step
 from tests.lab.omero.model.rows import Row
-from tests.lab.omero.model.schema import SCHEMA
+from tests.lab.omero.model.schema import LISTS, SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,14 +48,6 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "/": operator.truediv,
     "||": lambda left, right: f"{left}{right}",
 }
-
-_LISTS = {
-    "WellSample": ("well", "wellSamples"),
-    "Channel": ("pixels", "channels"),
-    "Shape": ("roi", "shapes"),
-    "Pixels": ("image", "pixels"),
-}
-"""Classes whose objects have a place in a list of another object."""
 
 
 @dataclass(slots=True)
@@ -262,7 +254,7 @@ class Evaluation:
         return None if strict and None in arguments else function(*arguments)
 
     def _position(self, row: Any) -> int | None:
-        owner, collection = _LISTS.get(row.cls, (None, "")) if isinstance(row, Row) else (None, "")
+        owner, collection = LISTS.get(row.cls, (None, "")) if isinstance(row, Row) else (None, "")
         if owner is None or row[owner] is None:
             return None
         return self.store.collection(row[owner], collection).index(row)

@@ -172,13 +172,12 @@ class Decoder:
         for field in SCHEMA.fields[row.cls].values():
             if field.kind != "collection" or not getattr(obj, f"_{field.name}Loaded", False):
                 continue
-            for element in list(getattr(obj, field.member) or []):
-                if element is None:
-                    continue
-                saved = self._save(element)
-                _, back = SCHEMA.inverse(row.cls, field.name)
+            elements = [self._save(each) for each in list(getattr(obj, field.member) or []) if each is not None]
+            _, back = SCHEMA.inverse(row.cls, field.name)
+            for saved in elements:
                 if saved[back] is None:
                     self._store.set(saved, **{back: row})
+            self._store.arrange(row, field.name, elements)
 
     def _fill_details(self, obj: Any, row: Row) -> None:
         if obj._details is None:

@@ -24,6 +24,14 @@ _CLASS = re.compile(
     re.DOTALL,
 )
 _MEMBER = re.compile(r"\('(_?\w+)', \(\), ([\w.]+), \w+, \d+\)")
+LISTS = {
+    "WellSample": ("well", "wellSamples"),
+    "Channel": ("pixels", "channels"),
+    "Shape": ("roi", "shapes"),
+    "Pixels": ("image", "pixels"),
+}
+"""Classes whose objects have a place in a list of another object: by what they point at it, and what the list is."""
+
 _SEQUENCE = re.compile(r"_t_(\w+) = IcePy\.defineSequence\('::omero::(?:model|api)::\w+', \(\), ([\w.]+)\)")
 
 _UNITS = frozenset({"ElectricPotential", "Frequency", "Length", "Power", "Pressure", "Temperature", "Time"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections import defaultdict
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from tests.lab.omero.model.journal import Journal, restore
 from tests.lab.omero.model.rows import DETAILS, Row
-from tests.lab.omero.model.schema import SCHEMA
+from tests.lab.omero.model.schema import LISTS, SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+_LISTS = {collection for _, collection in LISTS.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +87,16 @@ class Store:
         return None
 
     def collection(self, row: Row, name: str) -> list[Row]:
-        """Return the elements of a collection, ordered by id."""
+        """Return the elements of a collection, ordered by their places in it if it is a list, then by id."""
         element, back = SCHEMA.inverse(row.cls, name)
-        return self.referring_by(row, element, back)
+        found = self.referring_by(row, element, back)
+        return sorted(found, key=lambda other: other.extra.get("place", math.inf)) if name in _LISTS else found
+
+    def arrange(self, row: Row, name: str, elements: Sequence[Row]) -> None:
+        """Give the elements of a list their places in it, if these are not the ones that they have."""
+        if name in _LISTS and self.collection(row, name) != list(elements):
+            for place, element in enumerate(elements):
+                self.set_extra(element, place=place)
 
     def referring_by(self, row: Row, cls: str, field: str) -> list[Row]:
         """Return the rows of a class one of whose fields points at a row, ordered by id."""
