@@ -176,8 +176,9 @@ class Attempt:
         self.notes.append(text)
 
     def problem(self, text: str) -> None:
-        """Say that something that was asked for is missing; the import goes on, and ends in an error."""
-        self.problems.append(text)
+        """Say that something that was asked for is missing, once; the import goes on, and ends in an error."""
+        if text not in self.problems:
+            self.problems.append(text)
 
     def expect(self, total: int) -> None:
         """Say how many steps there will be."""

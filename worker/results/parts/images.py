@@ -84,7 +84,7 @@ class _Opened:
             analysed = attempt.analysed(attempt.made_from.get(output.path))
             try:
                 images = result.file.enter_context(
-                    open_images(output.file, analysed.sizes if analysed else None, output.path)
+                    open_images(output.file, analysed.sizes if analysed else None, output.path, attempt.problem)
                 )
             except ResultsError as error:
                 attempt.problem(str(error))

@@ -163,7 +163,9 @@ class _Plates:
         for result in results:
             path, analysed = result.output.path, self.attempt.analysed(result.source)
             try:
-                with open_images(result.output.file, analysed.sizes if analysed else None, path) as images:
+                with open_images(
+                    result.output.file, analysed.sizes if analysed else None, path, self.attempt.problem
+                ) as images:
                     for index, image in self._wanted(path, images):
                         inside = image.name if image.label else str(index or "")
                         kind = "_".join(filter(None, (result.kind, inside)))
@@ -178,7 +180,7 @@ class _Plates:
         """Import the wells of an OME-Zarr that is itself a plate; False if it is none."""
         attempt = self.attempt
         try:
-            with open_images(output.file, None, output.path) as images:
+            with open_images(output.file, None, output.path, attempt.problem) as images:
                 if not any(image.well for image in images):
                     return False
                 wells: dict[tuple[int, int], list[tuple[int, FileImage]]] = {}

@@ -126,7 +126,7 @@ def _result_images(attempt: Attempt, outputs: Outputs) -> dict[int, list[_Image]
     for output in outputs.pictures:
         analysed = attempt.analysed(attempt.made_from.get(output.path))
         try:
-            with open_images(output.file, analysed.sizes if analysed else None, output.path) as images:
+            with open_images(output.file, analysed.sizes if analysed else None, output.path, attempt.problem) as images:
                 several = len(images) > 1
                 seen = [
                     (attempt.source_of(output.path, each), candidate(output.path, index, each, named=several))
@@ -170,7 +170,7 @@ def _draw(attempt: Attempt, image: _Image, target: str, part: str, account: _Acc
     analysed = attempt.analysed(source)
     if analysed is None:
         raise ResultsError("That image is not there any more.")
-    with open_images(image.output.file, analysed.sizes, each.path) as images, open_spool() as spool:
+    with open_images(image.output.file, analysed.sizes, each.path, attempt.problem) as images, open_spool() as spool:
         label = images[each.index]
         fitted = fit(label, analysed.sizes)
         trace(label, fitted, shape, spool)

@@ -44,8 +44,28 @@ _MICROMETRES: Final = {
 }
 
 
+IMAGE_BYTES_MAX: Final = 2**43
+"""Size of an image, as decoded: 8 TiB. A file of a few bytes may claim any size."""
+
+
 class Unreadable(Exception):
     """Why a file cannot be read as an image: the end of a sentence that the door begins with the file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A part of a file that cannot be read: a field, a well, a label image.
+
+    Parameters
+    ----------
+    place : str
+        Where it is in the file.
+    reason : str
+        Why it cannot be read.
+    """
+
+    place: str
+    reason: str
 
 
 @contextmanager
@@ -154,6 +174,15 @@ class FileImage:
             Its pixels, shape (Y, X), in the file's type and byte order.
         """
         return self.read(t, c, z, slice(0, self.size_y), slice(0, self.size_x))
+
+    def check(self) -> None:
+        """Make sure that it has pixels, and no more than anybody can have."""
+        sizes = (self.size_x, self.size_y, self.size_z, self.size_c, self.size_t)
+        said = " x ".join(map(str, sizes))
+        if not math.prod(sizes):
+            raise Unreadable(f"it has no pixels: its sizes (X, Y, Z, C, T) are {said}")
+        if math.prod(sizes) * self.dtype.itemsize > IMAGE_BYTES_MAX:
+            raise Unreadable(f"it claims to have {said} pixels (X, Y, Z, C, T)")
 
     def coordinates(self) -> Iterator[tuple[int, int, int]]:
         """List the planes in the order in which OMERO stores them.

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.results.readers import omexml
-from worker.results.readers.model import FileChannel, FileImage, PixelSize, Unreadable, micrometres
+from worker.results.readers.model import Broken, FileChannel, FileImage, PixelSize, Unreadable, micrometres
 from worker.results.readers.zarrfolder import ZarrFolder
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ SLAB_BYTES_MAX: Final = 2**27
 _BY_TYPE: Final = {"time": "T", "channel": "C"}
 
 
-def zarr_images(path: Path, _expected: Mapping[str, int], _stack: ExitStack) -> tuple[FileImage, ...]:
+def zarr_images(path: Path, _expected: Mapping[str, int], _stack: ExitStack) -> tuple[FileImage | Broken, ...]:
     """Open the images in an OME-Zarr folder.
 
     Parameters
@@ -40,8 +40,9 @@ def zarr_images(path: Path, _expected: Mapping[str, int], _stack: ExitStack) -> 
 
     Returns
     -------
-    tuple of FileImage
-        Every image, and after each its labels. Images of a plate say in which well and field they are.
+    tuple of FileImage or Broken
+        Every image, and after each its labels. Images of a plate say in which well and field they are. Wells, fields,
+        series and labels that cannot be read are told in their places.
 
     Raises
     ------
@@ -61,19 +62,34 @@ def zarr_images(path: Path, _expected: Mapping[str, int], _stack: ExitStack) -> 
     raise Unreadable("it says nothing about images (neither multiscales nor plate): it is no OME-Zarr")
 
 
-def _plate(folder: ZarrFolder, plate: Any) -> Iterator[FileImage]:
+def _intact(where: str, images: Iterator[FileImage | Broken]) -> Iterator[FileImage | Broken]:
+    """Give images up to the first that cannot be read, which is told."""
+    try:
+        yield from images
+    except Exception as error:  # noqa: BLE001  # zarr-python raises what it likes; it is told, not swallowed
+        yield Broken(where, str(error) or type(error).__name__)
+
+
+def _plate(folder: ZarrFolder, plate: Any) -> Iterator[FileImage | Broken]:
     for well in _objects(plate, "wells"):
-        path = str(well.get("path", ""))
-        row, column = well.get("rowIndex"), well.get("columnIndex")
-        if not (isinstance(row, int) and isinstance(column, int) and row >= 0 and column >= 0):
-            raise Unreadable(f"its metadata do not say in which row and column the well {path!r} is")
-        for index, field in enumerate(_objects(folder.attributes(path).get("well"), "images")):
-            name = str(field.get("path", ""))
-            for image in _image_and_labels(folder, f"{path}/{name}"):
+        yield from _intact(f"the well {well.get('path', '')!s}", _well(folder, well))
+
+
+def _well(folder: ZarrFolder, well: Mapping[str, Any]) -> Iterator[FileImage | Broken]:
+    path = str(well.get("path", ""))
+    row, column = well.get("rowIndex"), well.get("columnIndex")
+    if not (isinstance(row, int) and isinstance(column, int) and row >= 0 and column >= 0):
+        raise Unreadable(f"its metadata do not say in which row and column the well {path!r} is")
+    for index, field in enumerate(_objects(folder.attributes(path).get("well"), "images")):
+        name = str(field.get("path", ""))
+        for image in _image_and_labels(folder, f"{path}/{name}", f"the field {path}/{name}"):
+            if isinstance(image, Broken):
+                yield image
+            else:
                 yield replace(image, well=(row, column), field=int(name) if name.isdecimal() else index)
 
 
-def _series(folder: ZarrFolder) -> Iterator[FileImage]:
+def _series(folder: ZarrFolder) -> Iterator[FileImage | Broken]:
     """Images beside each other, each in the group that has its number, unless the file says where they are."""
     described = omexml.images(folder.text("OME/METADATA.ome.xml") or "")
     listed = folder.attributes("OME").get("series", []) if folder.has_group("OME") else []
@@ -82,8 +98,8 @@ def _series(folder: ZarrFolder) -> Iterator[FileImage]:
         while folder.has_group(str(len(paths))):
             paths.append(str(len(paths)))
     for index, path in enumerate(paths):
-        for image in _image_and_labels(folder, path):
-            if image.label or index >= len(described):
+        for image in _image_and_labels(folder, path, f"the series {path}"):
+            if isinstance(image, Broken) or image.label or index >= len(described):
                 yield image
                 continue
             about = described[index]
@@ -92,22 +108,30 @@ def _series(folder: ZarrFolder) -> Iterator[FileImage]:
             yield replace(image, name=about.name or image.name, channels=channels, pixel_size=pixel_size)
 
 
-def _image_and_labels(folder: ZarrFolder, path: str) -> Iterator[FileImage]:
-    yield _image(folder, path)
+def _image_and_labels(folder: ZarrFolder, path: str, where: str = "the image") -> Iterator[FileImage | Broken]:
+    yield from _intact(where, _image(folder, path))
     labels = f"{path}/labels" if path else "labels"
-    if folder.has_group(labels):
-        yield from _labels(folder, labels, folder.attributes(labels).get("labels", []))
+    yield from _intact(labels, _labels_of(folder, labels))
 
 
-def _labels(folder: ZarrFolder, path: str, names: Any) -> Iterator[FileImage]:
+def _labels_of(folder: ZarrFolder, path: str) -> Iterator[FileImage | Broken]:
+    if folder.has_group(path):
+        yield from _labels(folder, path, folder.attributes(path).get("labels", []))
+
+
+def _labels(folder: ZarrFolder, path: str, names: Any) -> Iterator[FileImage | Broken]:
     if not isinstance(names, list):
         raise Unreadable(f"the metadata of {path or 'its root'} list no labels")
     for name in names:
-        label = _image(folder, f"{path}/{name}" if path else str(name))
-        yield replace(label, name=str(name), label=True, channels=())
+        place = f"{path}/{name}" if path else str(name)
+        for label in _intact(f"the label image {place}", _image(folder, place)):
+            if isinstance(label, Broken):
+                yield label
+            else:
+                yield replace(label, name=str(name), label=True, channels=())
 
 
-def _image(folder: ZarrFolder, path: str) -> FileImage:
+def _image(folder: ZarrFolder, path: str) -> Iterator[FileImage | Broken]:
     attributes = folder.attributes(path)
     where = path or "it"
     multiscales = _objects(attributes, "multiscales")
@@ -119,7 +143,7 @@ def _image(folder: ZarrFolder, path: str) -> FileImage:
     array = folder.array(f"{path}/{level}" if path else level)
     axes = _axes(multiscale.get("axes"), array.shape, where)
     sizes = {name: array.shape[axes[name]] if name in axes else 1 for name in "TCZYX"}
-    return FileImage(
+    image = FileImage(
         sizes["T"],
         sizes["C"],
         sizes["Z"],
@@ -132,6 +156,8 @@ def _image(folder: ZarrFolder, path: str) -> FileImage:
         channels=_channels(attributes.get("omero"), sizes["C"]),
         label="image-label" in attributes,
     )
+    image.check()
+    yield image
 
 
 def _axes(described: Any, shape: tuple[int, ...], where: str) -> dict[str, int]:

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from worker.errors import ResultsError
-from worker.results.readers.model import Unreadable
+from worker.results.readers.model import Broken, Unreadable
 from worker.results.readers.omezarr import zarr_images
 from worker.results.readers.png import png_images
 from worker.results.readers.tiff import tiff_images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from worker.results.readers.model import FileImage, Plane
 
-    Reader = Callable[[Path, Mapping[str, int], ExitStack], tuple[FileImage, ...]]
+    Reader = Callable[[Path, Mapping[str, int], ExitStack], tuple[FileImage | Broken, ...]]
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PNG_SUFFIXES = (".png",)
 IMAGE_SUFFIXES = TIFF_SUFFIXES + PNG_SUFFIXES
 ZARR_SUFFIX = ".zarr"
 
-IMAGE_BYTES_MAX: Final = 2**43
-"""Size of an image, as decoded: 8 TiB. A file of a few bytes may claim any size."""
+_TOLD: Final = 5
+"""Of so many broken parts of a file the reason is told; of further ones where they are."""
 
 
 @contextmanager
 def open_images(
-    path: Path, expected: Mapping[str, int] | None = None, called: str = ""
+    path: Path,
+    expected: Mapping[str, int] | None = None,
+    called: str = "",
+    lacking: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[FileImage, ...]]:
     """Open the images in a file, or in an OME-Zarr folder.
 
@@ -45,6 +47,8 @@ def open_images(
         Sizes of the analysed image under ``Z``, ``T`` and ``C``, to tell what unnamed pages are.
     called : str, optional
         What persons are told that it is called; its name alone, if that is not given.
+    lacking : Callable, optional
+        Told in a sentence what of the file is broken, while the rest of it is read. Without it, such a file is not.
 
     Yields
     ------
@@ -59,14 +63,15 @@ def open_images(
     called = called or path.name
     with ExitStack() as stack:
         try:
-            images = _reader(path)(path, expected or {}, stack)
-            for image in images:
-                _check(image)
+            images, broken = _divided(_reader(path)(path, expected or {}, stack), strict=lacking is None)
         except Exception as error:
             # Decoders raise what they like: zlib.error, struct.error, AssertionError, SyntaxError.
             raise _unreadable(called, error) from error
         if not images:
             raise ResultsError(f"{called} has no image in it.")
+        if lacking is not None:
+            for text in _told(called, broken):
+                lacking(text)
         # The images of a file share its handle and what was decoded last.
         lock = threading.Lock()
         yield tuple(
@@ -81,13 +86,23 @@ def _reader(path: Path) -> Reader:
     return png_images if suffix in PNG_SUFFIXES else tiff_images
 
 
-def _check(image: FileImage) -> None:
-    sizes = (image.size_x, image.size_y, image.size_z, image.size_c, image.size_t)
-    said = " x ".join(map(str, sizes))
-    if not math.prod(sizes):
-        raise Unreadable(f"it has no pixels: its sizes (X, Y, Z, C, T) are {said}")
-    if math.prod(sizes) * image.dtype.itemsize > IMAGE_BYTES_MAX:
-        raise Unreadable(f"it claims to have {said} pixels (X, Y, Z, C, T)")
+def _divided(found: Sequence[FileImage | Broken], *, strict: bool) -> tuple[list[FileImage], list[Broken]]:
+    """Tell what can be read from what cannot."""
+    images = [each for each in found if not isinstance(each, Broken)]
+    broken = [each for each in found if isinstance(each, Broken)]
+    if broken and (strict or not images):
+        raise Unreadable(f"{broken[0].place} is broken: {broken[0].reason}")
+    for image in images:
+        image.check()
+    return images, broken
+
+
+def _told(called: str, broken: Sequence[Broken]) -> Iterator[str]:
+    for each in broken[:_TOLD]:
+        yield f"Of {called}, {each.place} is missing: {each.reason}."
+    if len(broken) > _TOLD:
+        places = ", ".join(each.place for each in broken[_TOLD:])
+        yield f"Of {called}, {len(broken) - _TOLD} more parts are missing: {places}."
 
 
 def _unreadable(called: str, error: Exception) -> ResultsError:
