@@ -169,6 +169,25 @@ def test_files_go_where_the_person_chose_in_one_annotation(bench: Bench, fresh: 
     assert files_on(fresh, "Image", bench.sources[0].image_id) == {}
 
 
+def test_a_zip_can_go_to_the_dataset_of_the_analysed_images_without_their_project(
+    bench: Bench, fresh: BlitzGateway
+) -> None:
+    (bench.folder / "notes.txt").write_text("x")
+    options = replace(NOTHING, zip_to_parent=True)
+    # None of them is in a plate, which leaves the other choice.
+    bench.bring(replace(options, zip_places=("Dataset:*", "Plate:*")))
+    assert "42_out.zip" in files_on(fresh, "Dataset", bench.dataset_id)
+    assert "42_out.zip" not in files_on(fresh, "Project", bench.project_id)
+    bench.bring(replace(options, zip_places=("Plate:*",)))
+    assert "42_out.zip" in files_on(fresh, "Project", bench.project_id)
+
+
+def test_a_name_with_control_characters_is_a_name_that_can_be_downloaded(bench: Bench, fresh: BlitzGateway) -> None:
+    (bench.folder / "a\r\nb\x1b.txt").write_text("x")
+    bench.bring(replace(NOTHING, attach_files=True))
+    assert content(files_on(fresh, "Dataset", bench.dataset_id)["a__b_.txt"]) == b"x"
+
+
 def test_who_imports_once_more_to_another_place_gets_the_same_files_there_too(
     bench: Bench, fresh: BlitzGateway
 ) -> None:

@@ -16,6 +16,7 @@ from worker.engine.assembly import open_record
 from worker.errors import OmeroError, RequestError, RunNotFound
 from worker.history.jobs import jobs_of
 from worker.results.inplace.checking import check_group
+from worker.results.model import OF_ANALYSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +125,7 @@ def read_options(inputs: Mapping[str, Any], dialog: Dialog) -> dict[str, Any]:
     options = {field.option: _read(inputs, field) for field in dialog.fixed if field.option}
     zips = {kind: asked[switch.name] for kind, (switch, _) in result_fields.ZIP_TO.items()}
     options["zip_to_parent"] = any(read_switch(inputs, switch) for switch in zips.values())
-    options["zip_places"] = _places(inputs, result_fields.ZIP_TO, asked)
+    options["zip_places"] = _places(inputs, result_fields.ZIP_TO, asked, own=OF_ANALYSED)
     options["table_places"] = _places(inputs, result_fields.TABLES_TO, asked)
     options["file_places"] = _places(inputs, result_fields.FILES_TO, asked)
     options["log_place"] = _log_place(inputs)
@@ -173,16 +174,27 @@ def _name(inputs: Mapping[str, Any], field: Field) -> str:
 
 
 def _places(
-    inputs: Mapping[str, Any], chosen: Mapping[Kind, tuple[Field, Field]], asked: Mapping[str, Field]
+    inputs: Mapping[str, Any], chosen: Mapping[Kind, tuple[Field, Field]], asked: Mapping[str, Field], *, own: str = ""
 ) -> list[str]:
-    """Read the containers whose switch is on; the dialog offers them as ``<id>: <name>``."""
+    """Read the containers whose switch is on; the dialog offers them as ``<id>: <name>``.
+
+    What stands for those of the analysed images becomes ``own`` in the place of an id; it is left out without that.
+    """
     places = []
     for kind, (switch, field) in chosen.items():
-        given = inputs.get(field.name) or ()
         if not read_switch(inputs, asked[switch.name]):
             continue
-        for text in [given] if isinstance(given, str) else given:
-            match = _ID.fullmatch(str(text))
+        given = inputs.get(field.name) or ()
+        texts = [given] if isinstance(given, str) else list(given)
+        named = [str(text) for text in texts if text != result_fields.OWN]
+        if named and len(named) < len(texts):
+            raise RequestError(
+                f"'{field.label}' holds both {result_fields.OWN!r} and {named[0]!r}.", remedy="Choose one or the other."
+            )
+        if not named and own:
+            places.append(f"{kind}:{own}")
+        for text in named:
+            match = _ID.fullmatch(text)
             if match is None:
                 raise RequestError(
                     f"'{field.label}' holds {text!r}.", remedy=f"Give the id of a {kind.lower()}, such as 51."

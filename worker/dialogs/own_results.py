@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from worker.dialogs.looking import PATIENCE_S, look_up
 from worker.dialogs.parameters import field_parameter
-from worker.dialogs.result_fields import FILES_TO, JOB_ID, TABLES_TO, ZIP_TO
+from worker.dialogs.result_fields import FILES_TO, JOB_ID, OWN, TABLES_TO, ZIP_TO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from uuid import UUID
 
     from worker.dialogs.fields import Dialog
     from worker.dialogs.looking import Kind
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_EXPLAINED = 20
 """Jobs that are explained in the text at the top of the dialog."""
+MOST_IDS = 3
+"""Ids of what was analysed that are named there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Offer:
     ----------
     jobs : tuple of JobRow
         Their jobs whose results may be on the cluster, the newest first.
+    asked : Mapping
+        What their runs were asked for, and when, by run.
     places : Mapping
         Their projects, datasets and plates, as ``<id>: <name>``, by kind.
     problem : str
@@ -41,6 +46,7 @@ class Offer:
     """
 
     jobs: tuple[JobRow, ...] = ()
+    asked: Mapping[UUID, str] = field(default_factory=dict)
     places: Mapping[Kind, list[str]] = field(default_factory=dict)
     problem: str = ""
 
@@ -59,14 +65,21 @@ def look_up_results(*, patience_s: float = PATIENCE_S) -> Offer:
         What was found in time; nothing where no dialog is opened.
     """
 
-    def ask(database: Database, user: int) -> list[JobRow]:
+    def ask(database: Database, user: int) -> list[tuple[JobRow, str]]:
         from worker.history.jobs import jobs_of
         from worker.history.requests import requests_of
 
-        return importable(jobs_of(database, user), requests_of(database, user))
+        runs = requests_of(database, user)
+        asked = {run.run_id: what_was_asked(run) for run in runs}
+        return [(job, asked.get(job.run_id, "")) for job in importable(jobs_of(database, user), runs)]
 
     found = look_up(ask, kinds=("Project", "Dataset", "Plate"), patience_s=patience_s)
-    return Offer(tuple(found.rows), dict(found.places), found.problem)
+    return Offer(
+        tuple(job for job, _ in found.rows),
+        {job.run_id: asked for job, asked in found.rows},
+        dict(found.places),
+        found.problem,
+    )
 
 
 def importable(jobs: Sequence[JobRow], runs: Sequence[RequestRow]) -> list[JobRow]:
@@ -93,6 +106,25 @@ def importable(jobs: Sequence[JobRow], runs: Sequence[RequestRow]) -> list[JobRo
     return [job for job in jobs if job.run_id in kept and job.status == "COMPLETED"]
 
 
+def what_was_asked(run: RequestRow) -> str:
+    """Say in a few words what a run was asked for, and when.
+
+    Parameters
+    ----------
+    run : RequestRow
+        The run.
+
+    Returns
+    -------
+    str
+        Such as ``Dataset 51, 2026-11-21 22:30``.
+    """
+    ids = [str(each) for each in run.request.get("ids", ())]
+    kind = str(run.request.get("data_type", "")) + ("s" if len(ids) > 1 else "")
+    listed = ", ".join(ids[:MOST_IDS]) + (" …" if len(ids) > MOST_IDS else "")
+    return f"{kind} {listed}, {run.created_at:%Y-%m-%d %H:%M}"
+
+
 def parameters(dialog: Dialog, offer: Offer) -> list[Any]:
     """Build the fields of a dialog.
 
@@ -111,7 +143,9 @@ def parameters(dialog: Dialog, offer: Offer) -> list[Any]:
     values = {JOB_ID.name: tuple(dict.fromkeys(str(job.job_id) for job in offer.jobs))}
     for places in (ZIP_TO, TABLES_TO, FILES_TO):
         for kind, (_, chosen) in places.items():
-            values[chosen.name] = tuple(offer.places.get(kind, ()))
+            places_of_kind = offer.places.get(kind, ())
+            # Without it OMERO.web would have chosen the newest, wherever the analysed images are.
+            values[chosen.name] = (OWN, *places_of_kind) if places_of_kind else ()
     return [field_parameter(replace(each, values=values.get(each.name, each.values))) for each in dialog.fixed]
 
 
@@ -133,8 +167,17 @@ def describe(dialog: Dialog, offer: Offer) -> str:
     lines = [dialog.purpose]
     if offer.problem:
         lines.append(f"Please note: {offer.problem}")
-    lines.extend(
-        f"Job {job.job_id} ({job.workflow} {job.version or ''}), run {job.run_id}."
-        for job in offer.jobs[:MOST_EXPLAINED]
-    )
+    elif not offer.jobs:
+        lines.append(
+            "None of your jobs has results on the cluster. They stay there when a run fails, and when it was started"
+            " without 'Cleanup?'."
+        )
+    lines.extend(_in_words(job, offer.asked.get(job.run_id, "")) for job in offer.jobs[:MOST_EXPLAINED])
+    if len(offer.jobs) > MOST_EXPLAINED:
+        lines.append(f"And {len(offer.jobs) - MOST_EXPLAINED} earlier ones.")
     return "\n".join(lines)
+
+
+def _in_words(job: JobRow, asked: str) -> str:
+    what = " ".join(filter(None, (job.workflow, job.version)))
+    return f"Job {job.job_id}: {what}{f' on {asked}' if asked else ''} (run {job.run_id})."

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from worker.dialogs.looking import Kind
 
+OWN = "(of the analysed images)"
+"""First choice of each list of projects, datasets and plates: OMERO.web has always one of them chosen."""
+
 COMPLETED = Field("Completed Job", "01", "switch", "Import the results of a job that has ended.", True, required=True)
 JOB_ID = Field("SLURM Job Id", "01.1", "text", "One of your jobs whose results are on the cluster.", required=True)
 WORKFLOW_UUID = Field(
@@ -38,19 +41,24 @@ ZIP_TO: Mapping[Kind, tuple[Field, Field]] = {
         Field(
             "Output - Attach as zip to project?", "03", "switch", "Attach all results as one zip.", True, required=True
         ),
-        Field("Project", "03.1", "texts", "Projects to attach it to. Empty: the one of the analysed images."),
+        Field(
+            "Project",
+            "03.1",
+            "texts",
+            "Projects to attach it to, else that of the analysed images; their dataset, if they are in no project.",
+        ),
     ),
     "Dataset": (
         Field(
             "Output - Attach as zip to dataset?", "04", "switch", "Attach all results as one zip.", False, required=True
         ),
-        Field("Dataset_Attach", "04.1", "texts", "Datasets to attach it to. Empty: the one of the analysed images."),
+        Field("Dataset_Attach", "04.1", "texts", "Datasets to attach it to, else that of the analysed images."),
     ),
     "Plate": (
         Field(
             "Output - Attach as zip to plate?", "05", "switch", "Attach all results as one zip.", False, required=True
         ),
-        Field("Plate", "05.1", "texts", "Plates to attach it to. Empty: the one of the analysed images."),
+        Field("Plate", "05.1", "texts", "Plates to attach it to, else that of the analysed images."),
     ),
 }
 ATTACH = Field(
@@ -133,11 +141,11 @@ TABLES = Field(
 TABLES_TO: Mapping[Kind, tuple[Field, Field]] = {
     "Dataset": (
         Field("Attach table to dataset", "07.1", "switch", "Attach them to the datasets below.", True),
-        Field("Dataset for table", "07.2", "texts", "The datasets. Empty: those of the analysed images."),
+        Field("Dataset for table", "07.2", "texts", "The datasets, else those of the analysed images."),
     ),
     "Plate": (
         Field("Attach table to plate", "07.3", "switch", "Attach them to the plates below.", False),
-        Field("Plate for table", "07.4", "texts", "The plates. Empty: those of the analysed images."),
+        Field("Plate for table", "07.4", "texts", "The plates, else those of the analysed images."),
     ),
 }
 FILES = Field(
@@ -151,11 +159,11 @@ FILES = Field(
 FILES_TO: Mapping[Kind, tuple[Field, Field]] = {
     "Dataset": (
         Field("Attach file outputs to dataset", "08.1", "switch", "Attach them to the datasets below.", True),
-        Field("Dataset for file outputs", "08.2", "texts", "The datasets. Empty: those of the analysed images."),
+        Field("Dataset for file outputs", "08.2", "texts", "The datasets, else those of the analysed images."),
     ),
     "Plate": (
         Field("Attach file outputs to plate", "08.3", "switch", "Attach them to the plates below.", False),
-        Field("Plate for file outputs", "08.4", "texts", "The plates. Empty: those of the analysed images."),
+        Field("Plate for file outputs", "08.4", "texts", "The plates, else those of the analysed images."),
     ),
 }
 ROIS = (

@@ -40,7 +40,7 @@ from worker.results.parts.rois import check_rois, draw_rois
 from worker.results.parts.tables import bring_tables, table_places
 from worker.results.permissions import check_options
 from worker.results.sharing import Shared
-from worker.results.surroundings import read_places, read_surroundings
+from worker.results.surroundings import read_places, read_surroundings, zip_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -246,7 +246,7 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
         (bring_files if chosen else bring_files_to_sources)(attempt, files, chosen or places)
         bring_metadata(attempt, chosen or places)
     if options.zip_to_parent:
-        bring_zip(attempt, outputs, read_places(attempt.ledger.gateway, options.zip_places) or surroundings.parents)
+        bring_zip(attempt, outputs, zip_places(attempt.ledger.gateway, surroundings, options.zip_places))
     if outputs.zarrs:
         _note_zarrs(attempt, outputs)
     return attempt.result()

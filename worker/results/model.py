@@ -6,9 +6,12 @@ Standard library only, so that the dialogs of OMERO scripts can read the default
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from worker.results.jsonvalue import JsonValue
+
+OF_ANALYSED: Final = "*"
+"""Stands, in the place of an id, for whatever of a kind the analysed images lie in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,9 @@ class ImportOptions(JsonValue):
     roi_targets : tuple of int
         Ids of the analysed images that ROIs are drawn on; empty: all that have a label image.
     zip_places, table_places, file_places : tuple of str
-        Where zip, tables and other files are attached: ``Project:12``, ``Dataset:3``, ``Plate:5``, ``Screen:2``.
-        Empty: to what the analysed images lie in.
+        Where zip, tables and other files are attached: ``Project:12``, ``Dataset:3``, ``Plate:5``, ``Screen:2``; of the
+        zip also ``Dataset:*``, which is what the analysed images lie in, of that kind. Empty, or nothing of that kind:
+        to what they lie in.
     log_place : str
         Where the job's log is attached if there is nothing else that it can be attached to.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from worker.errors import NotPermitted, RequestError
+from worker.results.model import OF_ANALYSED
 from worker.results.naming import NAME_LENGTH
 from worker.results.surroundings import read_place, read_places
 
@@ -81,8 +82,10 @@ def _check_containers(gateway: BlitzGateway, surroundings: Surroundings, options
 def _check_attachments(gateway: BlitzGateway, surroundings: Surroundings, options: ImportOptions) -> None:
     # What is imported into containers of one's own can have files and tables attached to it there.
     tables = options.csv_tables and not options.imports_images
+    # Those of the analysed images are taken where this person may attach to them.
+    zip_places = [each for each in options.zip_places if not each.endswith(f":{OF_ANALYSED}")]
     for wanted, chosen, what in (
-        (options.zip_to_parent, options.zip_places, "the zip of results"),
+        (options.zip_to_parent, zip_places, "the zip of results"),
         (options.csv_tables, options.table_places, "tables"),
         (options.attach_files, options.file_places, "results"),
     ):
@@ -90,7 +93,7 @@ def _check_attachments(gateway: BlitzGateway, surroundings: Surroundings, option
         if refused:
             raise _refused(f"attach {what} to", refused)
     by_default = (
-        (options.zip_to_parent and not options.zip_places)
+        (options.zip_to_parent and not zip_places)
         or (options.attach_files and not options.file_places)
         or (tables and not options.table_places)
     )

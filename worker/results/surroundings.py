@@ -12,6 +12,7 @@ from omero.rtypes import unwrap
 
 from worker.errors import RequestError
 from worker.pixels.session import call_context
+from worker.results.model import OF_ANALYSED
 from worker.results.readers.model import FileChannel, PixelSize
 
 if TYPE_CHECKING:
@@ -151,6 +152,11 @@ class Surroundings:
         """Where tables and single files belong: plates and datasets, else the images themselves."""
         return _first_annotatable((self.plates + self.datasets, self._images(), self.projects, self.screens))
 
+    def of_kind(self, kind: str) -> tuple[Place, ...]:
+        """What of a kind the analysed images lie in, as far as this person may attach to it."""
+        kinds = {"Project": self.projects, "Dataset": self.datasets, "Plate": self.plates, "Screen": self.screens}
+        return tuple(place for place in kinds.get(kind, ()) if place.may_annotate)
+
     def _images(self) -> tuple[Place, ...]:
         return tuple(image.place for image in self.images.values())
 
@@ -255,6 +261,35 @@ def read_places(gateway: BlitzGateway, chosen: Sequence[str]) -> tuple[Place, ..
             remedy="Choose one in the group in which the analysis was started.",
         )
     return tuple(dict.fromkeys(places[kind, each] for kind, ids in wanted.items() for each in ids))
+
+
+def zip_places(gateway: BlitzGateway, surroundings: Surroundings, chosen: Sequence[str]) -> tuple[Place, ...]:
+    """Look up what the zip of results is attached to.
+
+    Parameters
+    ----------
+    gateway : BlitzGateway
+        The person's session.
+    surroundings : Surroundings
+        Where the analysed images lie.
+    chosen : Sequence of str
+        As of `read_places`; or a kind and ``*``: those of the analysed images.
+
+    Returns
+    -------
+    tuple of Place
+        The objects, each once; the parents of the analysed images where none was chosen, or they lie in none of the
+        kinds that were.
+
+    Raises
+    ------
+    RequestError
+        If one is written otherwise, or there is none that this person can see.
+    """
+    named = read_places(gateway, [each for each in chosen if not each.endswith(f":{OF_ANALYSED}")])
+    kinds = [each.partition(":")[0] for each in chosen if each.endswith(f":{OF_ANALYSED}")]
+    around = (place for kind in kinds for place in surroundings.of_kind(kind))
+    return tuple(dict.fromkeys((*named, *around))) or surroundings.parents
 
 
 def _first_annotatable(choices: Iterable[tuple[Place, ...]]) -> tuple[Place, ...]:

@@ -10,7 +10,7 @@ import pytest
 from omero.rtypes import unwrap
 
 from worker.dialogs.bringing import read_options
-from worker.dialogs.own_results import Offer, describe, importable, parameters
+from worker.dialogs.own_results import Offer, describe, importable, parameters, what_was_asked
 from worker.dialogs.result_fields import GET, IMPORT
 from worker.errors import RequestError
 from worker.history.jobs import JobRow
@@ -35,7 +35,12 @@ RUNS = [
     run(OPEN, "STARTED"),
     run(TRANSFER, "FAILED", kind="transfer"),
 ]
-OFFER = Offer((job(71, KEPT), job(70, FAILED)), {"Project": ["5: P"], "Plate": ["6: Q"]})
+OFFER = Offer(
+    (job(71, KEPT), job(70, FAILED)),
+    {KEPT: "Dataset 51, 2026-01-01 00:00"},
+    {"Project": ["5: P"], "Plate": ["6: Q"]},
+)
+OWN = "(of the analysed images)"
 
 
 def test_jobs_are_offered_whose_results_may_be_on_the_cluster() -> None:
@@ -47,17 +52,45 @@ def test_a_person_is_offered_what_is_theirs() -> None:
     for dialog in (GET, IMPORT):
         fields = {field.name(): field for field in parameters(dialog, OFFER)}
         assert unwrap(fields["SLURM Job Id"].values) == ["71", "70"]
-        assert unwrap(fields["Project"].values) == ["5: P"]
-        assert unwrap(fields["Plate for table"].values) == ["6: Q"]
+        # OMERO.web shows the first of them as chosen, and lets nobody choose none.
+        assert unwrap(fields["Project"].values) == [OWN, "5: P"]
+        assert unwrap(fields["Plate for table"].values) == [OWN, "6: Q"]
         assert fields["Dataset for table"].values is None
-        assert f"Job 71 (cellpose v1.0), run {KEPT}." in describe(dialog, OFFER)
+        said = describe(dialog, OFFER)
+        assert f"Job 71: cellpose v1.0 on Dataset 51, 2026-01-01 00:00 (run {KEPT})." in said
+        assert f"Job 70: cellpose v1.0 (run {FAILED})." in said
+
+
+def test_a_person_without_jobs_is_told_how_results_come_to_stay() -> None:
+    assert "None of your jobs has results on the cluster." in describe(GET, Offer())
+    said = describe(GET, Offer(problem="OMERO did not answer in time."))
+    assert "None of your jobs" not in said
+    assert "OMERO did not answer in time." in said
+
+
+def test_of_many_jobs_the_newest_are_explained() -> None:
+    said = describe(GET, Offer(tuple(job(number, KEPT) for number in range(25))))
+    assert said.count("cellpose") == 20
+    assert said.endswith("And 5 earlier ones.")
+
+
+def test_a_run_is_known_by_what_it_was_asked_for() -> None:
+    assert what_was_asked(run(KEPT, "COMPLETED", data_type="Plate", ids=[7])) == "Plate 7, 2026-01-01 00:00"
+    many = run(KEPT, "COMPLETED", data_type="Image", ids=[1, 2, 3, 4])
+    assert what_was_asked(many) == "Images 1, 2, 3 …, 2026-01-01 00:00"
 
 
 def test_untouched_dialogs_do_what_they_show() -> None:
     get = ImportOptions.from_json(read_options({}, GET))
     assert get == ImportOptions(
-        zip_to_parent=True, attach_to_images=True, csv_tables=False, allow_duplicate_dataset=True
+        zip_to_parent=True,
+        attach_to_images=True,
+        csv_tables=False,
+        allow_duplicate_dataset=True,
+        zip_places=("Project:*",),
     )
+    shown = {"Project": [OWN], "Dataset for table": [OWN], "Plate for file outputs": [OWN]}
+    assert ImportOptions.from_json(read_options(shown, GET)) == get
     in_place = ImportOptions.from_json(read_options({}, IMPORT))
     assert in_place == ImportOptions(
         zip_to_parent=False,
@@ -85,6 +118,11 @@ def test_places_are_those_whose_switch_is_on() -> None:
     assert (options.file_places, options.log_place) == ((), "Dataset:42")
 
 
+def test_a_zip_goes_to_each_kind_of_place_that_is_ticked() -> None:
+    inputs = {"Output - Attach as zip to dataset?": True, "Dataset_Attach": [OWN], "Project": ["5: P"]}
+    assert read_options(inputs, GET)["zip_places"] == ["Project:5", "Dataset:*"]
+
+
 def test_an_id_beats_a_name_and_counts_only_where_images_are_imported() -> None:
     chosen = {"Output - Add as new images in NEW dataset": True, "Dataset_ID": 12}
     assert ImportOptions.from_json(read_options(chosen, GET)).dataset_id == 12
@@ -102,6 +140,7 @@ NOTHING = {"Output - Attach as zip to project?": False, "Output - Add as attachm
     [
         (NOTHING, "Nothing was chosen"),
         ({"Project": ["five"]}, "'Project' holds 'five'"),
+        ({"Project": [OWN, "5: P"]}, "'Project' holds both '\\(of the analysed images\\)' and '5: P'"),
         ({"Log_Fallback_Target": "the moon"}, "'Log Fallback Target' is 'the moon'"),
         ({"ROI_Shape": "Circle"}, "'ROI Shape' is 'Circle'"),
         ({"Output - Add as new images in NEW dataset": True, "New Dataset": " "}, "'New Dataset' is empty"),
