@@ -189,7 +189,7 @@ def test_a_script_drives_its_run_and_its_batches_where_no_engine_is_alive(
     script = DirectScript(deployment.lab, USER, inputs, deployment.environ, where, script=SCRIPT)
     done = script.wait()
     assert done.exit_status == 0, done.stderr
-    assert done.message.startswith("Done of 2 batches: 1 Dataset, ")
+    assert done.message.startswith("Done of 2 batches: 1 dataset, ")
     assert "Batch 2 of 2: Slurm job " in done.stdout
     assert results_in(deployment.lab, into)[1] == image_ids
 

@@ -82,6 +82,6 @@ def test_scripts_written_for_biomero_work_unchanged(
     cluster.write(script, SCRIPT.encode())
     ended = run(deployment, image_id, "there")
     assert ended.exit_status == 0, ended.message
-    assert ended.message.startswith("Done: 1 Dataset, 1 FileAnnotation, 1 Image.")
+    assert ended.message.startswith("Done: 1 dataset, 1 image, 1 file.")
     # nuclei_job_time of slurm-config.ini wins over the script's own line.
     assert cluster.read(script.parent / "ran").decode() == f"{lab.nuclei_version} TimeLimit=00:10:00\n"

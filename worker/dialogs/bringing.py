@@ -10,10 +10,11 @@ from uuid import UUID
 from omero.rtypes import rstring
 
 from worker.dialogs import result_fields
-from worker.dialogs.launch import follow_request, give_address, give_annotation, give_objects
+from worker.dialogs.giving import give_log, give_objects
+from worker.dialogs.launch import follow_request
 from worker.dialogs.reading import read_object, read_switch
 from worker.engine.assembly import open_record
-from worker.errors import OmeroError, RequestError, RunNotFound
+from worker.errors import RequestError, RunNotFound
 from worker.history.jobs import jobs_of
 from worker.results.inplace.checking import check_group
 from worker.results.model import OF_ANALYSED
@@ -273,13 +274,4 @@ def _give(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome, record: Re
     give_objects(teller, gateway, outcome)
     finished = (record.tracker.run(outcome.run_id).request or {}).get("finished") or {}
     teller.give("Workflow_UUID", rstring(str(finished.get("run_id", ""))))
-    logs = [each for each in outcome.objects if each[2] == f"omero-{finished.get('job_id')}.log"]
-    if not logs:
-        return
-    try:
-        annotation = give_annotation(teller, gateway, "Job_Log", logs[0][1])
-        if annotation is not None:
-            give_address(teller, gateway, annotation)
-    except OmeroError as error:
-        # The results are in OMERO; only the short cut to the log is missing.
-        print(error, flush=True)
+    give_log(teller, gateway, outcome, finished.get("job_id"))

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from omero.gateway import BlitzGateway
-from omero.model import DatasetI, ImageI
-from omero.rtypes import robject, rstring, wrap
+from omero.rtypes import rstring
 
 from worker.dialogs import fields
 from worker.dialogs.files import check_files
+from worker.dialogs.giving import give_log, give_objects
 from worker.dialogs.reading import cancels_with_script, read_request
 from worker.engine import interventions
 from worker.engine.accept import accept
@@ -32,14 +32,14 @@ from worker.errors import OmeroError, WorkerError
 from worker.pixels import session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
     from uuid import UUID
 
     from worker.analyses.catalogue import Catalogue
     from worker.dialogs.fields import Dialog
     from worker.engine.assembly import Record
-    from worker.engine.attached import Created, RunOutcome
+    from worker.engine.attached import RunOutcome
     from worker.engine.request import RunRequest
     from worker.pixels.session import Identity
 
@@ -225,6 +225,8 @@ def follow_request(client: Any, read: Read, give: Give | None = None, *, check: 
                     teller.say(outcome.message)
                     if give is None:
                         give_objects(teller, gateway, outcome)
+                        if outcome.status == "FAILED":
+                            give_log(teller, gateway, outcome)
                     else:
                         give(teller, gateway, outcome, record)
             return 0 if outcome.status == "DONE" else 1
@@ -290,99 +292,6 @@ def _goes_on(run_id: UUID, record: Record) -> str:
         f"This script was stopped, and no engine service is alive: run {run_id} is recorded and goes on as soon as"
         " an admin starts 'omero-worker serve'. What runs on the cluster goes on there."
     )
-
-
-def give_objects(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome) -> None:
-    """Give OMERO.web what it makes buttons of: the new dataset (else image) to go to, and files to download.
-
-    Parameters
-    ----------
-    teller : Teller
-        Sets the outputs.
-    gateway : omero.gateway.BlitzGateway
-        The script's own connection.
-    outcome : RunOutcome
-        What came of the run.
-    """
-    first = _first_of_each_kind(outcome.objects)
-    files = {"File_Annotation": first}
-    if outcome.batches:
-        files = {f"File_Annotation_{index}": _first_of_each_kind(each) for index, each in enumerate(outcome.batches)}
-    try:
-        if "Dataset" in first:
-            teller.give("Dataset", robject(DatasetI(first["Dataset"], False)))
-        elif "Image" in first:
-            teller.give("Image", robject(ImageI(first["Image"], False)))
-        for name, objects in files.items():
-            if "FileAnnotation" in objects:
-                give_annotation(teller, gateway, name, objects["FileAnnotation"])
-    except OmeroError as error:
-        # The results are in OMERO; only the short cuts to them are not.
-        print(error, flush=True)
-
-
-def give_annotation(teller: Teller, gateway: BlitzGateway, name: str, annotation_id: int) -> Any:
-    """Give OMERO.web a file to download.
-
-    Parameters
-    ----------
-    teller : Teller
-        The way to the person.
-    gateway : omero.gateway.BlitzGateway
-        The script's own connection.
-    name : str
-        Name of the output.
-    annotation_id : int
-        Id of the file annotation.
-
-    Returns
-    -------
-    omero.gateway.FileAnnotationWrapper or None
-        The annotation; None if it is not there any more.
-
-    Raises
-    ------
-    OmeroError
-        OMERO does not answer, or refuses.
-    """
-    with session.translated("read the attachment"):
-        annotation = gateway.getObject("FileAnnotation", annotation_id)
-    # Loaded, so that OMERO.web knows the file's name and type.
-    if annotation is not None:
-        teller.give(name, robject(annotation._obj))  # noqa: SLF001 - the wrapped object
-    return annotation
-
-
-def give_address(teller: Teller, gateway: BlitzGateway, annotation: Any) -> None:
-    """Give OMERO.web the address of a file, as the output ``URL``.
-
-    Parameters
-    ----------
-    teller : Teller
-        The way to the person.
-    gateway : omero.gateway.BlitzGateway
-        The script's own connection.
-    annotation : omero.gateway.FileAnnotationWrapper
-        The file.
-
-    Raises
-    ------
-    OmeroError
-        OMERO does not answer, or refuses.
-    """
-    with session.translated("look up the address of OMERO.web"):
-        # If the server does not know it, the path alone is good within OMERO.web.
-        host = gateway.c.sf.getConfigService().getConfigValue("omero.client.web.host")
-    href = f"{(host or '').rstrip('/')}/webclient/get_original_file/{annotation.getFile().getId()}/"
-    teller.give("URL", wrap({"type": "URL", "href": href}))
-
-
-def _first_of_each_kind(objects: Iterable[Created]) -> dict[str, int]:
-    """What to offer of some results: of files one, the zip with everything if there is one."""
-    first: dict[str, int] = {}
-    for kind, object_id, _ in sorted(objects, key=lambda item: not item[2].endswith(".zip")):
-        first.setdefault(kind, object_id)
-    return first
 
 
 def quieten() -> None:

@@ -11,7 +11,7 @@ from omero.constants.namespaces import NSCREATED
 
 from worker.dialogs import administration
 from worker.dialogs.answer import require_admin
-from worker.dialogs.launch import give_address, give_annotation
+from worker.dialogs.giving import give_address, give_annotation
 from worker.engine import setup
 from worker.engine.assembly import open_record, open_settings, open_transports, rebuild_cutoff
 from worker.engine.catalogue import refresh_catalogue

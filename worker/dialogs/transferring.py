@@ -11,7 +11,8 @@ from omero.rtypes import rstring
 
 from worker.cluster.layout import RunLayout
 from worker.dialogs import transfer
-from worker.dialogs.launch import follow_request, give_address, give_annotation
+from worker.dialogs.giving import give_address, give_annotation
+from worker.dialogs.launch import follow_request
 from worker.dialogs.reading import read_choice, read_ids, read_switch
 from worker.errors import OmeroError, RequestError, SettingsError
 from worker.pixels.choice import PixelChoice

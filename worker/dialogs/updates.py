@@ -12,7 +12,7 @@ from omero.rtypes import robject
 
 from worker.cluster import slurm
 from worker.dialogs import own_jobs
-from worker.dialogs.launch import give_objects
+from worker.dialogs.giving import give_objects
 from worker.engine.assembly import open_record, open_transport
 from worker.engine.attached import RunOutcome
 from worker.engine.children import results_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from worker.engine.view import view_of
 from worker.errors import HistoryUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from worker.engine.context import Resources
@@ -165,10 +166,7 @@ def _outcome(run: WorkflowRun, resources: Resources) -> RunOutcome:
         _created(results_of(children[number])[0]) if number in children else () for number in range(1, total + 1)
     )
     if run.status == "COMPLETED":
-        counts: dict[str, int] = {}
-        for kind, _, _ in objects:
-            counts[kind] = counts.get(kind, 0) + 1
-        made = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(counts.items()))
+        made = in_words(objects)
         of = f" of {len(batches)} batches" if batches else ""
         imports = "import" in view_of(run).course.branch
         what = f": {made or 'nothing to import'}" if imports else ""
@@ -179,6 +177,36 @@ def _outcome(run: WorkflowRun, resources: Resources) -> RunOutcome:
         failed = "" if run.error_message.startswith(PARTIAL) else "FAILED: "
         return RunOutcome(run.id, "FAILED", f"{failed}{run.error_message} (Run {run.id})", objects, batches)
     return RunOutcome(run.id, "PAUSED", f"PAUSED: {run.paused_reason} (Run {run.id})", objects, batches)
+
+
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "Screen": ("{} screen", "{} screens"),
+    "Plate": ("{} plate", "{} plates"),
+    "Dataset": ("{} dataset", "{} datasets"),
+    "Image": ("{} image", "{} images"),
+    # One is reported for each label image, whatever the number of its objects.
+    "Roi": ("the ROIs of {} label image", "the ROIs of {} label images"),
+    "FileAnnotation": ("{} file", "{} files"),
+}
+
+
+def in_words(objects: Sequence[Created]) -> str:
+    """Count what a run has brought into OMERO, in the words of persons.
+
+    Parameters
+    ----------
+    objects : Sequence of Created
+        The objects.
+
+    Returns
+    -------
+    str
+        Such as ``1 dataset, 2 images, 6 files``; empty if there is nothing.
+    """
+    counts = Counter(kind for kind, _, _ in objects)
+    known = [(words, counts.pop(kind)) for kind, words in _WORDS.items() if kind in counts]
+    known += [((f"{{}} {kind}", f"{{}} {kind}"), count) for kind, count in sorted(counts.items())]
+    return ", ".join((one if count == 1 else several).format(f"{count:,}") for (one, several), count in known)
 
 
 def _created(objects: list[dict[str, Any]]) -> tuple[Created, ...]:
