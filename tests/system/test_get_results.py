@@ -107,3 +107,4 @@ def test_results_come_home_once_more_and_only_to_their_owner(lab: Lab, cluster: 
         assert [each.getId() for each in children(alice, "Dataset", dataset.getId())] == [image.getId()]
         assert keys_of(alice, job.run_id) == before
         assert cluster.ssh("test", "-d", str(folder)).returncode == 1
+        assert str(job.job_id) not in offered(alice)

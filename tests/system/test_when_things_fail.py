@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from omero.rtypes import unwrap
 
 from tests.lab import samples
 from tests.lab.omero.images import import_image
@@ -154,6 +155,9 @@ def test_a_partition_that_the_cluster_does_not_have(deployment: Deployment, imag
 def test_an_analysis_that_exits_with_3(deployment: Deployment, image_id: int) -> None:
     ended = run(deployment, image_id, debug_exit=3)
     expect_failed(deployment, ended, "exit code 3", "nuclei", "Slurm job")
+    # What OMERO.web makes buttons of.
+    log = ended.outputs["Job_Log"].getValue().getFile()
+    assert unwrap(ended.outputs["URL"])["href"].endswith(f"/webclient/get_original_file/{log.getId().getValue()}/")
 
 
 def test_an_analysis_that_writes_nothing(deployment: Deployment, image_id: int) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from omero.model import DatasetI, ImageI, PlateI, ScreenI
+import omero.clients  # before the model, whose modules need each other
+import omero.model
 from omero.rtypes import robject, wrap
 
 from worker.errors import OmeroError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from worker.dialogs.launch import Teller
     from worker.engine.attached import Created, RunOutcome
 
-_TO_GO_TO = {"Dataset": DatasetI, "Plate": PlateI, "Screen": ScreenI, "Image": ImageI}
+_TO_GO_TO = ("Dataset", "Plate", "Screen", "Image")
 """What OMERO.web can show in its tree; of several kinds the first."""
 
 
@@ -43,9 +44,9 @@ def give_objects(teller: Teller, gateway: BlitzGateway, outcome: RunOutcome) -> 
     if outcome.batches:
         files = {f"File_Annotation_{index}": _first_of_each_kind(each) for index, each in enumerate(outcome.batches)}
     try:
-        for kind, made in _TO_GO_TO.items():
+        for kind in _TO_GO_TO:
             if kind in first:
-                teller.give(kind, robject(made(first[kind], False)))
+                teller.give(kind, robject(getattr(omero.model, f"{kind}I")(first[kind], False)))
                 break
         for name, objects in files.items():
             if "FileAnnotation" in objects:

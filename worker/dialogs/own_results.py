@@ -95,12 +95,19 @@ def importable(jobs: Sequence[JobRow], runs: Sequence[RequestRow]) -> list[JobRo
     Returns
     -------
     list of JobRow
-        The jobs of analyses that have completed, in runs that have failed all the same or were not to be cleaned up.
+        The jobs of analyses that have completed, in runs that have failed all the same or were not to be cleaned up;
+        unless a later import of theirs has cleaned up.
     """
+    removed = {
+        str((run.request.get("finished") or {}).get("run_id"))
+        for run in runs
+        if run.state == "COMPLETED" and run.request.get("kind") == "results" and run.request.get("cleanup", True)
+    }
     kept = {
         run.run_id
         for run in runs
         if run.request.get("kind", "analysis") == "analysis"
+        and str(run.run_id) not in removed
         and (run.state == "FAILED" or (run.state == "COMPLETED" and not run.request.get("cleanup", True)))
     }
     return [job for job in jobs if job.run_id in kept and job.status == "COMPLETED"]

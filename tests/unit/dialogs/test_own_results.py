@@ -48,6 +48,16 @@ def test_jobs_are_offered_whose_results_may_be_on_the_cluster() -> None:
     assert [each.job_id for each in importable(jobs, RUNS)] == [71, 73]
 
 
+def test_a_job_is_not_offered_any_more_once_its_results_were_imported_and_removed() -> None:
+    def imported(state: str, *, cleanup: bool) -> RequestRow:
+        return run(UUID(int=9), state, kind="results", finished={"run_id": str(KEPT), "job_id": 71}, cleanup=cleanup)
+
+    jobs = [job(71, KEPT)]
+    assert importable(jobs, [*RUNS, imported("COMPLETED", cleanup=True)]) == []
+    assert importable(jobs, [*RUNS, imported("COMPLETED", cleanup=False)]) == jobs
+    assert importable(jobs, [*RUNS, imported("FAILED", cleanup=True)]) == jobs
+
+
 def test_a_person_is_offered_what_is_theirs() -> None:
     for dialog in (GET, IMPORT):
         fields = {field.name(): field for field in parameters(dialog, OFFER)}
