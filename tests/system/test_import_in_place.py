@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pytest
 
 from tests.lab import samples
 from tests.lab.fixtures import empty_database
-from tests.lab.importer.service import environment
+from tests.lab.importer.service import COMPLETED, PENDING, STARTED, Importer, environment
 from tests.lab.omero.images import import_image, make_plate
 from tests.lab.person import logged_in
 from tests.system.deployment import Deployment
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from omero.gateway import BlitzGateway
 
     from tests.lab.description import Lab
-    from tests.lab.importer.service import Importer
     from tests.system.direct import Ended
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
@@ -283,6 +283,31 @@ def test_a_restart_amidst_an_order_neither_doubles_nor_loses_an_image(
     for image in images.values():
         # The importer was killed before it annotated the last image that it had made; ours are there nevertheless.
         assert_annotated(fresh, image, analysis, by_importer={0, 1})
+
+
+def test_of_what_two_importers_have_made_one_set_is_the_result_and_the_other_is_named(
+    deployment: Deployment, fresh: BlitzGateway, importer: Importer
+) -> None:
+    corner = list(cells(deployment.lab).values())[:2]
+    base_dir = {"base_dir": str(importer.storage)}
+    second = Importer(deployment.lab, importer.database_url, base_dir, name="importer-2")
+    second.start()
+    try:
+        # The first is still at work when the second is done.
+        with importer.trouble(slow_s=3), analysed(deployment, "two", IDs=corner, nuclei=True) as analysis:
+            ended = analysis.script.wait()
+    finally:
+        second.close()
+    assert ended.exit_status == 0, ended.message
+    (order,) = importer.orders(str(analysis.run_id()))
+    assert importer.stages(order) == [PENDING, STARTED, STARTED, COMPLETED, COMPLETED]
+    query = "select l.child.id from DatasetImageLink l where l.parent.name = :name"
+    ids = {image_id for (image_id,) in ask(fresh, query, name=analysis.title)}
+    ours = {each for each in ids if "biomero/workflow" in maps_on(fresh, "Image", each)}
+    assert (len(ids), len(ours)) == (4, 2)
+    first, last = sorted(ids - ours)
+    assert re.search(rf"more than once\. Copies, [^:]*: images {first}(-|, ){last}\.", ended.message)
+    assert f"Several importers took order {order}" in ended.message
 
 
 @pytest.mark.slow

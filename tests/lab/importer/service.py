@@ -80,13 +80,18 @@ class Importer:
         SQLAlchemy URL of its tracking database.
     settings : mapping, optional
         Keys of settings.yml, on top of those that this lab needs.
+    name : str
+        What its process and its directory are called, where there are several.
     """
 
-    def __init__(self, lab: Lab, database_url: str, settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, lab: Lab, database_url: str, settings: Mapping[str, object] | None = None, name: str = NAME
+    ) -> None:
+        self._name = name
         self._lab = lab
         self.database_url = database_url
         self._context = LabContext(lab.base, lab.checkout, PortBlock.of(lab.ports))
-        self.directory = self._context.directory(NAME, mode=0o700)
+        self.directory = self._context.directory(name, mode=0o700)
         self._settings = dict(settings or {})
         self._engine: Any = sa.create_engine(database_url)
 
@@ -103,7 +108,7 @@ class Importer:
     @property
     def log_file(self) -> Path:
         """What it has written to standard output and standard error."""
-        return self._context.log_directory / f"{NAME}.log"
+        return self._context.log_directory / f"{self._name}.log"
 
     def log(self) -> str:
         """Return everything that it has said so far."""
@@ -119,7 +124,7 @@ class Importer:
     @property
     def running(self) -> bool:
         """Whether it runs."""
-        return self._context.process(NAME) is not None
+        return self._context.process(self._name) is not None
 
     def start(self) -> None:
         """Start it, if it does not run, and wait until it looks for orders."""
@@ -128,20 +133,22 @@ class Importer:
         self._write_files()
         said_before = len(self.log())
         self._context.spawn(
-            NAME,
+            self._name,
             [str(interpreter(self._lab.checkout)), "-m", "biomero_importer.main"],
             self._environment(),
             cwd=self.directory,
         )
-        self._context.wait_for("the importer", lambda: _READY in self.log()[said_before:], daemon=NAME, timeout_s=60)
+        self._context.wait_for(
+            "the importer", lambda: _READY in self.log()[said_before:], daemon=self._name, timeout_s=60
+        )
 
     def stop(self) -> None:
         """Stop it in an orderly way: it finishes the orders that it works on (and looks for new ones once more)."""
-        self._context.end(NAME, grace_s=60)
+        self._context.end(self._name, grace_s=60)
 
     def kill(self) -> None:
         """Kill it with everything that it has started, whatever it is doing."""
-        self._context.end(NAME, grace_s=0)
+        self._context.end(self._name, grace_s=0)
 
     def restart(self) -> None:
         """Kill it and start it again."""

@@ -63,6 +63,9 @@ if TYPE_CHECKING:
 RENEWALS: Final = 1
 """How often orders that a restart has cut short are placed anew without a person."""
 
+NEXT_LOOK_S: Final = 6.0
+"""Within this time an importer sees an order: it looks every 5 s."""
+
 TURN_S: Final = 3.0
 """How long an import waits that finds another one at the same results."""
 
@@ -196,6 +199,10 @@ def _look(context: StepContext, settings: ImporterSettings, book: OrderBook, pla
             renewable=plan.renewals < RENEWALS,
             ended_s=ended_s,
         )
+    said_s = min((each.silent_s for each in histories), default=0.0)
+    if move is Move.FINISH and said_s < NEXT_LOOK_S and book.backlog().shared:
+        # The other importer on this table may be about to begin what the first has done.
+        move = Move.WAIT
     return _Work(context, settings, book, plan, histories, move, silent_s, ended_s)
 
 
