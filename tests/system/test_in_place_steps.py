@@ -6,6 +6,7 @@ what the importer does with orders the test does itself, at once.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -54,8 +55,17 @@ def test_results_stay_on_the_storage_and_become_images(staged: Any, fresh: Blitz
     assert found["orders"] == [3]
     assert found["archives"] == [True]
     assert found["files"] == sorted(
-        [*(f"{JOB}_out/data/out/{name}" for name in (*NAMES, "notes.txt", "metadata.csv")), f"{JOB}_out/metadata.csv"]
+        [
+            *(f"{JOB}_out/data/out/{name}" for name in (*NAMES, "notes.txt", "metadata.csv")),
+            *(f"{JOB}_out/{name}" for name in ("metadata.csv", "ro-crate-metadata.json")),
+        ]
     )
+    crate = stage.plan.layout.contents
+    entities = json.loads((crate / "ro-crate-metadata.json").read_bytes())["@graph"]
+    files = {each["@id"]: each for each in entities if each["@type"] == "File"}
+    assert set(files) == {*(f"data/out/{name}" for name in (*NAMES, "notes.txt")), "metadata.csv"}
+    for name, entity in files.items():
+        assert entity["sha256"] == hashlib.sha256((crate / name).read_bytes()).hexdigest(), name
     assert found["images"] == sorted(NAMES)
     assert stage.plan.layout.folder.parts[-3:-1] == (".analyzed", str(stage.run_id))
 

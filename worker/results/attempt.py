@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from worker.results.about import describe_result
 from worker.results.ledger import Key
 from worker.results.matching import field_finder
 from worker.results.model import CreatedObject, ImportReport
@@ -132,11 +133,7 @@ class Attempt:
 
     def description(self, source: SourceFile | None) -> str:
         """Describe something that was made of a result, and from which image."""
-        provenance = self.provenance
-        text = f"Result from job {provenance.job_id} (Workflow {provenance.run_id}) | analysis {provenance.workflow}"
-        if provenance.version:
-            text += f" {provenance.version}"
-        return f"{text} | source: {source.name} (id: {source.image_id})" if source else text
+        return describe_result(self.provenance, source)
 
     def image_name(self, path: str, source: SourceFile | None, taken: set[str], inside: str = "") -> str:
         """Name a result image as the person wants it, unlike all others that are taken; a note tells if it is cut.

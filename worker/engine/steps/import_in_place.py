@@ -28,6 +28,8 @@ from worker.engine.manifest import manifest_of
 from worker.engine.origin import job_of, origin_of
 from worker.engine.provenance import provenance_of
 from worker.engine.steps.bring_in import Staged, bring_in, conclude, import_staged, options_of, staged_results
+from worker.results.about import describe_results
+from worker.results.actions import CrateFile
 from worker.results.attachments import zip_chunks
 from worker.results.inplace.archive import is_archived, write_archive
 from worker.results.inplace.arrivals import Arrivals, find_arrivals
@@ -47,11 +49,11 @@ from worker.results.inplace.judging import (
 )
 from worker.results.inplace.layout import ArchivedFile
 from worker.results.inplace.orders import Order, order_uuid
-from worker.results.metadata import render
 from worker.results.model import ImportOptions, SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from uuid import UUID
 
     from omero.gateway import BlitzGateway
@@ -153,13 +155,17 @@ def _archive(context: StepContext, settings: ImporterSettings, plan: ImportPlan)
     context.report(f"Writing {len(files)} result files ({size_mib:.1f} MiB) to {plan.folder}.")
     shares = divide(staged.folder, staged.paths, options, registers_zarr=settings.registers_zarr)
     beside = {str(PurePosixPath(path).parent) for share in shares for path in share.paths if not _within(path)}
-    members = [(f"data/out/{path}", staged.folder / path) for path in staged.paths]
+    made = [CrateFile(f"data/out/{file.path}", file.size_bytes, file.sha256) for file in files]
+    about = describe_results(provenance_of(staged.origin), staged.sources, made, plan.layout.metadata.name)
+    members: list[tuple[str, Path | bytes]] = [(f"data/out/{path}", staged.folder / path) for path in staged.paths]
+    members += about.items()
     write_archive(
         plan.layout,
         settings.base_dir,
         staged.folder,
         [ArchivedFile(file.path, file.size_bytes, file.sha256) for file in files],
-        metadata=render(provenance_of(staged.origin)),
+        metadata=about[plan.layout.metadata.name],
+        about=about,
         log_file=staged.log,
         zip_chunks=(lambda: zip_chunks(members)) if options.zip_to_parent else None,
         beside=beside,

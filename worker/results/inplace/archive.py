@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -29,7 +30,7 @@ from worker.results.inplace.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from worker.results.inplace.layout import ArchivedFile
 
@@ -37,6 +38,8 @@ SPARE_BYTES: Final = 64 * 2**20
 """Space that must be left over on the storage."""
 
 PIECE_BYTES: Final = 4 * 2**20
+
+_NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 def write_archive(
@@ -46,6 +49,7 @@ def write_archive(
     files: Sequence[ArchivedFile],
     *,
     metadata: bytes,
+    about: Mapping[str, bytes] = _NOTHING,
     log_file: Path | None = None,
     zip_chunks: Callable[[], Iterable[bytes]] | None = None,
     beside: Iterable[str] = (),
@@ -65,6 +69,8 @@ def write_archive(
         The results, as the cluster has listed them.
     metadata : bytes
         Content of ``metadata.csv``.
+    about : Mapping
+        Further files that describe the results, and lie beside that one, by name.
     log_file : Path, optional
         The job's log.
     zip_chunks : callable, optional
@@ -104,7 +110,8 @@ def write_archive(
             for file in files:
                 guard()
                 _copy(source / file.path, _inside(written.results, file.path), file)
-            _write(written.metadata, (metadata,))
+            for name, content in {**about, written.metadata.name: metadata}.items():
+                _write(_inside(written.contents, name), (content,))
             for folder in sorted(set(beside)):
                 place = _inside(written.results, str(PurePosixPath(folder) / "metadata.csv"))
                 if not place.exists():

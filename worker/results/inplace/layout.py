@@ -6,6 +6,7 @@
         <job>_out.zip             all results, where a person wants the zip
         <job>_out/data/out/...    the results
         <job>_out/metadata.csv    where they come from
+        <job>_out/ro-crate-metadata.json, descriptor_<analysis>.json    the same for programs
         omero-<job>.log           the job's log
 """
 

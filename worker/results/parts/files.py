@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from worker.errors import RequestError
-from worker.results.actions import Crate, CrateFile, action_of, descriptor_file, software_of
+from worker.results.about import describe_results
+from worker.results.actions import CrateFile
 from worker.results.attachments import Attachment, attach, file_chunks, zip_chunks
-from worker.results.crate import METADATA, render_crate
 from worker.results.ledger import Key
 from worker.results.metadata import metadata_name, render
 from worker.results.model import CreatedObject
@@ -153,8 +152,10 @@ def bring_metadata(attempt: Attempt, places: Sequence[Place]) -> None:
 def bring_zip(attempt: Attempt, outputs: Outputs, places: Sequence[Place]) -> None:
     """Attach everything that the analysis wrote as one zip; one annotation serves all ``places``."""
     name = f"{attempt.provenance.job_id}_out.zip"
+    made = [CrateFile(each.path, each.file.stat().st_size, each.sha256) for each in outputs.all]
+    about = describe_results(attempt.provenance, attempt.sources, made, metadata_name(attempt.provenance))
     members: list[tuple[str, Path | bytes]] = [(each.path, each.file) for each in outputs.all]
-    members += _about(attempt, outputs)
+    members += about.items()
     attachment = Attachment(name, lambda: zip_chunks(members), attempt.description(None))
     annotation_id = attach(attempt.ledger, attempt.key(None, "zip", outputs.sha256), attachment, places)
     attempt.report("FileAnnotation", annotation_id, name)
@@ -165,31 +166,6 @@ def _name_on_image(attempt: Attempt, name: str) -> str:
     """Name a file for an image that several runs analyse: ``<stem>.<run uuid>.<ext>``."""
     stem, ext = split_name(PurePosixPath(name).name)
     return ".".join(part for part in (stem, attempt.provenance.run_id, ext) if part)
-
-
-def _about(attempt: Attempt, outputs: Outputs) -> list[tuple[str, Path | bytes]]:
-    """What says in the zip where its content comes from: a table for persons, and an RO-Crate for programs."""
-    provenance = attempt.provenance
-    metadata = render(provenance)
-    members: list[tuple[str, Path | bytes]] = [(metadata_name(provenance), metadata)]
-    there = {each.path for each in outputs.all}
-    descriptor = descriptor_file(provenance)
-    if METADATA in there or (descriptor and descriptor.path in there):
-        # The analysis says so itself.
-        return members
-    made = [CrateFile(each.path, each.file.stat().st_size, each.sha256) for each in outputs.all]
-    crate = Crate(
-        name=f"Results of {provenance.workflow} {provenance.version}".strip(),
-        description=attempt.description(None),
-        published=provenance.job_ended or provenance.modified,
-        actions=(action_of(provenance, sources=attempt.sources, outputs=made),),
-        files=(CrateFile(members[0][0], len(metadata), hashlib.sha256(metadata).hexdigest(), "Where it comes from."),),
-        holds_outputs=True,
-        software=software_of(provenance),
-    )
-    if descriptor:
-        members.append((descriptor.path, provenance.descriptor_text.encode()))
-    return [*members, (METADATA, render_crate(crate))]
 
 
 def _attach(attempt: Attempt, output: Output, role: str, name: str, places: Sequence[Place]) -> None:

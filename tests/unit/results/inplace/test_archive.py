@@ -78,7 +78,11 @@ def test_an_archive_is_laid_out_as_sites_know_it(
     log.write_text("done")
 
     write_archive(
-        layout, base, source, manifest(), metadata=b"Job_ID,42\n", log_file=log, zip_chunks=lambda: (b"PK", b"..")
+        *(layout, base, source, manifest()),
+        metadata=b"Job_ID,42\n",
+        about={"ro-crate-metadata.json": b"{}"},
+        log_file=log,
+        zip_chunks=lambda: (b"PK", b".."),
     )
 
     assert layout.folder == base / "team-a" / ".analyzed" / RUN / "20260301_120000"
@@ -86,6 +90,7 @@ def test_an_archive_is_laid_out_as_sites_know_it(
         "42_out.zip": b"PK..",
         "omero-42.log": b"done",
         "42_out/metadata.csv": b"Job_ID,42\n",
+        "42_out/ro-crate-metadata.json": b"{}",
         **{f"42_out/data/out/{path}": data for path, data in CONTENTS.items()},
     }
     assert tree(source) == CONTENTS, "what was archived stays where it was"
