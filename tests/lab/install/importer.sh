@@ -28,7 +28,10 @@ flock 9 # two checkouts may be installed at the same time
 pip=("$venv/bin/python" -m pip --disable-pip-version-check -qq install --no-deps)
 "${pip[@]}" "$wheel"
 # Without what the lock cannot give by its hash: the wheel of zeroc-ice is ours, psycopg2-binary stands for psycopg2.
-"${pip[@]}" -r "$requirements"
+"${pip[@]}" -r "$requirements" || {
+    echo "The released importer could not be installed. Does pip reach its index ('pip config list')?" >&2
+    exit 1
+}
 touch "$venv/.complete"
 # Each takes 360 MB. Another checkout may be at work with the one before this.
 find "$environments" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort -rn | tail -n +3 | cut -d' ' -f2- |

@@ -28,13 +28,23 @@ wanted=$({
 } | sha256sum | cut -d' ' -f1)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
-wheel=$("$here/zeroc_ice/build.sh" "$python")
 echo "Installing the Python environment .venv"
+work=$(mktemp -d)
+"$here/zeroc_ice/build.sh" "$python" >"$work/wheel" &
+building=$!
+trap 'kill "$building" 2>/dev/null || true; rm -rf "$work"' EXIT
 is_311 .venv/bin/python || "$python" -m venv --clear .venv
-pip=(.venv/bin/python -m pip --disable-pip-version-check -qq) # -qq: errors alone
+pip() { # -qq: errors alone; --no-deps: the lock is whole, so that nothing has to be resolved
+    .venv/bin/python -m pip --disable-pip-version-check -qq install --no-deps "$@" || {
+        echo "The Python packages could not be installed. Does pip reach its index ('pip config list')?" >&2
+        return 1
+    }
+}
 rm -f "$stamp"
-# A local file, so that the lock's hash of the sources does not apply to it; pip then finds the requirement satisfied.
-"${pip[@]}" install --no-deps "$wheel"
-"${pip[@]}" install -r requirements-dev.lock
-"${pip[@]}" install --no-deps --editable .
+# All but what is compiled meanwhile, whose wheel is not the one that the lock has the hash of.
+sed '/^zeroc-ice==/,/[^\\]$/d' requirements-dev.lock >"$work/requirements"
+pip -r "$work/requirements"
+wait "$building"
+pip "$(cat "$work/wheel")"
+pip --editable .
 echo "$wanted" >"$stamp"
