@@ -173,9 +173,8 @@ def _cancelled(view: RunView, now: datetime, not_yet: Mapping[str, datetime | No
     who = f"Cancelled by {view.cancelled_by}"
     if cancel.progress is Progress.DONE:
         done, total = int(cancel.data.get("done", 0)), int(cancel.data.get("total", 0))
-        return End(
-            ok=False, message=f"{PARTIAL} {who}; {done} of {total} batches {_is(done)} in OMERO." if done else f"{who}."
-        )
+        ended = f"{PARTIAL} {who}; {done} of {total} batches {_is(done)} in OMERO." if done else f"{who}."
+        return End(ok=False, message=" ".join([ended, *cancel.data.get("notes", [])]))
     if cancel.progress is Progress.FAILED:
         return End(ok=False, message=f"{who}, but not all of its batches: {cancel.message}")
     return when_due(view, [Step("cancel", "cancel_children")], now, not_yet, "batches are being cancelled")

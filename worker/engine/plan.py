@@ -91,7 +91,9 @@ def plan(view: RunView, now: datetime, not_yet: Mapping[str, datetime | None] | 
     if view.cancelled_by is not None:
         cancel = view.step("cancel")
         if cancel.progress is Progress.DONE:
-            return End(ok=False, message=f"Cancelled by {view.cancelled_by}.")
+            return End(
+                ok=False, message=" ".join([f"Cancelled by {view.cancelled_by}.", *cancel.data.get("notes", [])])
+            )
         if cancel.progress is Progress.FAILED:
             return End(ok=False, message=f"Cancelled by {view.cancelled_by}, but not on the cluster: {cancel.message}")
         return when_due(view, [Step("cancel", "cancel")], now, waiting)

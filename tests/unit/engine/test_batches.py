@@ -107,8 +107,12 @@ def named(decision: Decision) -> str:
             id="and then ends",
         ),
         pytest.param(
-            parent(children(WELL) | {"cancel": StepView(Progress.DONE, {"done": 1, "total": 3})}, cancelled_by="ann"),
-            "end badly: PARTIAL: Cancelled by ann; 1 of 3 batches is in OMERO.",
+            parent(
+                children(WELL)
+                | {"cancel": StepView(Progress.DONE, {"done": 1, "total": 3, "notes": ["Batch 2: It was late."]})},
+                cancelled_by="ann",
+            ),
+            "end badly: PARTIAL: Cancelled by ann; 1 of 3 batches is in OMERO. Batch 2: It was late.",
             id="and says what is in OMERO",
         ),
         pytest.param(

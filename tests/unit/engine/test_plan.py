@@ -95,6 +95,11 @@ def named(decision: Decision) -> str:
             run(SUBMITTED | {"cancel": DONE}, cancelled_by="ann"), "end badly: Cancelled by ann.", id="and then ends"
         ),
         pytest.param(
+            run(IMPORTED | {"cancel": StepView(Progress.DONE, {"notes": ["It was late."]})}, cancelled_by="ann"),
+            "end badly: Cancelled by ann. It was late.",
+            id="and says what cannot be called back",
+        ),
+        pytest.param(
             run(SUBMITTED | {"cancel": REFUSED}, cancelled_by="ann"),
             "end badly: Cancelled by ann, but not on the cluster: sbatch refused",
             id="a cancellation that failed says so",

@@ -11,10 +11,15 @@ import structlog
 from worker.cluster import folders, slurm
 from worker.engine import staging
 from worker.engine.context import Done, NotYet, Outcome
+from worker.engine.importplan import ImportPlan
 from worker.engine.view import Progress
 from worker.engine.watcher import ACCOUNTING_LAG_S
+from worker.errors import WorkerError
+from worker.results.inplace.book import OrderBook
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from worker.engine.context import StepContext
 
 log = structlog.get_logger(__name__)
@@ -37,8 +42,8 @@ def cancel(context: StepContext) -> Outcome:
     Returns
     -------
     Done
-        With the ``job_ids`` that were cancelled, the remote directory that was ``removed`` (None if it was kept), and
-        those jobs that were still ``left`` then.
+        With the ``job_ids`` that were cancelled, the remote directory that was ``removed`` (None if it was kept),
+        those jobs that were still ``left`` then, and ``notes`` about results in place.
     NotYet
         While jobs are on their way out.
     """
@@ -66,7 +71,38 @@ def cancel(context: StepContext) -> Outcome:
     removed = None if left else _remove(context)
     if left:
         log.warning("jobs_left_by_cancel", jobs=left)
-    return Done({"job_ids": list(keys), "removed": removed, "left": left})
+    return Done({"job_ids": list(keys), "removed": removed, "left": left, "notes": _begun_in_place(context)})
+
+
+def _begun_in_place(context: StepContext) -> list[str]:
+    """Say what cannot be called back: results in the storage of the group, and orders that the importer has."""
+    notes = []
+    for branch in context.view.branches:
+        task = context.tracker.task(branch.import_task_id)
+        if not task.import_plan or context.view.step(branch.step("import")).progress is Progress.DONE:
+            continue
+        plan = ImportPlan.from_json(task.import_plan)
+        orders = _placed(context, plan.uuids(task.id))
+        if orders:
+            notes.append(
+                f"The importer was asked for the results in {plan.folder} before (order {' and '.join(orders)}) and "
+                "cannot be stopped: images of them may be in OMERO, or come there, that are linked to nothing."
+            )
+        elif plan.layout.contents.is_dir() and not plan.shared:
+            notes.append(f"Its results stay in {plan.folder}, and nothing was made of them.")
+    return notes
+
+
+def _placed(context: StepContext, uuids: tuple[UUID, ...]) -> list[str]:
+    """Those of some orders that the importer has, or may have where its database does not answer."""
+    if not uuids:
+        return []
+    try:
+        with OrderBook(context.resources.importer().database_url) as book:
+            return [str(history.uuid) for history in book.read(uuids) if history.rows]
+    except WorkerError as error:
+        log.warning("orders_not_looked_up", problem=str(error))
+        return [str(uuid) for uuid in uuids]
 
 
 def _jobs(context: StepContext) -> dict[int, str]:
@@ -120,12 +156,17 @@ def _left(context: StepContext, keys: dict[int, str]) -> tuple[list[int], bool]:
 
 
 def _remove(context: StepContext) -> str | None:
-    """Remove the run's directory on the cluster and its staged results, unless the person wants to keep them."""
+    """Remove the run's directory on the cluster and its staged results, unless the person wants to keep them.
+
+    What was staged of an earlier run's results is removed in any case: that one's directory stays, and has them still.
+    """
     course = context.view.course
-    if not course.owns_folder or (course.after and not context.view.cleanup):
+    kept = course.after and not context.view.cleanup
+    if course.owns_folder and kept:
         return None
-    staged = staging.folder_of(context.resources.state_dir, context.run_id)
-    staging.remove(staged)
+    staging.remove(staging.folder_of(context.resources.state_dir, context.run_id))
+    if not course.owns_folder:
+        return None
     if context.view.step(course.before[0]).progress is Progress.OPEN:
         return None  # nothing was ever written there
     context.report("Removing the run's data from the cluster.")

@@ -10,6 +10,7 @@ from worker.engine.accept import BATCH_TASK, accept, release
 from worker.engine.children import children_at_work, results_of
 from worker.engine.context import Done, NotYet, Outcome
 from worker.engine.request import RunRequest
+from worker.engine.view import view_of
 from worker.errors import RequestError
 
 if TYPE_CHECKING:
@@ -84,13 +85,15 @@ def cancel_children(context: StepContext) -> Outcome:
     Returns
     -------
     Done
-        When all have ended: ``done`` (batches whose results are in OMERO) of ``total``.
+        When all have ended: ``done`` (batches whose results are in OMERO) of ``total``, and the ``notes`` of those that
+        were cancelled.
     NotYet
         While they have not.
     """
     context.guard(cancelling=True)
     by = context.view.cancelled_by or "somebody"
     done, left = len(batches.done_well(context.view)), []
+    notes: list[str] = []
     for number, run in children_at_work(context.tracker, context.run_id, context.view).items():
         if not run.ended:
             if run.cancel_requested_by is None:
@@ -98,12 +101,13 @@ def cancel_children(context: StepContext) -> Outcome:
             left.append(number)
             continue
         done += run.status == "COMPLETED"
+        notes += [f"Batch {number}: {note}" for note in view_of(run).step("cancel").data.get("notes", [])]
         for task_id in context.run.tasks[number - 1 :][:1]:
             _close(context, task_id, run)
     if left:
         context.report(f"Cancelling {batches.name_of(left)}.")
         return NotYet(datetime.now(UTC) + timedelta(seconds=LOOK_MIN_S))
-    return Done({"done": done, "total": len(batches.batches_of(context.view))})
+    return Done({"done": done, "total": len(batches.batches_of(context.view)), "notes": notes})
 
 
 def _start(context: StepContext, number: int, run_id: UUID) -> UUID:
