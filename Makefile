@@ -59,8 +59,8 @@ bench: install lab-up  ## measure
 soak: install lab-up  ## many runs with an engine that is killed every 30 s: make soak RUNS=1000
 	@$(python) -m tests.soak --runs $(or $(RUNS),1000)
 
-faults: install lab-up  ## everything that can go wrong, at every boundary of a run: make faults [SEED=7] [ONLY='ssh-cut']
-	@$(python) -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)')
+faults: install lab-up  ## everything that can go wrong, at every boundary of a run: make faults [KIND=in-place] [SEED=7] [ONLY='ssh-cut'] [EVERYWHERE=1]
+	@$(python) -m tests.faults $(if $(KIND),--kind '$(KIND)') $(if $(EVERYWHERE),--everywhere) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)')
 
 docs:  ## write config/slurm-config.ini and docs/configuration.md from the models of the settings
 	@$(python) -m worker.settings.sample --write

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from tests.bench import machine
 from tests.faults import cases as every
 from tests.faults import report
+from tests.faults.kinds import KINDS
 from tests.faults.stage import grounds
 from tests.faults.survey import survey
 from tests.faults.trying import WIDTH, Outcome, Trying
@@ -34,6 +35,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     only: Annotated[str, typer.Option(help="Names of cases, or how they begin; * stands for anything.")] = "",
+    kind: Annotated[str, typer.Option(help=f"Only runs of these kinds: {', '.join(KINDS)}.")] = "",
     seed: Annotated[int | None, typer.Option(help="Draw cases at random, the same for the same seed.")] = None,
     count: Annotated[int, typer.Option(min=1, help="How many are drawn.")] = 100,
     everywhere: Annotated[bool, typer.Option("--everywhere", help="Leave no place out.")] = False,
@@ -53,8 +55,11 @@ def main(
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
     started = time.monotonic()
-    with lifecycle.in_use(lab.base), grounds(lab) as ground:
-        places = survey(ground)
+    kinds = _kinds(kind)
+    in_place = any(KINDS[name].in_place for name in kinds)
+    with lifecycle.in_use(lab.base), grounds(lab, with_importer=in_place) as ground:
+        surveys = {name: survey(ground, KINDS[name]) for name in kinds}
+        places = {name: each.places for name, each in surveys.items()}
         cases = every.matrix(places, thinned=not everywhere)
         cases = every.only(cases, places, only) if only else cases
         if seed is not None:
@@ -63,9 +68,9 @@ def main(
             console.print(*map(str, cases), sep="\n", markup=False)
             return
         with shown(len(cases)) as tell:
-            outcomes = Trying(ground, logs, width=width, tell=tell).all(cases)
+            outcomes = Trying(ground, surveys, logs, width=width, tell=tell).all(cases)
         facts = machine.facts(lab) | {
-            "places of a run": len(places),
+            "places of a run": ", ".join(f"{name} {len(places[name])}" for name in places),
             "cases at a time": width,
             "minutes": f"{(time.monotonic() - started) / 60:.1f}",
             "seed": "none" if seed is None else seed,
@@ -75,6 +80,15 @@ def main(
     console.print(f"Report: {output / 'report.md'}")
     console.print(report.line(outcomes), style="green" if report.clean(outcomes) else "bold red")
     raise typer.Exit(0 if report.clean(outcomes) else 1)
+
+
+def _kinds(text: str) -> list[str]:
+    """Read which kinds are wanted; all if nothing is said."""
+    wanted = text.replace(",", " ").split() or list(KINDS)
+    unknown = [name for name in wanted if name not in KINDS]
+    if unknown:
+        raise ValueError(f"there is no kind {', '.join(unknown)}; there are {', '.join(KINDS)}")
+    return wanted
 
 
 @contextmanager

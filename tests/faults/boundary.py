@@ -2,13 +2,16 @@
 
 Every event of a run and of its tasks is appended by `EventLog`. *Before* an event is inside its transaction, when all
 has been decided and nothing is kept; *after* it is when the transaction has been committed. What happens outside lies
-between two events, and has boundaries of its own: commands on the cluster (``Command:submit``) and sessions in OMERO
-(``Omero:import/0``, only *after* it was opened).
+between two events, and has boundaries of its own: commands on the cluster (``Command:submit``), sessions in OMERO
+(``Omero:import/0``, only *after* it was opened), the archive of results in place (``Archive:copy``, ``Archive:rename``)
+and orders to the importer (``Orders:place``). Where a run comes to the same place again, it is another one: that of the
+second time is called ``Omero:import/0#2``.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -16,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from tests.faults.transport import FaultyTransport, name_of
 from worker.engine.context import StepContext
 from worker.history.event_log import EventLog
+from worker.results.inplace import archive
+from worker.results.inplace.book import OrderBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +33,8 @@ Side = Literal["before", "after"]
 
 COMMAND = "Command:"
 OMERO = "Omero:"
+ARCHIVE = "Archive:"
+ORDERS = "Orders:"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,7 +43,7 @@ class Boundary:
 
     side: Side
     what: str
-    """An event, such as ``StepIntended:submit/0``, a command on the cluster or a session in OMERO."""
+    """An event, such as ``StepIntended:submit/0``, or something that is done outside."""
 
     def __str__(self) -> str:
         return f"{self.side}-{self.what}"
@@ -100,17 +107,32 @@ class Stop:
         self._halt = halt
         self._passed = passed
         self._lock = threading.Lock()
+        self._times: Counter[Boundary] = Counter()
 
     def at(self, side: Side, *what: str, session: str = "") -> None:
         """Halt if this is the place."""
-        for name in what:
-            self._passed(Boundary(side, name))
         with self._lock:
+            places = [self._numbered(Boundary(side, name)) for name in what]
+            for place in places:
+                self._passed(place)
             boundary = self._boundary
-            if boundary is None or boundary.side != side or boundary.what not in what:
+            if boundary is None or boundary not in places:
                 return
             self._boundary = None
         self._halt(boundary, session)
+
+    def _numbered(self, place: Boundary) -> Boundary:
+        """Tell a place from those of the same name that were passed before."""
+        self._times[place] += 1
+        times = self._times[place]
+        return place if times == 1 else Boundary(place.side, f"{place.what}#{times}")
+
+    @contextmanager
+    def around(self, name: str) -> Iterator[None]:
+        """Have a place before and one after what is done in the block."""
+        self.at("before", name)
+        yield
+        self.at("after", name)
 
     def install(self) -> None:
         """Hook into this process; there is no way back."""
@@ -138,8 +160,23 @@ class Stop:
                 stop.at("after", OMERO + context.step, session=str(gateway.getSession().getUuid().getValue()))
                 yield gateway
 
+        for module, name, place in (
+            (archive, "_copy", ARCHIVE + "copy"),
+            (archive, "_rename", ARCHIVE + "rename"),
+            (OrderBook, "place", ORDERS + "place"),
+        ):
+            setattr(module, name, stop._between(place, getattr(module, name)))
         EventLog._transact_once = transact_once  # type: ignore[assignment]  # a function for a method, which mypy keeps apart
         StepContext.omero = omero  # type: ignore[method-assign,assignment]  # likewise
+
+    def _between(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Give a function a place before and one after it."""
+
+        def called(*arguments: Any, **named: Any) -> Any:
+            with self.around(name):
+                return function(*arguments, **named)
+
+        return called
 
 
 class StoppingTransport(FaultyTransport):
@@ -161,19 +198,16 @@ class StoppingTransport(FaultyTransport):
         self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
     ) -> Completed:
         """Run a command between its boundaries."""
-        name = COMMAND + name_of(argv)
-        self._stop.at("before", name)
-        completed = super().run(argv, stdin=stdin, timeout_s=timeout_s)
-        self._stop.at("after", name)
-        return completed
+        with self._stop.around(COMMAND + name_of(argv)):
+            return super().run(argv, stdin=stdin, timeout_s=timeout_s)
 
     @contextmanager
     def stream(
         self, argv: Sequence[str], *, stdin: Iterable[bytes] | None = None, timeout_s: float | None = None
     ) -> Iterator[Iterator[bytes]]:
         """Run a command between its boundaries."""
-        name = COMMAND + name_of(argv)
-        self._stop.at("before", name)
-        with super().stream(argv, stdin=stdin, timeout_s=timeout_s) as pieces:
+        with (
+            self._stop.around(COMMAND + name_of(argv)),
+            super().stream(argv, stdin=stdin, timeout_s=timeout_s) as pieces,
+        ):
             yield pieces
-        self._stop.at("after", name)

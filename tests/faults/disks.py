@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SIZE = "8m"
 BALLAST = ".ballast"
 
 
 @contextmanager
-def small_disk(folder: Path, *, mode: int = 0o777) -> Iterator[Path]:
+def small_disk(folder: Path, *, mode: int = 0o777, size: str = "8m") -> Iterator[Path]:
     """Mount a small file system on a folder while the block runs.
 
     Parameters
@@ -26,6 +25,8 @@ def small_disk(folder: Path, *, mode: int = 0o777) -> Iterator[Path]:
         Where; made if need be. What it contains is hidden meanwhile.
     mode : int
         Who may write.
+    size : str
+        How small.
 
     Yields
     ------
@@ -34,7 +35,7 @@ def small_disk(folder: Path, *, mode: int = 0o777) -> Iterator[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode={mode:o}", "tmpfs", str(folder)],
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode={mode:o}", "tmpfs", str(folder)],
         check=True,
         capture_output=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from tests.faults.kinds import ANALYSIS
 from tests.lab.cluster import Cluster
 from tests.lab.person import logged_in
 from tests.soak import evidence as soak
@@ -18,9 +20,11 @@ from tests.soak import evidence as soak
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from omero.gateway import BlitzGateway
 
+    from tests.faults.kinds import Expected
     from tests.faults.stage import Grounds
     from tests.faults.trial import Trial
 
@@ -32,30 +36,45 @@ class Evidence:
     """What is there after a case; nobody's opinion."""
 
     run_id: str
+    """The run that met the fault."""
     status: str
     """COMPLETED, FAILED, PAUSED, or whatever it was when patience was over."""
     message: str
     pauses: tuple[str, ...] = ()
     """Reasons for which it was paused on the way."""
-    submission: str = ""
-    """Key of the submission; empty if none was intended."""
+    expected: Expected = ANALYSIS.expected
+    """What must be there once if it has ended well."""
+    makers: tuple[str, ...] = ()
+    """The runs that results name: itself, that which had the job, or those of its batches."""
+    submissions: tuple[str, ...] = ()
+    """Keys of the submissions that were intended."""
     recorded_jobs: tuple[int, ...] = ()
     jobs: tuple[int, ...] = ()
-    """Slurm jobs with that key, as accounting knows them."""
+    """Slurm jobs with these keys, as accounting knows them."""
     other_jobs: tuple[str, ...] = ()
     """Slurm jobs of the run under any other key."""
     queued: tuple[str, ...] = ()
     """Jobs of the run that still wait or run."""
     images: tuple[str, ...] = ()
-    """Digests of the pixels of images that say they are of this run."""
+    """Digests of the pixels of images that say they are of one of these runs."""
+    registered: int = 0
+    """Images that the importer has made of files of these runs."""
+    orders: tuple[str, ...] = ()
+    """Orders to the importer for files of these runs, each as often as it was placed."""
+    archives: tuple[str, ...] = ()
+    """Folders where results of these runs stay, unfinished ones included."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the files in the folder that the run was to make on the cluster, by their path there."""
+    expected_files: Mapping[str, str] = field(default_factory=dict)
+    """What these must be: what a run without faults has made."""
     expected_image: str = ""
     """What that digest must be."""
     rois: tuple[str, ...] = ()
     """Names of the ROIs of this run, each as often as it is there."""
-    provenances: int = 0
-    """Descriptions of this run in OMERO."""
-    logs: int = 0
-    """Logs of its job in OMERO."""
+    descriptions: tuple[str, ...] = ()
+    """Which of these runs OMERO describes, each as often as it does."""
+    logs: tuple[str, ...] = ()
+    """Logs of these jobs in OMERO, each as often as it is there."""
     leases: tuple[str, ...] = ()
     """Holders of leases that have not expired."""
     left: tuple[str, ...] = ()
@@ -90,8 +109,10 @@ class InOmero:
     """Digests of the pixels, by the run that the description names."""
     rois: Mapping[str, tuple[str, ...]]
     """Names of ROIs, by the run that they name."""
-    provenances: Mapping[str, int]
+    descriptions: Mapping[str, int]
     logs: Mapping[str, int]
+    clients_paths: tuple[str, ...]
+    """Where files came from that the importer has made images of, a path for each image."""
     expected: str
     """Digest of the image that is analysed; results are copies of it."""
 
@@ -103,14 +124,17 @@ class Examiner:
     ----------
     grounds : Grounds
         What cases share.
+    expected_files : mapping
+        What a run without faults leaves in its folder on the cluster, by kind.
     since : datetime
         When the first case began.
     """
 
-    def __init__(self, grounds: Grounds, since: datetime) -> None:
+    def __init__(self, grounds: Grounds, expected_files: Mapping[str, Mapping[str, str]], since: datetime) -> None:
         self._grounds = grounds
         self._cluster = Cluster(grounds.lab)
         self._digests: dict[int, str] = {}
+        self._expected_files = expected_files
         self._jobs = Shared(lambda: soak.jobs_by_key(self._cluster, since))
         self._queue = Shared(lambda: soak.queue(self._cluster))
         self._omero = Shared(self._look_into_omero)
@@ -118,56 +142,64 @@ class Examiner:
     def examine(self, trial: Trial) -> Evidence:
         """Ask everybody about a run that has ended."""
         now = time.monotonic()
-        record = trial.stage.record
+        stage, kind, record = trial.stage, trial.case.kind, trial.stage.record
         run = record.tracker.run(trial.run_id)
-        task = record.tracker.task(run.tasks[1])
-        key = task.submission_key or ""
-        run_id, mine = str(trial.run_id), [str(trial.run_id), *map(str, run.tasks)]
-        jobs = self._jobs.since(now)
-        there = self._omero.since(now)
-        folders = [path for path in trial.stage.data_path.glob("*") if run_id in path.name]
-        staging = trial.stage.state_directory / "runs"
-        folders += [path for path in staging.glob("*") if any(path.rglob("*"))]
-        return Evidence(
-            run_id=run_id,
+        makers = kind.makers(record, run)
+        tasks = [record.tracker.task(task_id) for task_id in kind.jobs_of(record, run)]
+        mine = [str(each) for maker in (run, *makers) for each in (maker.id, *maker.tasks)]
+        keys = tuple(task.submission_key for task in tasks if task.submission_key)
+        names = tuple(str(maker.id) for maker in makers)
+        owners = [run, *(maker for maker in makers if trial.standing.status == "COMPLETED" or not kind.of_another)]
+        folders = [path for owner in owners for path in stage.data_path.glob(f"*{owner.id}*")]
+        if kind.of_another:
+            owners = [run]  # what the other one has staged is removed within the hour
+        if kind.of_another:
+            owners = [run]  # what the other one has staged is removed within the hour
+        staged = [stage.state_directory / "runs" / str(owner.id) for owner in owners]
+        folders += [path for path in staged if any(path.rglob("*"))]
+        named = [(name, job) for name, ids in self._jobs.since(now).items() for job in ids]
+        about = [name for name in mine if name not in keys]
+        seen = Evidence(
+            run_id=str(trial.run_id),
             status=trial.standing.status,
             message=trial.standing.message,
             pauses=tuple(trial.pauses),
-            submission=key,
-            recorded_jobs=tuple(task.job_ids),
-            jobs=tuple(jobs.get(key, ())),
+            expected=kind.expected,
+            makers=names,
+            submissions=keys,
+            recorded_jobs=tuple(job for task in tasks for job in task.job_ids),
             other_jobs=tuple(
-                f"{job} ({name})"
-                for name, ids in jobs.items()
-                if name != key and any(uuid in name for uuid in mine)
-                for job in ids
+                f"{job} ({name})" for name, job in named if name not in keys and any(uuid in name for uuid in about)
             ),
             queued=tuple(line for line in self._queue.since(now) if any(uuid in line for uuid in mine)),
-            images=there.images.get(run_id, ()),
-            expected_image=there.expected,
-            rois=there.rois.get(run_id, ()),
-            provenances=there.provenances.get(run_id, 0),
-            logs=sum(there.logs.get(f"omero-{job_id}.log", 0) for job_id in task.job_ids),
+            orders=tuple(order for name in names for order in stage.in_place.orders(name)) if stage.in_place else (),
+            archives=tuple(each for name in names for each in stage.in_place.archives(name)) if stage.in_place else (),
+            files=files_in(stage.data_path / stage.folder),
+            expected_files=self._expected_files.get(kind.name, {}),
             leases=tuple(soak.leases(record.database)),
-            left=tuple(str(path) for path in folders),
+            left=tuple(dict.fromkeys(map(str, folders))),
             views=tuple(soak.differing_views(record.database)),
         )
+        return self._with_what_may_come_late(seen, now)
 
     def again(self, before: Mapping[str, Evidence]) -> dict[str, Evidence]:
         """Look at jobs and results of all runs once more, when everything has long come to rest."""
         now = time.monotonic()
+        return {name: self._with_what_may_come_late(seen, now) for name, seen in before.items()}
+
+    def _with_what_may_come_late(self, seen: Evidence, now: float) -> Evidence:
         jobs, there = self._jobs.since(now), self._omero.since(now)
-        return {
-            name: replace(
-                seen,
-                jobs=tuple(jobs.get(seen.submission, ())),
-                images=there.images.get(seen.run_id, ()),
-                rois=there.rois.get(seen.run_id, ()),
-                provenances=there.provenances.get(seen.run_id, 0),
-                logs=sum(there.logs.get(f"omero-{job_id}.log", 0) for job_id in seen.recorded_jobs),
-            )
-            for name, seen in before.items()
-        }
+        logs = [f"omero-{job_id}.log" for job_id in seen.recorded_jobs]
+        return replace(
+            seen,
+            jobs=tuple(sorted(job for key in seen.submissions for job in jobs.get(key, ()))),
+            images=tuple(digest for name in seen.makers for digest in there.images.get(name, ())),
+            registered=sum(any(f"/{name}/" in path for name in seen.makers) for path in there.clients_paths),
+            expected_image=there.expected,
+            rois=tuple(roi for name in seen.makers for roi in there.rois.get(name, ())),
+            descriptions=tuple(name for name in seen.makers for _ in range(there.descriptions.get(name, 0))),
+            logs=tuple(name for name in logs for _ in range(there.logs.get(name, 0))),
+        )
 
     def _look_into_omero(self) -> InOmero:
         person = self._grounds.person
@@ -175,13 +207,15 @@ class Examiner:
         with logged_in(self._grounds.lab, person.name) as gateway:
             for image_id, description in soak.result_images(gateway, person.dataset_id).items():
                 images.setdefault(soak.run_named_in(description), []).append(self._digest(gateway, image_id))
-            provenances = Counter(soak.described_runs(gateway).values())
+            descriptions = Counter(soak.described_runs(gateway).values())
             logs = Counter(soak.job_logs(gateway).values())
             expected = self._digest(gateway, person.image_id)
             rois: dict[str, list[str]] = {}
-            for name in soak.roi_names(gateway, person.image_id):
-                rois.setdefault(name.partition("__")[2].partition("_")[0], []).append(name)
-        return InOmero(_frozen(images), _frozen(rois), provenances, logs, expected)
+            for image_id in (person.image_id, self._grounds.second_image_id):
+                for name in soak.roi_names(gateway, image_id):
+                    rois.setdefault(name.partition("__")[2].partition("_")[0], []).append(name)
+            paths = soak.registered_paths(gateway, person.user_id)
+        return InOmero(_frozen(images), _frozen(rois), descriptions, logs, paths, expected)
 
     def _digest(self, gateway: BlitzGateway, image_id: int) -> str:
         """Digest of the one plane of an image; empty while it cannot be read. What could be read does not change."""
@@ -192,6 +226,13 @@ class Examiner:
             plane = image.getPrimaryPixels().getPlane(0, 0, 0)
             self._digests[image_id] = hashlib.sha256(np.ascontiguousarray(plane).tobytes()).hexdigest()[:16]
         return self._digests[image_id]
+
+
+def files_in(folder: Path) -> dict[str, str]:
+    """Digests of the files in a folder by their path there, but for those that tell how it came there."""
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    told = re.compile(r"status/|job_|biomero_job_env_|omero-[\d_]+\.log")
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if not told.match(name)}
 
 
 def _frozen(found: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:

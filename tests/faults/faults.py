@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from tests.faults.boundary import COMMAND, OMERO
+from tests.faults.boundary import ARCHIVE, COMMAND, OMERO, ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.faults.boundary import Boundary
+    from tests.faults.kinds import Kind
 
 NETWORK = (
     r"cannot be reached|handshake .* failed|connection .* (lost|ended|broke)|did not answer|no answer|silent"
@@ -25,6 +26,9 @@ NETWORK = (
 OMERO_GONE = r"OMERO .*(does not answer|cannot be reached|ended|unavailable|lost)|session .* (ended|over|expired)"
 CONTROLLER = r"[Uu]nable to contact slurm controller|slurm_load_jobs error|slurmctld|has been silent|Connection refused"
 FULL = r"[Nn]o space left|disk .* full|is full"
+IMPORTER_GONE = r"importer's database .* does not answer"
+STORAGE_GONE = r"storage for results (is not mounted|cannot be used)"
+CANCELLED = r"^Cancelled by \w+\."
 
 NEVER = r"Internal error"
 """What is never true of a fault of the table: that the defect is the worker's own."""
@@ -54,6 +58,8 @@ class Fault:
         Regular expression of the places where it makes a difference.
     every : int
         Of the places in the order of a run, every n-th is part of the default matrix.
+    kinds : str
+        Regular expression of the kinds of runs that it may meet.
     """
 
     name: str
@@ -65,16 +71,17 @@ class Fault:
     together: bool = False
     places: str = "^(before|after)-[A-Z]"
     every: int = 1
+    kinds: str = "."
 
-    def matters_at(self, place: Boundary) -> bool:
-        """Whether it makes a difference at a place."""
-        return re.search(self.places, str(place)) is not None
+    def matters(self, kind: Kind, place: Boundary) -> bool:
+        """Whether it makes a difference to a kind of run at a place."""
+        return all(re.search(*each) for each in ((self.kinds, kind.name), (self.places, str(place))))
 
     def __hash__(self) -> int:
         return hash(self.name)
 
 
-EVENT: Final = rf"^(before|after)-(?!{COMMAND}|{OMERO})"
+EVENT: Final = rf"^(before|after)-(?!{COMMAND}|{OMERO}|{ARCHIVE}|{ORDERS})"
 UPLOADING: Final = rf"^after-StepIntended:export|^before-{COMMAND}(unpack|verify)"
 FETCHING: Final = rf"^after-StepIntended:fetch|^before-{COMMAND}(list|pack)"
 BEFORE_SUBMISSION: Final = (
@@ -82,6 +89,11 @@ BEFORE_SUBMISSION: Final = (
     rf"|^before-(SubmissionIntended|{COMMAND}submit)"
 )
 IN_OMERO: Final = rf"^after-{OMERO}"
+IN_PLACE: Final = "in-place|batches"
+ARCHIVING: Final = rf"^before-{ARCHIVE}|^after-(StepIntended:import|ImportPlanned)"
+ORDERING: Final = rf"^(before|after)-{ORDERS}|^after-(ImportPlanned|{ARCHIVE}rename|StatusUpdated:import:IMPORTING)"
+CANCELLABLE: Final = rf"^after-(?!Workflow(Completed|Initiated))|^before-({COMMAND}|{ARCHIVE}|{ORDERS})"
+"""Where nobody is in the middle of a transaction, so that a person can cancel the run."""
 
 _ALL: Final = (
     Fault("sigkill", "the engine is killed, and another one starts"),
@@ -110,9 +122,21 @@ _ALL: Final = (
         "times",
         NETWORK,
         places=BEFORE_SUBMISSION,
+        kinds="analysis|conversion",
     ),
-    Fault("remote-disk-full", "no room on the cluster", (2.0, 6.0), "s", FULL, FULL, every=8),
-    Fault("local-disk-full", "no room beside the engine", (2.0, 6.0), "s", FULL, FULL, every=8),
+    Fault(
+        "remote-disk-full", "no room on the cluster", (2.0, 6.0), "s", FULL, FULL, every=8, kinds="analysis|transfer"
+    ),
+    Fault(
+        "local-disk-full",
+        "no room beside the engine",
+        (2.0, 6.0),
+        "s",
+        FULL,
+        FULL,
+        every=8,
+        kinds="analysis|results|in-place",
+    ),
     Fault(
         "truncated-upload",
         "the connection breaks in the middle of an upload",
@@ -120,6 +144,7 @@ _ALL: Final = (
         "bytes",
         NETWORK,
         places=UPLOADING,
+        kinds="analysis|transfer",
     ),
     Fault(
         "truncated-download",
@@ -128,9 +153,26 @@ _ALL: Final = (
         "bytes",
         NETWORK,
         places=FETCHING,
+        kinds="analysis|results",
     ),
-    Fault("clock-jump", "somebody sets the clock", (3600.0, -3600.0), "s", places=EVENT, every=6),
-    Fault("host-key", "the cluster has another host key", (1.0,), "", r"[Hh]ost key|known_hosts", every=8),
+    Fault(
+        "clock-jump",
+        "somebody sets the clock",
+        (3600.0, -3600.0),
+        "s",
+        places=EVENT,
+        every=6,
+        kinds="analysis|in-place",
+    ),
+    Fault(
+        "host-key",
+        "the cluster has another host key",
+        (1.0,),
+        "",
+        r"[Hh]ost key|known_hosts",
+        every=8,
+        kinds="analysis|results",
+    ),
     Fault("session-expired", "OMERO has ended the session", pauses=OMERO_GONE, places=IN_OMERO),
     Fault(
         "script-session-expired",
@@ -138,11 +180,55 @@ _ALL: Final = (
         pauses=OMERO_GONE,
         places=EVENT,
         every=12,
+        kinds="analysis|results",
     ),
-    Fault("slurmctld", "the controller is away", (60.0,), "s", CONTROLLER, together=True, every=4),
-    Fault("slurmdbd", "accounting is away", (15.0,), "s", together=True, every=5),
-    Fault("postgres", "PostgreSQL is restarted", (2.0,), "s", together=True, every=3),
-    Fault("omero", "OMERO is restarted", (5.0,), "s", OMERO_GONE, together=True, every=5),
+    Fault("cancel", "a person cancels the run", fails=CANCELLED, places=CANCELLABLE, every=6),
+    Fault(
+        "orders-cut",
+        "connections to the importer's database are reset, and refused for a while",
+        (0.5, 3.0),
+        "s",
+        IMPORTER_GONE,
+        places=ORDERING,
+        kinds=IN_PLACE,
+    ),
+    Fault(
+        "storage-full", "no room where results stay", (2.0, 6.0), "s", FULL, FULL, places=ARCHIVING, kinds="in-place"
+    ),
+    Fault(
+        "storage-away",
+        "the storage where results stay is not mounted",
+        (2.0, 6.0),
+        "s",
+        STORAGE_GONE,
+        STORAGE_GONE,
+        places=ARCHIVING,
+        kinds="in-place",
+    ),
+    Fault(
+        "importer",
+        "the importer is killed in the midst of its work, and is started after a while",
+        (0.0, 20.0),
+        "s",
+        together=True,
+        places=ORDERING,
+        kinds=IN_PLACE,
+    ),
+    Fault("slurmctld", "the controller is away", (60.0,), "s", CONTROLLER, together=True, every=4, kinds="analysis"),
+    Fault("slurmdbd", "accounting is away", (15.0,), "s", together=True, every=5, kinds="analysis"),
+    Fault(
+        "postgres", "PostgreSQL is restarted", (2.0,), "s", together=True, every=3, kinds="analysis|results|in-place"
+    ),
+    Fault(
+        "omero",
+        "OMERO is restarted",
+        (5.0,),
+        "s",
+        OMERO_GONE,
+        together=True,
+        every=5,
+        kinds="analysis|results|in-place",
+    ),
 )
 
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({fault.name: fault for fault in _ALL})

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from tests.faults import daemons
 from tests.faults.disks import full, small_disk
 from tests.faults.engine import Going
+from tests.faults.importing import importer_killed, importer_survives
 from tests.faults.stage import LEASE_S
 from worker.history import tables
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from tests.faults.cases import Case
     from tests.faults.proxy import Direction
+    from tests.faults.stage import Grounds
     from tests.faults.trial import Trial
-    from tests.lab.description import Lab
 
 UNTIL_PAUSED = 20.0
 """Seconds after which something is mended that only a person mends, should the run not have paused by then."""
@@ -160,6 +161,17 @@ class Stall(Cut):
         trial.stage.proxy.heal()
 
 
+class CutOrders(Cut):
+    """Connections to the importer's database are reset, and refused for a while."""
+
+    @contextmanager
+    def struck(self, trial: Trial) -> Iterator[None]:
+        assert trial.stage.in_place is not None
+        trial.stage.in_place.proxy.cut(refuse=True)
+        yield
+        trial.stage.in_place.proxy.heal()
+
+
 class Truncate(Injection):
     """The connection breaks in the middle of what it transfers."""
 
@@ -195,13 +207,15 @@ class LoseReply(Injection):
 class FullDisk(Injection):
     """No room on the cluster."""
 
+    size: ClassVar[str] = "8m"
+
     @property
     def lasts_s(self) -> float:
         return self.amount
 
     @contextmanager
     def prepared(self, trial: Trial) -> Iterator[None]:
-        with small_disk(self.folder(trial)):
+        with small_disk(self.folder(trial), size=self.size):
             yield
 
     def struck(self, trial: Trial) -> AbstractContextManager[None]:
@@ -225,6 +239,43 @@ class FullLocalDisk(FullDisk):
 
     def folder(self, trial: Trial) -> Path:
         return trial.stage.state_directory
+
+
+class FullStorage(FullDisk):
+    """No room where results stay."""
+
+    # Results are not written where less than 64 MiB would be left.
+    size = "80m"
+
+    def folder(self, trial: Trial) -> Path:
+        assert trial.stage.in_place is not None
+        return trial.stage.in_place.base_dir
+
+
+class StorageAway(Injection):
+    """The storage where results stay is not mounted."""
+
+    @property
+    def lasts_s(self) -> float:
+        return self.amount
+
+    @contextmanager
+    def struck(self, trial: Trial) -> Iterator[None]:
+        assert trial.stage.in_place is not None
+        folder = trial.stage.in_place.base_dir
+        away = folder.with_name(f"{folder.name}.away")
+        folder.rename(away)
+        yield
+        away.rename(folder)
+
+
+class Cancel(Injection):
+    """A person cancels the run."""
+
+    @contextmanager
+    def struck(self, trial: Trial) -> Iterator[None]:
+        trial.stage.record.tracker.request_cancel(trial.run_id, trial.grounds.person.name)
+        yield
 
 
 class JumpClock(Injection):
@@ -288,16 +339,36 @@ INJECTIONS: Mapping[str, type[Injection]] = {
     "host-key": ChangeHostKey,
     "session-expired": ExpireSession,
     "script-session-expired": ExpireScriptSession,
+    "cancel": Cancel,
+    "orders-cut": CutOrders,
+    "storage-full": FullStorage,
+    "storage-away": StorageAway,
 }
 """What happens to one run, by the fault's name."""
 
-OUTAGES: Mapping[str, Callable[[Lab], AbstractContextManager[None]]] = {
-    "slurmctld": daemons.slurmctld_stopped,
-    "slurmdbd": daemons.slurmdbd_stopped,
-    "postgres": daemons.postgres_stopped,
-    "omero": daemons.omero_stopped,
+
+@contextmanager
+def postgres_stopped(grounds: Grounds, _release: Callable[[], None]) -> Iterator[None]:
+    """Stop PostgreSQL; an importer that ends for that is started again, as its container would be."""
+    with importer_survives(grounds.importer), daemons.postgres_stopped(grounds.lab):
+        yield
+
+
+@contextmanager
+def omero_stopped(grounds: Grounds, _release: Callable[[], None]) -> Iterator[None]:
+    """Stop OMERO; an importer that ends for that is started again, as its container would be."""
+    with importer_survives(grounds.importer), daemons.omero_stopped(grounds.lab):
+        yield
+
+
+OUTAGES: Mapping[str, Callable[[Grounds, Callable[[], None]], AbstractContextManager[None]]] = {
+    "slurmctld": lambda grounds, _: daemons.slurmctld_stopped(grounds.lab),
+    "slurmdbd": lambda grounds, _: daemons.slurmdbd_stopped(grounds.lab),
+    "postgres": postgres_stopped,
+    "omero": omero_stopped,
+    "importer": lambda grounds, release: importer_killed(grounds.importer, release),
 }
-"""What happens to everybody at once, by the fault's name."""
+"""What happens to everybody at once, by the fault's name; may let runs go on before it begins."""
 
 
 def injection_of(case: Case) -> Injection:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tests.faults.faults import FAULTS
+from tests.faults.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,12 +90,14 @@ def write(path: Path, outcomes: Sequence[Outcome], facts: Mapping[str, object]) 
         for outcome in bad:
             lines += [f"### {outcome.name}", "", f"`{repeat(outcome)}`", ""]
             lines += [*(f"- {sentence}" for sentence in sentences(outcome)), ""]
-    lines += ["## By fault", "", *_table("fault", rows(outcomes, lambda outcome: outcome.case.fault.name)), ""]
+    lines += ["## By kind", "", *_table("kind", rows(outcomes, lambda outcome: outcome.case.kind.name)), ""]
+    lines += [f"- {kind.name}: {kind.what}" for kind in KINDS.values()]
+    lines += ["", "## By fault", "", *_table("fault", rows(outcomes, lambda outcome: outcome.case.fault.name)), ""]
     lines += [f"- {fault.name}: {fault.what}" for fault in FAULTS.values()]
-    lines += ["", "## By boundary", "", *_table("boundary", rows(outcomes, lambda one: str(one.case.boundary))), ""]
-    reasons = sorted({(o.case.fault.name, reason) for o in outcomes if o.evidence for reason in o.evidence.pauses})
+    lines += ["", "## By boundary", "", *_table("boundary", rows(outcomes, _place)), ""]
+    reasons = sorted({(_title(o), reason) for o in outcomes if o.evidence for reason in o.evidence.pauses})
     reasons += sorted(
-        {(o.case.fault.name, o.evidence.message) for o in outcomes if o.evidence and o.evidence.status == "FAILED"}
+        {(_title(o), o.evidence.message) for o in outcomes if o.evidence and o.evidence.status == "FAILED"}
     )
     if reasons:
         lines += [
@@ -112,6 +115,14 @@ def write(path: Path, outcomes: Sequence[Outcome], facts: Mapping[str, object]) 
     lines += ["", "## Where and with what", "", *(f"- {name}: {value}" for name, value in facts.items()), ""]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _title(outcome: Outcome) -> str:
+    return outcome.name.partition("@")[0]
+
+
+def _place(outcome: Outcome) -> str:
+    return f"{outcome.case.kind.name}: {outcome.case.boundary}"
 
 
 def _table(what: str, counts: Mapping[str, tuple[str, ...]]) -> list[str]:

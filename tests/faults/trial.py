@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.faults import injections
 from tests.faults.engine import EngineProcess, Orders
+from worker.engine.children import children_of
 from worker.errors import HistoryUnavailable
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from tests.faults.cases import Case
     from tests.faults.engine import Reached
     from tests.faults.stage import CaseStage, Grounds
+    from worker.history.domain import WorkflowRun
 
-REACH_TIMEOUT_S = 60.0
+REACH_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 180.0
 """How long a run may take after its fault; one that has not ended by then is lost."""
 MOST_PAUSES = 6
@@ -61,6 +63,8 @@ class Trial:
     reached: Reached | None = None
     struck: bool = False
     """Whether the boundary was reached and the fault met the run."""
+    paused: tuple[UUID, ...] = ()
+    """What is paused: the run itself, or runs of its batches."""
     pauses: list[str] = field(default_factory=list)
     """Reasons for which the run was paused; it was resumed each time."""
     standing: Standing = field(default_factory=lambda: Standing("", ""))
@@ -72,7 +76,7 @@ class Trial:
 
     def __enter__(self) -> Trial:
         try:
-            self.stage = self._stack.enter_context(self.grounds.case())
+            self.stage = self._stack.enter_context(self.grounds.case(self.case.kind))
             # Engines end first, then what they work with.
             self._stack.callback(self._end_engines)
             self.injection = injections.injection_of(self.case)
@@ -146,7 +150,8 @@ class Trial:
     def _resume(self) -> None:
         """Do what an admin does when the cause is mended, and note the reason that was told."""
         try:
-            self.stage.record.tracker.resume_run(self.run_id)
+            for run_id in self.paused:
+                self.stage.record.tracker.resume_run(run_id)
         except HistoryUnavailable:
             return  # at the next look
         self.pauses.append(self.standing.message)
@@ -158,13 +163,15 @@ class Trial:
     def look(self) -> Standing:
         """How the run stands, as far as the record can be read."""
         try:
-            run = self.stage.record.tracker.run(self.run_id)
+            run, *children = self.stage.record.tracker.run(self.run_id), *self.children()
         except HistoryUnavailable as error:
             return Standing("UNKNOWN", str(error))
         if run.ended:
             return Standing(run.status, run.error_message or "")
-        if run.paused_reason:
-            return Standing("PAUSED", run.paused_reason)
+        self.paused = tuple(each.id for each in (run, *children) if each.paused_reason and not each.ended)
+        if self.paused:
+            reasons = (each.paused_reason for each in (run, *children) if each.id in self.paused)
+            return Standing("PAUSED", " ".join(filter(None, reasons)))
         errors = [state.last_error for state in run.steps.values() if state.state == "intended" and state.last_error]
         return Standing(run.status, " ".join(errors))
 
@@ -191,8 +198,14 @@ class Trial:
         """What the record says, an event a line."""
         return "\n".join(
             f"{event.at:%H:%M:%S.%f} {event.name} {event.task_name or ''} {event.data}"
-            for event in self.stage.record.reader.events(self.run_id)
+            for run_id in (self.run_id, *(child.id for child in self.children()))
+            for event in self.stage.record.reader.events(run_id)
         )
+
+    def children(self) -> tuple[WorkflowRun, ...]:
+        """The runs of its batches, where it has any."""
+        tracker = self.stage.record.tracker
+        return tuple(children_of(tracker, tracker.run(self.run_id)).values())
 
     def logs(self) -> str:
         """What the engines have logged."""

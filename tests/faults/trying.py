@@ -18,17 +18,21 @@ from tests.faults.verdict import judge
 from tests.soak.evidence import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from tests.faults.cases import Case
     from tests.faults.stage import Grounds
+    from tests.faults.survey import Survey
 
 WIDTH = 5
 """Cases that are tried at a time."""
 
 TOGETHER = 24
 """Most cases that meet one outage at once."""
+
+TOGETHER_IN_PLACE = 8
+"""The same for those whose results one importer brings home."""
 
 SETTLE_S = 20.0
 """How long jobs, accounting and leases may take to come to rest after the end of a run."""
@@ -51,6 +55,11 @@ class Outcome:
         return str(self.case)
 
 
+def _stroke(case: Case) -> tuple[str, float, bool]:
+    """What cases have in common that meet one outage."""
+    return case.fault.name, case.amount, case.kind.in_place
+
+
 class Trying:
     """Tries cases.
 
@@ -58,6 +67,8 @@ class Trying:
     ----------
     grounds : Grounds
         What they share.
+    surveys : mapping
+        Runs without faults, by kind.
     logs : Path
         Where the engines' logs of cases that are not well go.
     width : int
@@ -66,12 +77,21 @@ class Trying:
         Is told of each outcome.
     """
 
-    def __init__(self, grounds: Grounds, logs: Path, *, width: int, tell: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self,
+        grounds: Grounds,
+        surveys: Mapping[str, Survey],
+        logs: Path,
+        *,
+        width: int,
+        tell: Callable[[Outcome], None],
+    ) -> None:
         self._grounds = grounds
         self._logs = logs
         self._width = width
         self._tell = tell
-        self._examiner = Examiner(grounds, datetime.now(UTC))
+        files = {name: survey.files for name, survey in surveys.items()}
+        self._examiner = Examiner(grounds, files, datetime.now(UTC))
 
     def all(self, cases: Sequence[Case]) -> list[Outcome]:
         """Try cases, and look at all of them once more at the end.
@@ -90,11 +110,12 @@ class Trying:
         alone = [case for case in cases if not case.fault.together]
         with ThreadPoolExecutor(self._width, "case") as pool:
             outcomes += pool.map(self._alone, alone)
-        together = [case for case in cases if case.fault.together]
-        for _, group in groupby(together, key=lambda case: (case.fault.name, case.amount)):
+        together = sorted((case for case in cases if case.fault.together), key=_stroke)
+        for (_, _, in_place), group in groupby(together, key=_stroke):
             waiting = list(group)
-            for start in range(0, len(waiting), TOGETHER):
-                outcomes += self._together(waiting[start : start + TOGETHER])
+            most = TOGETHER_IN_PLACE if in_place else TOGETHER
+            for start in range(0, len(waiting), most):
+                outcomes += self._together(waiting[start : start + most])
         self._look_again(outcomes)
         return outcomes
 
@@ -138,7 +159,7 @@ class Trying:
             futures = [pool.submit(one, case) for case in cases]
             reached.wait()
             try:
-                with OUTAGES[fault.name](self._grounds.lab):
+                with OUTAGES[fault.name](self._grounds, released.set):
                     released.set()
                     time.sleep(amount)
             finally:

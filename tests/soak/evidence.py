@@ -49,6 +49,11 @@ select a.id, pair.value from MapAnnotation a join a.mapValue pair
 where a.ns = 'biomero/workflow' and pair.name = 'Workflow_ID'
 """
 
+_REGISTERED = """
+select i.id, u.clientPath from Fileset fs join fs.usedFiles u join fs.images i
+where fs.details.owner.id = :user and u.clientPath like :inside
+"""
+
 _ROIS = "select r.name from Roi r where r.image.id = :image"
 _LOGS = """
 select a.id, file.name from FileAnnotation a join a.file file where file.name like 'omero-%.log'
@@ -160,7 +165,8 @@ def jobs_by_key(cluster: Cluster, since: datetime) -> dict[str, list[int]]:
     for job_id, _, name in (row.partition("|") for row in rows):
         key = _UUID.search(name)
         if key:
-            jobs.setdefault(name[key.start() :], []).append(int(job_id))
+            # Tasks of an array have its number before their own.
+            jobs.setdefault(name[key.start() :], []).append(int(job_id.partition("_")[0]))
     return jobs
 
 
@@ -219,6 +225,15 @@ def roi_names(gateway: BlitzGateway, image_id: int) -> list[str]:
     parameters.addLong("image", image_id)
     rows = gateway.c.sf.getQueryService().projection(_ROIS, parameters, call_context(gateway))
     return [name for (name,) in unwrap(rows)]
+
+
+def registered_paths(gateway: BlitzGateway, user_id: int) -> tuple[str, ...]:
+    """Where files came from that an importer has made images of for somebody, a path for each image."""
+    parameters = omero.sys.ParametersI()
+    parameters.addLong("user", user_id)
+    parameters.addString("inside", "%.analyzed/%")
+    rows = gateway.c.sf.getQueryService().projection(_REGISTERED, parameters, call_context(gateway))
+    return tuple(path for _, path in unwrap(rows))
 
 
 def job_logs(gateway: BlitzGateway) -> dict[int, str]:

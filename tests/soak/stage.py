@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
+    from numpy.typing import NDArray
+
     from tests.lab.description import Lab
     from worker.engine.assembly import Record
 
@@ -129,17 +131,22 @@ def stub_runtime(lab: Lab) -> Iterator[str]:
         cluster.run("rm", "-rf", "--", str(folder))
 
 
-@contextmanager
-def person(lab: Lab, user: str) -> Iterator[Person]:
-    """Give somebody a tiny image and a dataset for results, and delete both at the end with all that came into them."""
+def tiny() -> NDArray[np.uint16]:
+    """The pixels of the image that is analysed."""
     pixels = np.zeros(SHAPE, np.uint16)
     for label in range(1, LABELS + 1):
         pixels[..., 4 * label : 4 * label + 3, 2 : 5 + label] = label
+    return pixels
+
+
+@contextmanager
+def person(lab: Lab, user: str) -> Iterator[Person]:
+    """Give somebody a tiny image and a dataset for results, and delete both at the end with all that came into them."""
     name = f"soak {uuid.uuid4().hex[:8]}"
     with logged_in(lab, user) as gateway:
         identity = who(gateway)
         sources, results = (make_dataset(gateway, f"{name} {what}") for what in ("sources", "results"))
-        image_id = import_image(gateway, pixels, "tiny", sources)
+        image_id = import_image(gateway, tiny(), "tiny", sources)
     try:
         yield Person(user, identity.user_id, identity.group_id, identity.group_name, image_id, results)
     finally:

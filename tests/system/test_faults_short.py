@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults import cases, report
+from tests.faults.kinds import KINDS
 from tests.faults.stage import grounds
 from tests.faults.survey import survey
 from tests.faults.trying import Trying
@@ -37,9 +38,10 @@ session-expired@after-Omero:import/0
 
 def test_whatever_goes_wrong_nothing_is_lost_doubled_or_falsely_told(lab: Lab, tmp_path: Path) -> None:
     with grounds(lab) as ground:
-        places = survey(ground)
+        surveys = {name: survey(ground, KINDS[name]) for name in ("analysis",)}
+        places = {name: each.places for name, each in surveys.items()}
         chosen = [cases.named(name, places) for name in CHOSEN.split()]
-        outcomes = Trying(ground, tmp_path, width=6, tell=lambda _: None).all(chosen)
+        outcomes = Trying(ground, surveys, tmp_path, width=6, tell=lambda _: None).all(chosen)
     assert report.clean(outcomes), [(outcome.name, report.sentences(outcome)) for outcome in outcomes]
     assert report.line(outcomes) == f"cases {len(chosen)}, lost 0, doubled 0, false 0"
     # Each fault met its run, and did not come too late.
