@@ -138,6 +138,23 @@ def test_rows_about_labels_lead_to_the_rois_that_were_drawn_of_them(bench: Bench
     assert bench.bring(options).objects == bench.bring(options).objects
 
 
+def test_tables_of_cellprofiler_know_their_images_by_number(bench: Bench, fresh: BlitzGateway) -> None:
+    (bench.folder / "Image.csv").write_text("ImageNumber,FileName_DNA\n1,nuclei.tif\n2,cells.tif\n")
+    features = [f"Intensity_IntegratedIntensityEdge_Orig{number:03d}" for number in range(297)]
+    row = ",".join(["nan", *["0.5"] * 296])
+    (bench.folder / "Cells.csv").write_text(f"ImageNumber,ObjectNumber,{','.join(features)}\n2,1,{row}\n1,1,{row}\n")
+    (bench.folder / "Experiment.csv").write_text(f'# 4.2.6\nKey,Value\nPipeline,"Version:5\n{"x" * 100_000}"\n')
+    report = bench.bring(replace(NOTHING, csv_tables=True))
+    assert report.notes == ()
+    tables = {name.partition("_")[0]: each for name, each in files_on(fresh, "Dataset", bench.dataset_id).items()}
+    cells = read_table(fresh, tables["Cells"])
+    assert len(cells) == 300
+    assert (cells[-1].name, list(cells[-1].values)) == ("Image", [each.image_id for each in bench.sources])
+    assert math.isnan(cells[2].values[0])
+    assert len(read_table(fresh, tables["Experiment"])[1].values[0]) == len("Version:5\n") + 100_000
+    assert tables["Experiment"].getDescription() == "Table of Experiment.csv\n4.2.6"
+
+
 def test_what_is_not_clear_stays_text_and_is_said(bench: Bench, fresh: BlitzGateway) -> None:
     (bench.folder / "m.csv").write_text("image,n\ncells.tif,1\nsomething.tif,2\n")
     report = bench.bring(replace(NOTHING, csv_tables=True))

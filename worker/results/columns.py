@@ -3,7 +3,8 @@
 =======  ==============================================================================================
 Long     every cell is an integer that 64 bits hold; none is missing, none has leading zeros
 Double   every cell is a number or missing (missing: empty, ``NaN``, ``NA``, ``N/A``, ``null``, ``None`` and
-         the like; stored as NaN); integers among them are at most 2**53, so that none changes its value
+         the like; stored as NaN); integers among them are at most 2**53, so that none changes its value. Where all
+         are missing, at least one must be ``NaN``
 Bool     every cell is ``true`` or ``false``; none is missing
 String   everything else, and whatever mixes the above: dates, integers beyond 64 bits, codes like ``007``;
          the text is kept as it is
@@ -47,6 +48,7 @@ _DISTINCT_LENGTH_MAX: Final = 255
 _MISSING: Final = frozenset(
     {"", "nan", "-nan", "na", "<na>", "n/a", "#n/a", "#na", "null", "none", "1.#qnan", "-1.#ind", "1.#ind", "-1.#qnan"}
 )
+_NOT_A_NUMBER: Final = frozenset(word for word in _MISSING if "nan" in word or "ind" in word)
 _LONGEST_MISSING: Final = 16
 _BREAK: Final = "\x1f"
 _INTEGER: Final = r"[+-]?(?:0|[1-9][0-9]*)"
@@ -246,13 +248,13 @@ class Guess:
     """
 
     __slots__ = (
-        *("_commas", "_exact", "_integers", "_numbers", "_values", "_words"),
+        *("_commas", "_exact", "_integers", "_nan", "_numbers", "_values", "_words"),
         *("distinct", "missing", "odd", "size_bytes"),
     )
 
     def __init__(self) -> None:
         self.size_bytes = 0
-        self.missing = self._values = False
+        self.missing = self._values = self._nan = False
         self.odd = ""
         self.distinct: set[str] | None = set()
         self._integers = self._numbers = self._commas = self._exact = True
@@ -276,6 +278,7 @@ class Guess:
             gaps = [cell for cell in unique if is_missing(cell)]
             if gaps:
                 self.missing = True
+                self._nan = self._nan or any(gap.strip().lower() in _NOT_A_NUMBER for gap in gaps)
                 unique.difference_update(gaps)
                 if not unique:
                     return
@@ -320,7 +323,8 @@ class Guess:
             ``Long``, ``Double``, ``Bool`` or ``String``.
         """
         if not self._values:
-            return "String"
+            # A feature that could be measured in no object is a number all the same.
+            return "Double" if self._nan else "String"
         if self._numbers and self._integers and not self.missing:
             return "Long"
         if (self._numbers or (self._commas and decimal == ",")) and self._exact:

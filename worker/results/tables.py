@@ -258,7 +258,10 @@ def check_room(name: str, rows: int, columns: Sequence[Column], references: Sequ
     """
     titles = [*(column.name for column in columns), *(reference.kind for reference in references)]
     if sum(_COLUMN_BYTES + 8 * (len(title) // 8 + 1) for title in titles) > _HEADER_BYTES:
-        raise ResultsError(f"{name} is no table for OMERO: {len(columns)} columns are more than it can hold.")
+        raise ResultsError(
+            f"{name} is no table for OMERO: {len(columns)} columns are more than it can hold, with"
+            f" {sum(map(len, titles)):,} characters in their names."
+        )
     width_bytes = _width_bytes(columns, references)
     if rows * width_bytes > MAX_TABLE_BYTES or width_bytes > MAX_SENT_BYTES:
         widest = max(columns, key=lambda column: column.width_bytes)

@@ -112,6 +112,12 @@ def test_numbers_that_a_double_cannot_hold_stay_text(tmp_path: Path) -> None:
     assert values(found)[2] == [math.inf, -math.inf]
 
 
+def test_a_column_of_nothing_but_nan_is_one_of_numbers(tmp_path: Path) -> None:
+    found = table(tmp_path, "feature,remark,other\nnan,,NA\nNaN,,NA\n")
+    assert kinds(found) == ["Double", "String", "String"]
+    assert all(math.isnan(float(str(value))) for value in values(found)[0])
+
+
 def test_dates_stay_text(tmp_path: Path) -> None:
     assert kinds(table(tmp_path, "day,when\n2026-01-02,2026-01-02T03:04:05Z\n")) == ["String", "String"]
 
