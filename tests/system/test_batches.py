@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from tests.lab import samples
-from tests.lab.omero.images import import_image, make_dataset
+from tests.lab.omero.images import import_image, make_dataset, make_plate
 from tests.lab.person import logged_in, start_script
 from tests.system.deployment import Deployment
 from tests.system.direct import DirectScript
+from tests.system.plate_bench import fields_of, plates_of
 from worker.engine.accept import accept
 from worker.engine.assembly import open_record
 from worker.engine.batches import child_id
@@ -179,19 +180,30 @@ def test_one_batch_that_fails_costs_the_others_nothing_and_is_reported(lab: Lab,
     assert {each["Batch_Supervisor_Workflow_ID"] for each in batches_in(lab, results)} == {str(run_id)}
 
 
-def test_a_script_drives_its_run_and_its_batches_where_no_engine_is_alive(
+def test_a_script_drives_its_run_and_its_batches_into_one_plate_where_no_engine_is_alive(
     deployment: Deployment, tmp_path: Path, into: str
 ) -> None:
-    image_ids = images_of(deployment.lab, channels=(1, 1))
+    corner = samples.nuclei_image()[:64, :64]
+    with logged_in(deployment.lab, USER) as gateway:
+        plate_id = make_plate(gateway, into, 1, 1, 2, lambda *_: corner)
+        analysed = fields_of(gateway, plate_id)
     where = tmp_path / "script"
     where.mkdir()
-    inputs = dialog(deployment.lab, "Image", image_ids, into, Batch_Size=1)
+    inputs = dialog(deployment.lab, "Image", [analysed[0, 0, 1], analysed[0, 0, 0]], into, Batch_Size=1)
+    inputs["3a) Import into NEW Screen"] = into
     script = DirectScript(deployment.lab, USER, inputs, deployment.environ, where, script=SCRIPT)
     done = script.wait()
     assert done.exit_status == 0, done.stderr
-    assert done.message.startswith("Done of 2 batches: 1 dataset, ")
+    assert done.message.startswith("Done of 2 batches: ")
+    assert "1 plate" in done.message
     assert "Batch 2 of 2: Slurm job " in done.stdout
-    assert results_in(deployment.lab, into)[1] == image_ids
+    with logged_in(deployment.lab, USER) as gateway:
+        (screen,) = gateway.getObjects("Screen", attributes={"name": into})
+        (derived,) = plates_of(gateway, screen.getId()).values()
+        made = {place: gateway.getObject("Image", each) for place, each in fields_of(gateway, derived).items()}
+        assert made.keys() == analysed.keys()
+        for place, image in made.items():
+            assert image.getDescription().endswith(f"(id: {analysed[place]})")
 
 
 def test_an_engine_that_is_killed_while_batches_are_at_work_doubles_nothing(deployment: Deployment, into: str) -> None:
