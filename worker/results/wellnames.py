@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _TIFF: Final = re.compile(r"(?P<plate>.+)_(?P<row>[A-Z]{1,2})(?P<column>\d{2,})_s(?P<site>\d{3,})(?:\.ome)?\.tiff?")
 _SITE: Final = re.compile(r"(?P<row>[A-Za-z]{1,2})_?(?P<column>\d{1,3})[_-]?s(?:ite)?[_-]?(?P<site>\d{1,4})(?![^\W_])")
+_WORD: Final = re.compile(r"[^\W_]+")
 _LETTERS: Final = re.compile(r"[A-Za-z]{1,2}")
 
 
@@ -162,13 +163,19 @@ class WellNames:
         Returns
         -------
         plate_id : int or None
-            The plate with the longest name that fits; None if there is none, or more than one.
+            The plate with the longest name that fits; None if there is none, or more than one, also one whose name
+            fits but for punctuation, and would be longer.
         end : int
             Where its name ends in the text.
         """
         folded = text.casefold()
         head = max((each for each in self._plates if _begins(folded, each)), key=len, default=None)
         ids = self._plates[head] if head is not None else set()
+        words, most = _WORD.findall(folded), len(_WORD.findall(head or ""))
+        for other, others in self._plates.items():
+            alike = _WORD.findall(other)
+            if len(alike) > most and words[: len(alike)] == alike:
+                ids = ids | others
         return (next(iter(ids)), len(head or "")) if len(ids) == 1 else (None, 0)
 
     def at(self, plate_id: int, row: int, column: int, field: int) -> set[SourceFile]:
