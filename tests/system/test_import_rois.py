@@ -18,7 +18,7 @@ from tests.lab import ngff
 from tests.lab.omero.images import import_image
 from tests.lab.person import logged_in
 from tests.system.interruption import Killed, MortalGateway
-from tests.system.results_bench import NOTHING, Bench, children, images_of_run, results_dataset
+from tests.system.results_bench import NOTHING, Bench, children, files_on, images_of_run, results_dataset
 from worker.errors import RequestError
 from worker.results.deletion import delete
 from worker.results.importer import check_permissions
@@ -336,6 +336,22 @@ def test_what_holds_no_labels_is_told_for_each_image_and_nothing_is_removed(benc
     assert [each.id for each in rois_on(fresh, cells).values()] == [kept]
     report = bench.bring(replace(ROIS, roi_label_pattern="*_LABEL.*", roi_targets=(nuclei,)))
     assert (len(rois_on(fresh, nuclei)), report.problems) == (1, ())
+
+
+@pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # omero-py's own
+def test_an_image_that_was_deleted_while_it_was_analysed_is_told_of(bench: Bench, fresh: BlitzGateway) -> None:
+    cells, nuclei = (source.image_id for source in bench.sources)
+    for name in ("cells_mask.tif", "nuclei_mask.tif"):
+        tifffile.imwrite(bench.folder / name, np.ones((ROWS, COLUMNS), "uint8"))
+    bench.gateway.deleteObjects("Image", [nuclei], wait=True)
+    report = bench.bring(replace(ROIS, new_dataset="labels", attach_to_images=True))
+    assert report.notes[0] == (
+        "1 of the 2 analysed images cannot be seen in this group any more; they were deleted, or moved:"
+        f" {nuclei} (nuclei.tif). Nothing is attached to them or drawn on them."
+    )
+    assert len(rois_on(fresh, cells)) == 1
+    assert images_of_run(fresh, bench) == ["cells_mask.tif", "nuclei_mask.tif"]
+    assert any(name.startswith("nuclei_mask.") for name in files_on(fresh, "Dataset", bench.dataset_id))
 
 
 def test_a_shape_colour_or_name_that_cannot_be_is_refused_at_the_door(bench: Bench) -> None:

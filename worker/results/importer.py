@@ -10,7 +10,7 @@ written: whoever asked for the import tells the person that it has failed, and w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from worker.results.surroundings import Surroundings
 
 log = structlog.get_logger(__name__)
+
+_NAMED: Final = 20
+"""How many images that are gone are named."""
 
 
 def check_permissions(gateway: BlitzGateway, sources: Sequence[SourceFile], options: ImportOptions) -> None:
@@ -208,6 +211,8 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
     matched = match([output.path for output in outputs.pictures], attempt.sources)
     if options.imports_images or options.attach_to_images or options.create_rois:
         attempt.notes += matched.notes
+    if gone := _gone(attempt):
+        attempt.note(gone)
     about = match([output.path for output in (*outputs.tables, *outputs.others)], attempt.sources)
     attempt.made_from = {**about.sources, **matched.sources}
     for path, rule in matched.rules.items():
@@ -250,6 +255,20 @@ def _bring_all(attempt: Attempt, outputs: Outputs, log_file: Path | None) -> Imp
     if outputs.zarrs:
         _note_zarrs(attempt, outputs)
     return attempt.result()
+
+
+def _gone(attempt: Attempt) -> str:
+    """Say which images were analysed and cannot be seen any more; nothing if there are none."""
+    names = {each.image_id: each.name for each in attempt.sources}
+    gone = sorted(names.keys() - attempt.surroundings.images.keys())
+    if not gone:
+        return ""
+    named = ", ".join(f"{image_id} ({names[image_id]})" for image_id in gone[:_NAMED])
+    more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
+    return (
+        f"{len(gone)} of the {len(names)} analysed images cannot be seen in this group any more; they were deleted, or"
+        f" moved: {named}{more}. Nothing is attached to them or drawn on them."
+    )
 
 
 def _steps(outputs: Outputs, options: ImportOptions, analysed: int) -> int:
