@@ -2,7 +2,7 @@
 
 Only what lies in the folder itself counts. What a link points to may be anybody's; devices, pipes and sockets hold
 nothing, and are never opened. A hard link is a file like any other: it shows nothing that whoever made it could not
-have copied. The far side needs GNU findutils, coreutils and tar.
+have copied. The far side needs GNU findutils, coreutils and tar; OpenSSL is used where it is there.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from worker.cluster.checksums import checksums
+from worker.cluster.entries import entries
 from worker.cluster.layout import shown
 from worker.cluster.room import check_room, lying_in, unfit, unfit_there
 from worker.cluster.scripts import script
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path, PurePosixPath
 
     from worker.cluster.transport import Transport
-
-SLOWEST_HASH_BYTES_PER_S = 10 * 1024 * 1024
-"""How slow the file system of a cluster may be: a single file is hashed in silence."""
 
 NAMED = 5
 """How many files a message names; of the others it tells how many there are."""
@@ -48,9 +47,6 @@ MOST_NAME_BYTES = 160 * 1024**2
 
 _LEADS_OUT, _NO_FOLDER = 65, 66
 """How ``scripts/enter.sh`` ends."""
-
-_ENTRY_BYTES = 1024 * 1024
-"""Longer than any entry of a list."""
 
 _AGAIN = "They are listed anew and it is tried again. If they go on changing, look what still writes there."
 
@@ -179,9 +175,10 @@ def list_tree(
     """
     folder = in_folder(root, within)
     with told(root):
-        found = _look(transport, root, folder, lambda: follow(0, 0))
+        found = dict(_look(transport, root, folder, lambda: follow(0, 0)))
         if not all(entry.changed for entry in found.values()):
-            found = _look(transport, root, folder, lambda: follow(0, 0))  # as it is now that all can be read
+            # As it is now that all can be read.
+            found = dict(_look(transport, root, folder, lambda: follow(0, 0)))
         files, left_out = _sorted_out(found, into)
         digests = {
             file.path: file.sha256
@@ -193,16 +190,15 @@ def list_tree(
             if into is not None:
                 here_bytes, here = lying_in(into)
                 check_room(into, sum(wanted.values()) - here_bytes, len(wanted) - here)
-            command = script("list_checksums", *folder)
-            patience_s = hashing_s(sum(wanted.values()))
-            for entry in entries(
-                transport, command, lambda: follow(len(digests), len(files)), [names(wanted)], patience_s
-            ):
-                digest, _, path = entry.partition("  ./")
-                digests[path] = digest
-            after = _look(transport, root, folder, lambda: follow(len(digests), len(files)))
-            if after != found:
-                raise changed_meanwhile(root, {path or "." for path, _ in after.items() ^ found.items()})
+            digests.update(checksums(transport, folder, wanted, lambda: follow(len(digests), len(files))))
+            same, others = 0, set()
+            for path, now in _look(transport, root, folder, lambda: follow(len(digests), len(files))):
+                if found.get(path) == now:
+                    same += 1
+                else:
+                    others.add(path or ".")
+            if others or same < len(found):
+                raise changed_meanwhile(root, others or {"."})
     if digests.keys() != files.keys():
         raise changed_meanwhile(root, digests.keys() ^ files.keys())
     return Listing(
@@ -221,20 +217,18 @@ class _Entry(NamedTuple):
 
 def _look(
     transport: Transport, root: PurePosixPath, folder: tuple[str, str], follow: Callable[[], None]
-) -> dict[str, _Entry]:
+) -> Iterator[tuple[str, _Entry]]:
     """See what is there, by path."""
-    found: dict[str, _Entry] = {}
     name_bytes = 0
-    for listed in entries(transport, script("list_files", *folder), follow):
+    for number, listed in enumerate(entries(transport, script("list_files", *folder), follow), start=1):
         kind, size, changed, path = listed.split("\t", 3)
-        found[path] = _Entry(kind, int(size), changed)
         name_bytes += len(path)
-        if len(found) > MOST_ENTRIES or name_bytes > MOST_NAME_BYTES:
+        if number > MOST_ENTRIES or name_bytes > MOST_NAME_BYTES:
             raise ResultsError(
                 f"There are more than {MOST_ENTRIES:,} files and folders in {root}, or their names are too long.",
                 remedy="Pack them on the cluster into fewer, then retry the run from 'fetch'.",
             )
-    return found
+        yield path, _Entry(kind, int(size), changed)
 
 
 def _sorted_out(found: Mapping[str, _Entry], into: Path | None) -> tuple[dict[str, _Entry], list[LeftOut]]:
@@ -328,63 +322,3 @@ def told(root: PurePosixPath) -> Iterator[None]:
                 f"Results in {root} go away while they are fetched: {error.stderr.strip()}.", remedy=_AGAIN
             ) from error
         raise
-
-
-def entries(
-    transport: Transport,
-    command: list[str],
-    follow: Callable[[], None],
-    stdin: Iterable[bytes] | None = None,
-    timeout_s: float | None = None,
-) -> Iterator[str]:
-    """Read what a command says, an entry up to each NUL.
-
-    Parameters
-    ----------
-    transport : Transport
-        The way to the cluster.
-    command : list of str
-        The command.
-    follow : callable
-        Called at least twice a second.
-    stdin : iterable of bytes, optional
-        The command's standard input.
-    timeout_s : float, optional
-        For how long it may be silent.
-
-    Yields
-    ------
-    str
-        The entries.
-    """
-    rest = b""
-    with transport.stream(command, stdin=stdin, timeout_s=timeout_s) as pieces:
-        for piece in pieces:
-            *whole, rest = (rest + piece).split(b"\0")
-            if len(rest) > _ENTRY_BYTES:
-                raise TransferDamaged(f"The cluster sent no list: {shown(rest[:80].decode('utf-8', 'replace'))}.")
-            for entry in whole:
-                yield entry.decode("utf-8", "surrogateescape")
-            follow()
-
-
-def names(paths: Iterable[str]) -> bytes:
-    """Write names for a script that reads them with a NUL after each."""
-    return "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
-
-
-def hashing_s(size_bytes: int) -> float:
-    """Say how long the far side may be silent while it hashes.
-
-    Parameters
-    ----------
-    size_bytes : int
-        What it hashes before it says anything.
-
-    Returns
-    -------
-    float
-        Seconds.
-    """
-    # Checksums come in blocks when the far side's buffer is full: its silence is bounded by all bytes, not by one file.
-    return 120.0 + size_bytes / SLOWEST_HASH_BYTES_PER_S

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from worker.cluster.entries import entries
 from worker.cluster.layout import RUN_FOLDER, RunLayout
-from worker.cluster.listing import entries
 from worker.cluster.scripts import script
 from worker.errors import SettingsError
 

@@ -19,8 +19,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
+from worker.cluster.entries import names
 from worker.cluster.layout import confined, shown
-from worker.cluster.listing import RemoteFile, changed_meanwhile, in_folder, names, naming, told
+from worker.cluster.listing import RemoteFile, changed_meanwhile, in_folder, naming, told
 from worker.cluster.pipes import Limited
 from worker.cluster.room import check_room, parts_of
 from worker.cluster.scripts import script

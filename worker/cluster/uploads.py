@@ -14,9 +14,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from worker.cluster.checksums import hashing_s
 from worker.cluster.fence import check_fence
 from worker.cluster.layout import confined
-from worker.cluster.listing import hashing_s
 from worker.cluster.pipes import Pipe
 from worker.cluster.scripts import script
 from worker.errors import CommandFailed, OutcomeUnknown, TransferDamaged

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.transport import CountingTransport, FaultyTransport
+from tests.unit.cluster.outputs import Meddling
 from tests.unit.cluster.transfers import NAMES, content, tree, upload
+from worker.cluster import checksums
 from worker.cluster.listing import RemoteFile, list_tree
 from worker.cluster.streams import download_tree
 from worker.errors import CommandFailed, LocalDiskError, OutcomeUnknown, TransferDamaged
@@ -27,6 +29,35 @@ class TestListing:
         for file in listed:
             assert file.size_bytes == len(content(file.path))
             assert file.sha256 == hashlib.sha256(content(file.path)).hexdigest()
+
+    @pytest.mark.parametrize("openssl", ["as it is", "does not work"])
+    def test_large_files_have_the_same_checksums_by_whichever_program(
+        self, here: LocalTransport, far: PurePosixPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, openssl: str
+    ) -> None:
+        upload(here, far, NAMES)
+        expected = list_tree(here, far)
+        monkeypatch.setattr(checksums, "LARGE_BYTES", 1)
+        if openssl == "does not work":
+            program = tmp_path / "bin" / "openssl"
+            program.parent.mkdir()
+            program.write_text("#!/bin/sh\necho no provider for this >&2\nexit 1\n")
+            program.chmod(0o755)
+            monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+        counting = CountingTransport(here)
+        assert list_tree(counting, far) == expected
+        assert counting.commands == {"list_files": 2, "list_checksums": 2}
+
+    @pytest.mark.parametrize("large", [False, True])
+    def test_a_file_that_goes_away_while_checksums_are_computed_is_told(
+        self, here: LocalTransport, far: PurePosixPath, monkeypatch: pytest.MonkeyPatch, large: bool
+    ) -> None:
+        if large:
+            monkeypatch.setattr(checksums, "LARGE_BYTES", 1)
+        upload(here, far, ["a", "b"])
+        meddling = Meddling(here, "list_checksums", Path(far, "a").unlink)
+        with pytest.raises(TransferDamaged, match="go away while they are fetched") as caught:
+            list_tree(meddling, far)
+        assert caught.value.transient
 
     def test_an_empty_folder_has_no_files(self, here: LocalTransport, tmp_path: Path) -> None:
         assert list_tree(here, PurePosixPath(tmp_path)).files == ()
