@@ -100,6 +100,16 @@ def test_keys_and_settings_are_mounted_where_the_worker_looks_for_them(compose: 
     assert {"/tmp/.ssh", "/opt/omero/server/slurm-config.ini", "/data", "/var/lib/omero-worker"} <= targets
 
 
+def test_settings_can_be_changed_in_the_engine_and_not_where_scripts_run(compose: Any) -> None:
+    ways = {
+        name: volume.rpartition(":")[2]
+        for name in OURS
+        for volume in compose["services"][name]["volumes"]
+        if ":/opt/omero/server/slurm-config.ini:" in volume
+    }
+    assert ways == {"biomeroworker": "ro", "biomeroengine": "rw"}
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_what_other_services_say_of_imports_in_place_is_mounted_where_it_is_looked_for(compose: Any, name: str) -> None:
     volumes = dict(volume.split(":")[1::-1] for volume in compose["services"][name]["volumes"])
