@@ -39,7 +39,9 @@ IMAGE = """\
 # SECONDS CODE MEBIBYTES OUTFOLDER
 echo "10%"
 [ "$3" = 0 ] || memory=$(head -c "$3M" /dev/zero | tr '\\0' x)
-sleep "$1"
+# Until its time is over, or somebody wakes it.
+sleep "$1" &
+until [ -e "$4/wake" ] || ! kill -0 $! 2>/dev/null; do sleep 0.1; done
 echo "50%"
 echo result >"$4/result.txt"
 exit "$2"
@@ -130,6 +132,10 @@ class Job:
     def report(self) -> JobReport | None:
         """What the watcher knows of it."""
         return self.sleeper.watcher.report(self.request.task_id)
+
+    def wake(self) -> None:
+        """Let it sleep no longer."""
+        self.sleeper.transport.run(["touch", "--", f"{self.request.layout.output}/wake"]).check()
 
     def wait(self, until: JobState | Callable[[JobReport], bool], *, timeout_s: float = 60) -> JobReport:
         """Let the watcher look until a job is in a state, or what is waited for is true.

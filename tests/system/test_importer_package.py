@@ -138,7 +138,7 @@ def test_an_order_that_a_restart_cuts_short_fails_without_a_reason(
     dataset = make_dataset(gateway, "cut short")
     begun = importer.order(files, user="alice", group=GROUP, dataset=dataset)
     importer.wait(begun.uuid, STARTED)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not children(gateway, "Dataset", dataset):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 
 from tests.faults import daemons
 from tests.lab import processes
+from tests.lab.parts import run
 from tests.lab.slurm.configuration import has_control_groups
 from tests.system.sleeper import Sleeper
 from worker.cluster import slurm, ssh
@@ -147,7 +149,7 @@ def test_a_job_that_takes_too_long_has_run_out_of_time(sleeper: Sleeper) -> None
 
 @pytest.mark.slow
 def test_a_node_that_is_drained_lets_its_jobs_end_and_one_that_is_down_does_not(sleeper: Sleeper) -> None:
-    stays, falls = sleeper.submit(3), sleeper.submit(600, exclusive=None)
+    stays, falls = sleeper.submit(600), sleeper.submit(600, exclusive=None)
     nodes = {}
     for job in (stays, falls):
         job.wait(JobState.RUNNING)
@@ -160,6 +162,7 @@ def test_a_node_that_is_drained_lets_its_jobs_end_and_one_that_is_down_does_not(
         falls.wait(JobState.NODE_FAIL)
         waits = sleeper.submit()
         assert waits.wait(lambda report: report.reason not in ("", "None", "Priority")).state is JobState.PENDING
+        stays.wake()
         stays.wait(JobState.COMPLETED)
     finally:
         for node in nodes.values():
@@ -183,16 +186,18 @@ def test_without_accounting_the_end_of_a_job_is_known_at_once(sleeper: Sleeper, 
 
 @pytest.mark.slow
 def test_a_controller_that_is_away_for_a_while_is_not_taken_for_the_end_of_a_job(sleeper: Sleeper, lab: Lab) -> None:
-    ends, goes_on = sleeper.submit(4), sleeper.submit(20)
+    ends, goes_on = sleeper.submit(600), sleeper.submit(600)
     for job in (ends, goes_on):
         job.wait(JobState.RUNNING)
     with daemons.slurmctld_stopped(lab):
+        ends.wake()
         # The job's own word, while the controller can say nothing.
         assert ends.wait(JobState.COMPLETED).source in ("exit_file", "sacct")
         assert goes_on.report is not None
         assert goes_on.report.state in (JobState.RUNNING, JobState.UNKNOWN)
         assert "controller does not answer" in str(sleeper.watcher.problem)
         assert sleeper.watcher.unknown_for_s(goes_on.request.task_id) == 0
+    goes_on.wake()
     assert goes_on.wait(JobState.COMPLETED).exit_code == 0
 
 
@@ -200,12 +205,19 @@ def test_a_controller_that_is_away_for_a_while_is_not_taken_for_the_end_of_a_job
 def test_a_job_that_the_controller_has_forgotten_is_lost_and_its_number_another_ones(
     sleeper: Sleeper, lab: Lab
 ) -> None:
-    time.sleep(6)  # until the controller has written down what there was before
+    assert lab.slurm_conf
+    state = lab.slurm_conf.parents[1] / "state"
+    before = state.with_name("state before")
+    with daemons.slurmctld_stopped(lab):
+        run(["cp", "-a", str(state), str(before)])
     lost = sleeper.submit(hold=None)
     ctx = daemons.context_of(lab)
     controller = ctx.process("slurmctld")
     assert controller is not None
     processes.kill({controller.pid: controller.start_ticks})
+    # As if it had been killed before it wrote down what is new, which it does after 5 s.
+    shutil.rmtree(state)
+    before.rename(state)
     with daemons.slurmctld_stopped(lab):
         pass  # it is stopped already, and started
     lost.wait(lambda report: report.lost)
