@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 import Glacier2
 import Ice
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Identity",
     "Session",
-    "SessionSpec",
     "WorkerGateway",
     "as_user",
     "call_context",
@@ -60,28 +59,6 @@ SUDO_LIFETIME_S: Final = 24 * 3600
 
 SUDO_IDLE_S: Final = 600
 """How long such a session lives when nothing keeps it alive, for instance because its process was killed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSpec:
-    """Where a session is and whose it is; never how to get in.
-
-    Parameters
-    ----------
-    host : str
-        Name or address of the OMERO server.
-    port : int
-        Its router port (4064 by default).
-    user : str or None
-        Login name of the person who acts, if known.
-    group : int or None
-        Id of the group in which they act, if known.
-    """
-
-    host: str
-    port: int
-    user: str | None = None
-    group: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +113,6 @@ class WorkerGateway(BlitzGateway):  # type: ignore[misc]  # omero-py has no type
             _drop_hanging_connection(self.c)
         super().close(hard=hard and self.owns_session)
 
-    def __reduce__(self) -> NoReturn:
-        message = "a live OMERO session cannot be pickled; send a SessionSpec and open a session of its own there"
-        raise TypeError(message)
-
 
 class Session:
     """Context manager around a gateway: keeps its session alive inside, leaves or ends it at the end.
@@ -152,22 +125,6 @@ class Session:
 
     def __init__(self, gateway: BlitzGateway) -> None:
         self.gateway = gateway
-
-    def spec(self) -> SessionSpec:
-        """Say where this session is and whose it is.
-
-        Returns
-        -------
-        SessionSpec
-            Safe to log, pickle and keep.
-
-        Raises
-        ------
-        OmeroUnavailable
-            OMERO does not answer, or the session has ended.
-        """
-        identity = who(self.gateway)
-        return SessionSpec(str(self.gateway.host), int(self.gateway.port), identity.user_name, identity.group_id)
 
     def __enter__(self) -> BlitzGateway:
         self.gateway.c.enableKeepAlive(KEEP_ALIVE_S)
@@ -182,10 +139,6 @@ class Session:
         """End the session if it is our own, else leave it."""
         if self.gateway.c is not None:
             self.gateway.close(hard=getattr(self.gateway, "owns_session", False))
-
-    def __reduce__(self) -> NoReturn:
-        message = "a live OMERO session cannot be pickled; pickle its spec"
-        raise TypeError(message)
 
 
 def open_session(host: str, port: int, *, user: str, password: str) -> WorkerGateway:

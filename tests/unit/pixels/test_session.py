@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import traceback
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,7 @@ import omero
 import pytest
 
 from worker.errors import NotPermitted, OmeroRefused, OmeroUnavailable, SessionEnded, WorkerError
-from worker.pixels.session import Session, SessionSpec, join, open_session, translated
+from worker.pixels.session import Session, join, open_session, translated
 
 KEY = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -88,17 +87,6 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(OmeroUnavailable) as caught:
         join("127.0.0.1", 1, session_key=KEY)
     assert KEY not in str(caught.value)
-
-
-def test_a_spec_survives_pickling() -> None:
-    spec = SessionSpec("omero.example.org", 4064, "alice", 3)
-    assert pickle.loads(pickle.dumps(spec)) == spec  # noqa: S301  # our own bytes
-
-
-def test_a_live_session_cannot_be_pickled() -> None:
-    gateway: Any = SimpleNamespace(c=None)
-    with pytest.raises(TypeError, match="spec"):
-        pickle.dumps(Session(gateway))
 
 
 def test_closing_a_session_that_is_closed_already_does_nothing() -> None:
