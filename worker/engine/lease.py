@@ -46,6 +46,9 @@ IMPLAUSIBLE = 10
 NUMBERS_PER_TOKEN = 10**9
 """Numbers that may be given out under one token."""
 
+TURN_LOOK_S = 0.1
+"""How long whoever waits for a turn waits before asking again; turns take tenths of a second."""
+
 FORGOTTEN_AFTER = timedelta(days=1)
 """After so much silence the row of an engine that was killed is removed."""
 
@@ -262,6 +265,37 @@ class Leases:
                 .values(expires_at=LONG_AGO)
             )
             session.commit()
+
+    @contextmanager
+    def turn(self, lease_id: UUID, guard: Callable[[], object]) -> Iterator[None]:
+        """Hold a lease while the block runs, and wait for it before: for short things that are done one at a time.
+
+        The turn of a process that was killed runs out with its lease.
+
+        Parameters
+        ----------
+        lease_id : UUID
+            What takes turns.
+        guard : callable
+            Called while waiting; what it raises ends the wait.
+
+        Yields
+        ------
+        None
+            While nobody else has the turn.
+
+        Raises
+        ------
+        HistoryUnavailable
+            If the database does not answer.
+        """
+        while self.take(lease_id) is None:
+            guard()
+            time.sleep(TURN_LOOK_S)
+        try:
+            yield
+        finally:
+            self.give_back(lease_id)
 
     def surrender(self) -> None:
         """Let every `check` fail from now on: steps in flight stop at their next safe point."""

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from worker.engine.lease import EngineBeat, Leases, service_alive
-from worker.errors import LeaseLost
+from worker.errors import LeaseLost, RunCancelled
 from worker.history.database import Database
 
 if TYPE_CHECKING:
@@ -61,6 +61,45 @@ def test_of_many_that_reach_for_a_lease_one_gets_it(database: Database) -> None:
     for thread in threads:
         thread.join()
     assert len(taken) == 1
+
+
+def test_of_many_that_wait_for_a_turn_one_has_it_at_a_time(database: Database) -> None:
+    turn = uuid4()
+    inside: list[int] = []
+    most: list[int] = []
+
+    def take_turns(number: int) -> None:
+        with Leases(database, f"engine {number}").turn(turn, lambda: None):
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.remove(number)
+
+    threads = [threading.Thread(target=take_turns, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1, 1]
+
+
+def test_the_turn_of_a_process_that_was_killed_runs_out(database: Database) -> None:
+    turn = uuid4()
+    assert Leases(database, "killed", duration_s=0.3).take(turn) is not None
+    with Leases(database, "next", duration_s=0.3).turn(turn, lambda: None):
+        pass
+
+
+def test_nobody_waits_for_a_turn_whose_run_was_cancelled_meanwhile(database: Database) -> None:
+    turn = uuid4()
+
+    def cancelled() -> None:
+        raise RunCancelled("Cancelled by alice.")
+
+    with Leases(database, "first").turn(turn, lambda: None):
+        with pytest.raises(RunCancelled), Leases(database, "second").turn(turn, cancelled):
+            pass
+        assert Leases(database, "third").take(turn) is None
 
 
 def test_a_lease_that_is_given_back_can_be_taken_at_once(database: Database) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 from worker.engine.context import Done, Outcome
@@ -19,7 +17,8 @@ from worker.results.outputs import Digest
 from worker.results.sharing import shares, with_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from omero.gateway import BlitzGateway
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from worker.engine.context import StepContext
     from worker.engine.manifest import Manifest
     from worker.results.model import Batch
-
-TURN_LOOK_S: Final = 0.1
-"""How long a batch waits before it asks again whether it is its turn; turns take tenths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +205,8 @@ def options_of(context: StepContext, gateway: BlitzGateway, sources: Sequence[So
         return with_shared(gateway, options, sources, batch)
 
 
-@contextmanager
-def turn_of(context: StepContext, batch: Batch) -> Iterator[None]:
-    """Wait until no other batch of the same run writes what they share, and keep the others waiting.
-
-    They take turns by a lease of their own. Turns are short; that of a process that was killed runs out with its lease.
+def turn_of(context: StepContext, batch: Batch) -> AbstractContextManager[None]:
+    """Let the batches of one run write what they share one at a time.
 
     Parameters
     ----------
@@ -222,19 +215,12 @@ def turn_of(context: StepContext, batch: Batch) -> Iterator[None]:
     batch : Batch
         Which batch it is.
 
-    Yields
-    ------
-    None
-        While it is this batch's turn.
+    Returns
+    -------
+    context manager
+        Waits until it is this batch's turn.
     """
-    leases, turn = context.resources.leases, uuid5(UUID(batch.supervisor_id), "dataset")
-    while leases.take(turn) is None:
-        context.guard()
-        time.sleep(TURN_LOOK_S)
-    try:
-        yield
-    finally:
-        leases.give_back(turn)
+    return context.resources.leases.turn(uuid5(UUID(batch.supervisor_id), "dataset"), context.guard)
 
 
 def _progress(context: StepContext, done: int, total: int) -> None:
