@@ -17,15 +17,14 @@ Importing pyarrow takes a tenth of a second and 60 MB, so this module is importe
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
-from pyarrow import compute, parquet, types
+from pyarrow import compute, types
 
-from worker.errors import ResultsError
-from worker.results.columns import BATCH_CELLS, BATCH_ROWS, Column, legal_names
+from worker.results.columns import Column, legal_names
+from worker.results.rowgroups import kind_of, left_out, open_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from worker.results.columns import Value
 
 _EXACT: Final = 2**53
-_EXACT_DIGITS: Final = 15
 _INTEGER_BYTES: Final = len(str(-(2**63)))
 
 
@@ -82,8 +80,8 @@ class ParquetTable:
             The values of some rows, a list for each column.
         """
         wanted = [index for index in range(len(self.columns)) if only is None or index in only]
-        with _opened(self.path) as file:
-            for batch in _batches(file, [self.fields[index] for index in wanted]):
+        with open_rows(self.path, [self.fields[index] for index in wanted]) as batches:
+            for batch in batches:
                 values: list[list[Value]] = [[] for _ in self.columns]
                 for index in wanted:
                     values[index] = _values(batch.column(self.fields[index]), self.columns[index].kind)
@@ -108,23 +106,19 @@ def read_parquet(path: Path) -> ParquetTable:
     ResultsError
         If the file is no table.
     """
-    with _opened(path) as file:
-        schema = file.schema_arrow
-        kinds = {field.name: _kind(field.type) for field in schema}
-        fields = tuple(name for name, kind in kinds.items() if kind)
-        if not fields or len(kinds) != len(schema):
-            what = "two of its columns have the same name" if len(kinds) != len(schema) else "it has no plain columns"
-            raise ResultsError(f"{path.name} is no table: {what}.")
-        guesses = [_Guess(kinds[name]) for name in fields]
-        for batch in _batches(file, list(fields)):
-            for name, guess in zip(fields, guesses, strict=True):
-                guess.look(batch.column(name))
+    with open_rows(path) as batches:
+        fields = tuple(batches.schema.names)
+        guesses = [_Guess(kind_of(field.type)) for field in batches.schema]
+        rows = 0
+        for batch in batches:
+            rows += batch.num_rows
+            for guess, column in zip(guesses, batch.columns, strict=True):
+                guess.look(column)
         columns = tuple(
             Column(name, field, guess.decided(), max(guess.size_bytes, 1))
             for name, field, guess in zip(legal_names(fields), fields, guesses, strict=True)
         )
-        left_out = tuple(name for name, kind in kinds.items() if not kind)
-        return ParquetTable(path, columns, file.metadata.num_rows, fields, left_out)
+        return ParquetTable(path, columns, rows, fields, left_out(batches))
 
 
 @dataclass(slots=True)
@@ -161,22 +155,6 @@ class _Guess:
         return "Long" if self.largest < 2**63 else "String"
 
 
-def _kind(kind: Any) -> str:
-
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    if types.is_boolean(kind):
-        return "Bool"
-    if types.is_integer(kind):
-        return "Long"
-    if types.is_floating(kind):
-        return "Double"
-    if types.is_decimal(kind):
-        return "Double" if kind.precision <= _EXACT_DIGITS else "String"
-    texts = (types.is_string, types.is_large_string, types.is_string_view, types.is_temporal, types.is_null)
-    return "String" if any(is_text(kind) for is_text in texts) else ""
-
-
 def _values(array: Any, kind: str) -> list[Value]:
     if kind == "Double":
         return [math.nan if value is None else float(value) for value in array.to_pylist()]
@@ -203,19 +181,3 @@ def _text(value: Any, end: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return value.isoformat() + end if hasattr(value, "isoformat") else str(value)
-
-
-def _batches(file: Any, fields: list[str]) -> Iterator[Any]:
-    limit = max(1, min(BATCH_ROWS, BATCH_CELLS // max(len(fields), 1)))
-    # One thread, and nothing read ahead: a row group at a time is what stays in memory.
-    yield from file.iter_batches(batch_size=limit, columns=fields, use_threads=False)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-
-    try:
-        with parquet.ParquetFile(path, pre_buffer=False) as file:
-            yield file
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ResultsError(f"{path.name} is no table: it is no Parquet file, or damaged ({error}).") from error

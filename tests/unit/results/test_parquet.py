@@ -105,3 +105,39 @@ def test_a_file_with_damaged_pages_is_no_table(tmp_path: Path) -> None:
 def test_nobody_pays_for_pyarrow_who_has_no_parquet_file() -> None:
     code = "import sys, worker.results.importer; sys.exit('pyarrow' in sys.modules)"
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+
+
+def test_batches_are_small_however_long_the_texts_are(tmp_path: Path) -> None:
+    found = table(tmp_path, {"text": ["x" * 100_000] * 500, "n": list(range(500))})
+    batches = list(found.batches())
+    assert max(sum(map(len, map(str, batch[0]))) for batch in batches) <= 8 * 2**20
+    assert [value for batch in batches for value in batch[1]] == list(range(500))
+    # Whoever wants no more rows leaves nothing behind.
+    some = iter(found.batches())
+    next(some)
+    some.close()  # type: ignore[attr-defined]  # a generator
+
+
+def bomb(path: Path, length: int, rows: int, **options: Any) -> Path:
+    """A few kilobytes in which the same long text stands in every row."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * length]))
+    parquet.write_table(pa.table({"text": texts}), path, compression="zstd", **options)
+    assert path.stat().st_size < 64_000
+    return path
+
+
+def test_a_small_file_of_very_much_text_takes_its_own_process_only(tmp_path: Path) -> None:
+    much = bomb(tmp_path / "much.parquet", 2**22, 1_000)
+    code = (
+        "import sys; from pathlib import Path; from worker.results.parquet import read_parquet\n"
+        "try: read_parquet(Path(sys.argv[1]))\n"
+        "finally: print(*(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(much)], capture_output=True, text=True, check=False)
+    assert "much.parquet is no table: its rows take more than 1 GiB of memory" in ended.stderr
+    assert int(ended.stdout) < 256 * 1024
+
+
+def test_a_row_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match=r"m\.parquet is no table: one of its rows has 104,\d{3},\d{3} bytes"):
+        read_parquet(bomb(tmp_path / "m.parquet", 100 * 2**20, 3))
