@@ -208,7 +208,7 @@ _ALL: Final = (
     Fault(
         "importer",
         "the importer is killed in the midst of its work, and is started after a while",
-        (0.0, 20.0),
+        (5.0,),
         "s",
         together=True,
         places=ORDERING,

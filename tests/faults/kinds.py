@@ -49,8 +49,10 @@ class Kind:
     expected: ClassVar[Expected] = Expected(1, 1, LABELS, 1, 1)
     own: ClassVar[str] = "."
     """Regular expression of the places that no run of a kind above has: the default matrix leaves out the others."""
+    killed_every: ClassVar[int] = 1
+    """In the default matrix an engine is killed at every n-th of these places."""
     sparing: ClassVar[int] = 1
-    """Of what the default matrix has of a fault that leaves places out, every n-th case."""
+    """Of the other faults it has every n-th case of what it has of an analysis."""
     in_place: ClassVar[bool] = False
     """Whether it needs the importer."""
     of_another: ClassVar[bool] = False
@@ -104,7 +106,8 @@ class Results(Kind):
     name = "results"
     what = "results of a job that has ended before come home through OMERO's API"
     tasks = ("import",)
-    sparing = 2
+    killed_every = 3
+    sparing = 5
     of_another = True
 
     def accept(self, stage: CaseStage) -> UUID:
@@ -136,7 +139,8 @@ class InPlace(Kind):
     what = "images are analysed, and the results come home in place, through the importer"
     expected = Expected(1, 1, LABELS, 1, 1, 1)
     own = rf"import|{ARCHIVE}|{ORDERS}|tidy|remove_run|WorkflowCompleted"
-    sparing = 2
+    killed_every = 2
+    sparing = 3
     in_place = True
 
     def accept(self, stage: CaseStage) -> UUID:
@@ -150,7 +154,8 @@ class ResultsInPlace(Results):
     what = "results of a job that has ended before come home in place, through the importer"
     expected = InPlace.expected
     own = rf"{ARCHIVE}|{ORDERS}|{OMERO}|tidy"
-    sparing = 6
+    killed_every = 8
+    sparing = 12
     in_place = True
 
     def _request(self, stage: CaseStage) -> dict[str, Any]:
@@ -165,7 +170,8 @@ class Batches(InPlace):
     tasks = ()
     expected = Expected(2, 2, 2 * LABELS, 2, 2, 2)
     own = rf"split|child|TaskAdded|RequestRecorded|import|{ORDERS}|{ARCHIVE}rename|WorkflowCompleted"
-    sparing = 3
+    killed_every = 12
+    sparing = 12
 
     def accept(self, stage: CaseStage) -> UUID:
         ids = [stage.grounds.person.image_id, stage.grounds.second_image_id]
@@ -183,7 +189,8 @@ class ImageTransfer(Kind):
     what = "images are transferred to a folder on the cluster"
     tasks = ("export",)
     expected = Expected()
-    sparing = 2
+    killed_every = 3
+    sparing = 4
 
     def accept(self, stage: CaseStage) -> UUID:
         return self._transfer(stage)
@@ -201,7 +208,8 @@ class FileTransfer(ImageTransfer):
     name = "file-transfer"
     what = "an attached file is transferred to a folder on the cluster"
     tasks = ("files",)
-    sparing = 3
+    killed_every = 4
+    sparing = 6
 
     def accept(self, stage: CaseStage) -> UUID:
         stage.ended(self._transfer(stage))
@@ -216,7 +224,8 @@ class Conversion(ImageTransfer):
     what = "images on the cluster are converted there"
     tasks = ("convert",)
     expected = Expected(jobs=1, logs=1)
-    sparing = 3
+    killed_every = 4
+    sparing = 6
 
     def accept(self, stage: CaseStage) -> UUID:
         stage.ended(self._transfer(stage, use_zarr=True))

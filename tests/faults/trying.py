@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tests.faults.evidence import Evidence, Examiner
+from tests.faults.faults import FAULTS
 from tests.faults.injections import OUTAGES
 from tests.faults.trial import Trial
 from tests.faults.verdict import judge
@@ -30,9 +31,6 @@ WIDTH = 5
 
 TOGETHER = 24
 """Most cases that meet one outage at once."""
-
-TOGETHER_IN_PLACE = 8
-"""The same for those whose results one importer brings home."""
 
 SETTLE_S = 20.0
 """How long jobs, accounting and leases may take to come to rest after the end of a run."""
@@ -55,9 +53,9 @@ class Outcome:
         return str(self.case)
 
 
-def _stroke(case: Case) -> tuple[str, float, bool]:
-    """What cases have in common that meet one outage."""
-    return case.fault.name, case.amount, case.kind.in_place
+def _stroke(case: Case) -> tuple[int, float]:
+    """What cases have in common that meet one outage, in the order of the faults."""
+    return list(FAULTS).index(case.fault.name), case.amount
 
 
 class Trying:
@@ -111,11 +109,10 @@ class Trying:
         with ThreadPoolExecutor(self._width, "case") as pool:
             outcomes += pool.map(self._alone, alone)
         together = sorted((case for case in cases if case.fault.together), key=_stroke)
-        for (_, _, in_place), group in groupby(together, key=_stroke):
+        for _, group in groupby(together, key=_stroke):
             waiting = list(group)
-            most = TOGETHER_IN_PLACE if in_place else TOGETHER
-            for start in range(0, len(waiting), most):
-                outcomes += self._together(waiting[start : start + most])
+            for start in range(0, len(waiting), TOGETHER):
+                outcomes += self._together(waiting[start : start + TOGETHER])
         self._look_again(outcomes)
         return outcomes
 
