@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 MOST_ROWS = 200
 """Of a longer table the first so many rows are shown; JSON and RO-Crate have all of them."""
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#|~!&$])")
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])")
+"""What is Markdown wherever it stands. Brackets are not: without square ones before them they are no link."""
+
+_BLOCK = re.compile(r"[#=]|[+-](?=[\s+-]|$)|\d{1,9}(?=[.)](?:\s|$))")
+"""What begins a heading, a list or a rule at the beginning of a line."""
 
 KINDS = {
     "analysis": "analysis of images",
@@ -70,7 +74,7 @@ def _lines(run: RunFacts, link: Link) -> Iterator[str]:
     if run.steps:
         yield from ("", "## How it went", "", *_steps(run))
     yield from ("", "## Notes", "", *(_items(run.notes) or ["None."]))
-    yield from ("", "## What is not known", "", *(_items(run.gaps) or ["Nothing that is recorded of other runs."]))
+    yield from ("", "## What is not known", "", *(_items(run.gaps) or ["Nothing: all that is recorded of such a run is in this report."]))
     yield ""
     yield (
         f"Made from the record of the run by omero-worker {_text(run.reported_by)}. What was renamed or deleted in "
@@ -308,7 +312,13 @@ def _items(texts: Iterable[str]) -> list[str]:
 
 def _text(text: str) -> str:
     """Write something that a person, or another program, has chosen, so that nothing in it is Markdown or HTML."""
-    return _SPECIAL.sub(r"\\\1", _one_line(text))
+    line = _SPECIAL.sub(r"\\\g<0>", _one_line(text))
+    begins = _BLOCK.match(line)
+    if begins is None:
+        return line
+    # A number is not what makes a list of it, but the full stop behind it.
+    end = begins.end() if begins[0].isdecimal() else 0
+    return f"{line[:end]}\\{line[end:]}"
 
 
 def _code(text: str) -> str:
