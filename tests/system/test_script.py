@@ -116,5 +116,5 @@ def test_a_script_that_is_stopped_before_its_run_is_recorded_starts_nothing(
 ) -> None:
     script = start(deployment, image_id)
     script.process.send_signal(signal.SIGTERM)
-    assert script.process.wait(60) != 0
+    assert script.wait(60).exit_status != 0
     assert statuses(deployment) == []
