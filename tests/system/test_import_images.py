@@ -26,6 +26,7 @@ from tests.system.results_bench import (
 )
 from worker.errors import ResultsError, RunCancelled
 from worker.results import planes
+from worker.results.flow import IN_FLIGHT
 from worker.results.ledger import NS_KEY
 from worker.results.model import ImportOptions
 
@@ -197,7 +198,10 @@ def test_an_import_that_is_stopped_leaves_no_image_that_nobody_finds(bench: Benc
     assert there == ["cells_0.tif", "cells_1.tif"]
     assert images_of_run(fresh, bench) == there
     # The rest comes in with the next attempt, and ids follow the order of names.
-    bench.bring(replace(NOTHING, new_dataset="labels"))
+    counted = MortalGateway(bench.gateway)
+    bench.bring(replace(NOTHING, new_dataset="labels"), gateway=counted)
+    assert counted.calls["setPlane"] == 4
+    assert 1 <= counted.calls["requiresPixelsPyramid"] <= IN_FLIGHT, "asked once for images of a size"
     images = children(fresh, "Dataset", results_dataset(fresh, bench))
     assert [each.getName() for each in images] == [f"cells_{number}.tif" for number in range(6)]
     assert [int(each.getPrimaryPixels().getPlane(0, 0, 0)[0, 0]) for each in images] == list(range(6))

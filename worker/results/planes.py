@@ -113,6 +113,7 @@ class PlaneStore:
         self._context = call_context(gateway)
         self._store = gateway.c.sf.createRawPixelsStore(self._context)
         self._service = gateway.c.sf.getPixelsService()
+        self._pyramids: dict[tuple[int, int, str], bool] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +142,7 @@ class PlaneStore:
         ranges = [(math.inf, -math.inf)] * image.size_c
         store.setPixelsId(pixels_id, True, context)
         stored = np.dtype(_STORED[pixel_type])
-        tiled = image.size_y * image.size_x * stored.itemsize > WHOLE_PLANE_BYTES or store.requiresPixelsPyramid()
+        tiled = image.size_y * image.size_x * stored.itemsize > WHOLE_PLANE_BYTES or self._in_pyramid(image, pixel_type)
         size_x, size_y = store.getTileSize() if tiled else (image.size_x, image.size_y)
         for t, c, z in image.coordinates():
             for rows in _bands(image, size_y):
@@ -160,6 +161,13 @@ class PlaneStore:
         for c, (smallest, largest) in enumerate(ranges):
             if smallest <= largest:
                 self._service.setChannelGlobalMinMax(pixels_id, c, smallest, largest, context)
+
+    def _in_pyramid(self, image: FileImage, pixel_type: str) -> bool:
+        """Ask whether OMERO takes the image in tiles only: once for images of a size, each question is a call."""
+        like = (image.size_y, image.size_x, pixel_type)
+        if like not in self._pyramids:
+            self._pyramids[like] = bool(self._store.requiresPixelsPyramid())
+        return self._pyramids[like]
 
 
 def _bands(image: FileImage, tile_rows: int) -> Iterator[slice]:
