@@ -10,9 +10,9 @@ from worker.cli.report import exit_by, show
 from worker.cluster.report import Item, SetupReport
 from worker.engine import setup
 from worker.engine.assembly import open_record, open_settings, open_transports
+from worker.engine.beat import service_alive
 from worker.engine.breaker import Circuit
 from worker.engine.circuits import read_circuits
-from worker.engine.lease import service_alive
 from worker.engine.omero import ServiceAccess
 from worker.errors import WorkerError
 from worker.pixels import session

@@ -17,9 +17,9 @@ from rich.table import Table
 from worker.cli.run_report import ReportFormat, write_report
 from worker.engine import interventions
 from worker.engine.assembly import open_record
+from worker.engine.beat import service_alive
 from worker.engine.children import children_of, results_of
 from worker.engine.circuits import what_does_not_answer
-from worker.engine.lease import service_alive
 from worker.engine.view import view_of
 from worker.errors import RequestError
 

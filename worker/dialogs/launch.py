@@ -25,7 +25,7 @@ from worker.engine import interventions
 from worker.engine.accept import accept
 from worker.engine.assembly import open_record, open_resources
 from worker.engine.attached import follow
-from worker.engine.lease import service_alive
+from worker.engine.beat import service_alive
 from worker.engine.omero import OwnSession
 from worker.engine.request import parse_request
 from worker.errors import OmeroError, WorkerError

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from worker.engine.batches import PARTIAL, batches_of, done_well, failures, starts_another
+from worker.engine.beat import service_alive
 from worker.engine.children import children_at_work, children_of, results_of
 from worker.engine.circuits import what_does_not_answer
 from worker.engine.driver import drive
 from worker.engine.importplan import waiting_of
-from worker.engine.lease import service_alive
 from worker.engine.view import view_of
 from worker.errors import HistoryUnavailable
 

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-SSH_POOL = 6
-"""Connections to a cluster that a process keeps: one for each transfer that may run, and two for commands."""
+SSH_POOL = 7
+"""Connections to a cluster that a process keeps: one for each transfer that may run (the one in the lane of suspects
+included), and two for commands."""
 
 CANCEL_LOOK_S = 2.0
 """How often a step that takes long looks whether somebody has cancelled its run."""

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 
 from worker.cluster import folders
-from worker.engine import staging, steps
+from worker.engine import losses, staging, steps
 from worker.engine.context import Done, Guard, NotYet, Pause, Resources, StepContext
 from worker.engine.places import cluster_of, layout_of
 from worker.engine.plan import End, Finished, Step, Wait, next_branch_step, plan
@@ -54,9 +54,16 @@ SPREAD_S = 2.0
 """Runs that wait for the same resource try again one after the other, within so many seconds."""
 
 
-def lane_of(kind: str) -> str:
-    """The lane in which steps of a kind are taken; ``control`` for all that take no time."""
-    return LANES.get(kind, "control")
+ALONE = "alone"
+"""The lane of steps in whose midst process after process was lost: one of them is taken at a time."""
+
+
+def lane_of(step: Step, view: RunView) -> str:
+    """The lane in which a step of a run is taken; ``control`` for all that take no time."""
+    lane = LANES.get(step.kind)
+    if lane is None:
+        return "control"
+    return ALONE if losses.is_suspect(view.step(step.name)) else lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +116,17 @@ def drive(
     """
     not_yet: dict[str, datetime | None] = {}
     # Most looks at a run find nothing to do: they cost one reading of its record, and no lease.
-    later = _look(resources, run_id, lane, not_yet)
-    if later is not None:
-        return later
-    if resources.leases.take(run_id) is None:
+    found = _look(resources, run_id, lane, not_yet)
+    if isinstance(found, Later):
+        return found
+    lease = resources.leases.take(run_id, found.name if isinstance(found, Step) else None)
+    if lease is None:
         return Later(datetime.now(UTC) + timedelta(seconds=OTHERS_TURN_S))
     structlog.contextvars.bind_contextvars(run=str(run_id))
     driver = _Driver(resources, run_id, report, lane, not_yet)
     try:
+        if lease.lost_in is not None:
+            driver.count_loss(lease.lost_in)
         while go_on():
             later = driver.advance()
             if later is not None:
@@ -132,8 +142,10 @@ def drive(
         _give_back(resources, run_id)
 
 
-def _look(resources: Resources, run_id: UUID, lane: str | None, not_yet: dict[str, datetime | None]) -> Later | None:
-    """Look whether a run has something to do now, in this lane; None: it has.
+def _look(
+    resources: Resources, run_id: UUID, lane: str | None, not_yet: dict[str, datetime | None]
+) -> Later | Step | End:
+    """Look whether a run has something to do now, in this lane, and what.
 
     Jobs of the run are handed to the watcher; as long as it has no news of them, there is nothing to do about them.
     """
@@ -147,9 +159,10 @@ def _look(resources: Resources, run_id: UUID, lane: str | None, not_yet: dict[st
             return Later(finished=True)
         case Wait(until=until):
             return Later(until)
-        case Step(kind=kind) if lane is not None and lane_of(kind) != lane:
-            return Later(lane=lane_of(kind), user=run.user)
-    return None
+        case Step() as step if lane is not None and lane_of(step, view) != lane:
+            return Later(lane=lane_of(step, view), user=run.user)
+        case decision:
+            return decision
 
 
 def _hand_over(resources: Resources, run: WorkflowRun, view: RunView, not_yet: dict[str, datetime | None]) -> None:
@@ -237,6 +250,27 @@ class _Driver:
         # From here on the record takes nothing from us once the run is another's.
         self._tracker = resources.tracker.fenced(resources.leases.fence(run_id))
 
+    def count_loss(self, name: str) -> None:
+        """Record that the driver before was lost in the midst of a step; once too often, and the run is paused."""
+        run = self._tracker.run(self._run_id)
+        step = view_of(run).step(name)
+        if run.ended or step.progress is not Progress.INTENDED:
+            return
+        headway = losses.headway_of(name, self._run_id, self._resources.state_dir)
+        loss = losses.count(name, step, headway, datetime.now(UTC), self._resources.leases.duration_s)
+        log.warning("holder_lost", step=name, losses=loss.losses, retry_at=str(loss.retry_at), pause=loss.too_many)
+        self._tracker.lose_holder(
+            self._run_id,
+            name,
+            losses=loss.losses,
+            headway=headway,
+            message=loss.message,
+            retry_at=loss.retry_at,
+        )
+        self._report(loss.message)
+        if loss.too_many:
+            self._tracker.pause_run(self._run_id, loss.message)
+
     def advance(self) -> Later | None:
         """Do the next thing; None means that there may be more to do at once."""
         run = self._tracker.run(self._run_id)
@@ -245,7 +279,8 @@ class _Driver:
             case Finished():
                 return Later(finished=True)
             case Wait(until=until):
-                return Later(until)
+                # If it is paused, then since just now: nobody takes the lease of one that was before.
+                return Later(until, wakes=_parent_of(run) if view.paused is not None else None)
             case End(ok=ok, message=message):
                 if ok:
                     self._tracker.complete_workflow(self._run_id)
@@ -254,8 +289,8 @@ class _Driver:
                 log.info("run_ended", ok=ok, message=message)
                 return Later(finished=True, wakes=_parent_of(run))
             case Step() as step:
-                if self._lane is not None and lane_of(step.kind) != self._lane:
-                    return Later(lane=lane_of(step.kind), user=run.user)
+                if self._lane is not None and lane_of(step, view) != self._lane:
+                    return Later(lane=lane_of(step, view), user=run.user)
                 if run.status == "INITIALIZED":
                     self._tracker.start_workflow(self._run_id)
                     run = self._tracker.run(self._run_id)
@@ -281,6 +316,7 @@ class _Driver:
 
     def _take(self, context: StepContext, step: Step) -> Later | None:
         """Take one step and record its outcome."""
+        self._resources.leases.doing(self._run_id, step.name)
         if context.view.step(step.name).progress is Progress.OPEN:
             self._tracker.intend_step(self._run_id, step.name, f"{self._run_id}/{step.name}")
         try:
@@ -304,9 +340,11 @@ class _Driver:
         match outcome:
             case Done(data=data):
                 self._tracker.complete_step(self._run_id, step.name, data)
-                log.info("step_done", step=step.name)
+                log.info("step_done", step=step.name, peak_mib=losses.peak_mib())
                 return None
             case NotYet(look_again_at=at):
+                if context.view.step(step.name).losses:
+                    self._tracker.survive_step(self._run_id, step.name)
                 self._not_yet[step.name] = at
                 return None
             case Pause(reason=reason):

@@ -4,6 +4,9 @@ A lease is never unlocked by hand: it expires. Its token grows with every change
 a holder that was paused (a stopped process, a suspended machine) and comes back can be told from the present one: by
 the record, which checks `Leases.fence` in the transaction that appends, and on the cluster, which is told the token.
 
+A lease says which step its holder is taking. It forgets that when it is given back, so that whoever takes a lease that
+has run out instead knows what its predecessor was lost in: `worker.engine.losses` counts that.
+
 Times are the database's own where it has a clock for us (PostgreSQL), so that holders on machines with different
 clocks agree.
 """
@@ -19,12 +22,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import delete, func, literal, or_, select, update
+from sqlalchemy import func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.errors import HistoryUnavailable, LeaseLost
 from worker.history import tables
-from worker.history.upsert import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,9 +51,6 @@ NUMBERS_PER_TOKEN = 10**9
 TURN_LOOK_S = 0.1
 """How long whoever waits for a turn waits before asking again; turns take tenths of a second."""
 
-FORGOTTEN_AFTER = timedelta(days=1)
-"""After so much silence the row of an engine that was killed is removed."""
-
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -60,6 +59,8 @@ class Lease:
     run_id: UUID
     holder: str
     token: int
+    lost_in: str | None = None
+    """The step in which the holder before was lost; None if it gave the lease back, or was at no step."""
 
 
 class Leases:
@@ -81,17 +82,23 @@ class Leases:
         self.duration_s = duration_s
         self._valid_until: dict[UUID, float] = {}
         self._tokens: dict[UUID, int] = {}
+        self._doing: dict[UUID, str | None] = {}
+        self._not_given_back: dict[UUID, int] = {}
+        """Tokens of leases that could not be given back, as the database was away: their holder is not lost."""
+        self._ending = False
         self._lock = threading.Lock()
         self._surrendered = False
         self._count = itertools.count(1)
 
-    def take(self, run_id: UUID) -> Lease | None:
+    def take(self, run_id: UUID, step: str | None = None) -> Lease | None:
         """Take the lease of a run, or None if it is somebody's (this process's own included).
 
         Parameters
         ----------
         run_id : UUID
             The run.
+        step : str, optional
+            The step that is going to be taken.
 
         Returns
         -------
@@ -105,27 +112,87 @@ class Leases:
         """
         lease = tables.lease
         asked_at = time.monotonic()
+        step = None if self._ending else step
         dialect = postgresql if self._database.is_postgresql else sqlite
         free = or_(lease.c.expires_at < self._in(0), lease.c.expires_at > self._in(self.duration_s * IMPLAUSIBLE))
         taking = (
             dialect.insert(lease)
-            .values(run_id=run_id, holder=self.holder, token=1, expires_at=self._in(self.duration_s))
+            .values(run_id=run_id, holder=self.holder, token=1, expires_at=self._in(self.duration_s), step=step)
             .on_conflict_do_update(
                 index_elements=[lease.c.run_id],
-                set_={"holder": self.holder, "token": lease.c.token + 1, "expires_at": self._in(self.duration_s)},
+                set_={
+                    "holder": self.holder,
+                    "token": lease.c.token + 1,
+                    "expires_at": self._in(self.duration_s),
+                    "step": step,
+                    "lost_in": lease.c.step,
+                },
                 where=free,
             )
-            .returning(lease.c.token)
+            .returning(lease.c.token, lease.c.lost_in)
         )
         with self._database.session() as session:
-            token = session.execute(taking).scalar_one_or_none()
+            taken = session.execute(taking).one_or_none()
             session.commit()
-        if token is None:
+        if taken is None:
             return None
         with self._lock:
             self._valid_until[run_id] = asked_at + self.duration_s
-            self._tokens[run_id] = token
-        return Lease(run_id, self.holder, token)
+            self._tokens[run_id] = taken.token
+            self._doing[run_id] = step
+            was_ours = self._not_given_back.pop(run_id, None) == taken.token - 1
+        return Lease(run_id, self.holder, taken.token, None if was_ours else taken.lost_in)
+
+    def doing(self, run_id: UUID, step: str) -> None:
+        """Say which step is taken now under a lease of this process, if that is another one than before.
+
+        Parameters
+        ----------
+        run_id : UUID
+            The run.
+        step : str
+            The step.
+
+        Raises
+        ------
+        HistoryUnavailable
+            If the database does not answer.
+        """
+        with self._lock:
+            if self._ending or self._doing.get(run_id) == step:
+                return
+            token = self._tokens.get(run_id)
+        lease = tables.lease
+        with self._database.session() as session:
+            session.execute(
+                update(lease)
+                .where(lease.c.run_id == run_id, lease.c.token == token, lease.c.holder == self.holder)
+                .values(step=step)
+            )
+            session.commit()
+        with self._lock:
+            self._doing[run_id] = step
+
+    def end(self) -> None:
+        """Say that this process is about to end, as it was asked to: no step is to blame for that.
+
+        Raises
+        ------
+        HistoryUnavailable
+            If the database does not answer.
+        """
+        with self._lock:
+            self._ending = True
+            held = tuple(self._tokens.items())
+        lease = tables.lease
+        with self._database.session() as session:
+            for run_id, token in held:
+                session.execute(
+                    update(lease)
+                    .where(lease.c.run_id == run_id, lease.c.token == token, lease.c.holder == self.holder)
+                    .values(step=None)
+                )
+            session.commit()
 
     def renew_all(self) -> None:
         """Renew every lease of this process; one that has meanwhile gone to another holder is dropped.
@@ -254,17 +321,22 @@ class Leases:
         with self._lock:
             token = self._tokens.pop(run_id, None)
             self._valid_until.pop(run_id, None)
-        if token is None:
-            return
+            self._doing.pop(run_id, None)
+            if token is None:
+                return
+            self._not_given_back[run_id] = token
         lease = tables.lease
         with self._database.session() as session:
             # Expired rather than deleted: the token must go on growing, as the cluster remembers it.
             session.execute(
                 update(lease)
                 .where(lease.c.run_id == run_id, lease.c.token == token, lease.c.holder == self.holder)
-                .values(expires_at=LONG_AGO)
+                .values(expires_at=LONG_AGO, step=None)
             )
             session.commit()
+        with self._lock:
+            if self._not_given_back.get(run_id) == token:
+                del self._not_given_back[run_id]
 
     @contextmanager
     def turn(self, lease_id: UUID, guard: Callable[[], object]) -> Iterator[None]:
@@ -329,43 +401,3 @@ class Leases:
         finally:
             stop.set()
             thread.join()
-
-
-class EngineBeat:
-    """Tells scripts whether an engine service is alive, so that they need not drive their runs themselves.
-
-    Parameters
-    ----------
-    database : Database
-        Where the beats are kept.
-    holder : str
-        Name of the service's process.
-    """
-
-    def __init__(self, database: Database, holder: str) -> None:
-        self._database = database
-        self.holder = holder
-
-    def beat(self) -> None:
-        """Record that this service is alive now, and forget those that have not been for a day."""
-        table = tables.engine_heartbeat
-        with self._database.session() as session:
-            now = self._database.now(session)
-            upsert(session, table, {"holder": self.holder}, beat_at=now)
-            session.execute(delete(table).where(table.c.beat_at < now - FORGOTTEN_AFTER))
-            session.commit()
-
-    def stop(self) -> None:
-        """Record that this service has stopped."""
-        with self._database.session() as session:
-            session.execute(delete(tables.engine_heartbeat).where(tables.engine_heartbeat.c.holder == self.holder))
-            session.commit()
-
-
-def service_alive(database: Database, *, within_s: float = 15.0) -> bool:
-    """Whether any engine service has beaten within the last seconds."""
-    table = tables.engine_heartbeat
-    with database.reading() as session:
-        limit = database.after(database.now(session), -within_s)
-        beats = session.execute(select(func.count()).select_from(table).where(table.c.beat_at >= limit)).scalar_one()
-    return bool(beats)

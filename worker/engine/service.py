@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.engine import storage
-from worker.engine.driver import Later, drive
+from worker.engine.beat import EngineBeat
+from worker.engine.driver import ALONE, Later, drive
 from worker.engine.lanes import Lane
-from worker.engine.lease import EngineBeat
 from worker.errors import HistoryUnavailable
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-WIDTHS: Mapping[str, int] = {"control": 8, "export": 2, "fetch": 2, "import": 2}
+WIDTHS: Mapping[str, int] = {"control": 8, "export": 2, "fetch": 2, "import": 2, ALONE: 1}
 """How many runs may be in each lane at a time. Exports and fetches hold an SSH connection each; see `SSH_POOL`."""
 
 WAKING = ("RequestRecorded", "CancelRequested", "RunResumed", "StepsReopened")
@@ -308,6 +308,10 @@ class Service:
         started = time.monotonic()
         in_flight = {run_id for lane in self._lanes.values() for run_id in lane.running}
         log.info("service_stopping", in_flight=len(in_flight))
+        try:
+            self._resources.leases.end()
+        except HistoryUnavailable as error:
+            log.warning("end_not_announced", problem=str(error))
         surrendered = False
         while in_flight and time.monotonic() < started + self._grace_s:
             if not surrendered and time.monotonic() > started + self._grace_s / 2:

@@ -85,6 +85,28 @@ def local_disk(path: Path) -> Iterator[None]:
         raise LocalDiskError(path, error) from error
 
 
+def size_bytes(path: Path) -> int:
+    """Add up the sizes of all files in a directory; nothing where there is none.
+
+    Parameters
+    ----------
+    path : Path
+        The directory.
+
+    Returns
+    -------
+    int
+        How large they are together.
+
+    Raises
+    ------
+    LocalDiskError
+        If it cannot be read.
+    """
+    with local_disk(path):
+        return sum(file.lstat().st_size for file in path.rglob("*"))
+
+
 def remove(path: Path) -> None:
     """Remove a directory with everything in it; if it is gone already, that is fine.
 

@@ -36,6 +36,10 @@ class StepView:
     """Why the last attempt failed."""
     retry_at: datetime | None = None
     """When the next attempt may be made; None: at once."""
+    losses: int = 0
+    """How many processes in a row were lost while they were taking it."""
+    headway: int = 0
+    """How far it was when the last of them was lost; see `worker.engine.losses`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,9 @@ def view_of(run: WorkflowRun) -> RunView:
         retry_at = datetime.fromisoformat(state.retry_at) if state.retry_at else None
         if progress is Progress.INTENDED and state.last_error and retry_at is None:
             progress = Progress.FAILED
-        steps[name] = StepView(progress, state.data, state.attempts, state.last_error, retry_at)
+        steps[name] = StepView(
+            progress, state.data, state.attempts, state.last_error, retry_at, state.losses, state.headway
+        )
     return RunView(
         status=run.status,
         branches=branches,

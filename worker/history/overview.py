@@ -140,6 +140,12 @@ def _run_changes(event: AggregateEvent, run: Row) -> dict[str, Any]:
         case WorkflowRun.AttemptFailed():
             retry_at = datetime.fromisoformat(event.retry_at) if event.retry_at else None
             return {"step": event.step, "message": event.message or event.error, "next_attempt_at": retry_at}
+        case WorkflowRun.HolderLost():
+            return {
+                "step": event.step,
+                "message": event.message,
+                "next_attempt_at": datetime.fromisoformat(event.retry_at),
+            }
         case WorkflowRun.RunPaused():
             return {"paused": True, "message": event.reason}
         case WorkflowRun.RunResumed():

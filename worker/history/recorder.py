@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 EVENTS = workflowtracker_events
 
-SNAPSHOT_FORMAT = 4
+SNAPSHOT_FORMAT = 5
 """Number of the aggregates' attributes as a whole; snapshots of any other format are not read. Raise it with every
 change of an attribute of `WorkflowRun`, `Task` or `StepState`."""
 

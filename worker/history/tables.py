@@ -261,8 +261,10 @@ lease = sa.Table(
     sa.Column("holder", sa.String, nullable=False),
     sa.Column("token", sa.BigInteger, nullable=False),
     sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("step", sa.String),
+    sa.Column("lost_in", sa.String),
 )
-"""Who drives a run; see the engine."""
+"""Who drives a run, what it is doing, and what its predecessor was doing when it was lost; see the engine."""
 
 engine_heartbeat = sa.Table(
     "worker_engine_heartbeat",

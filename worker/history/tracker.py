@@ -247,6 +247,41 @@ class WorkflowTracker(JobCommands):
             lambda run: run.fail_attempt(step, attempt=attempt, error=error, message=message, retry_at=retry_at),
         )
 
+    def lose_holder(
+        self, run_id: UUID, step: str, *, losses: int, headway: int, message: str, retry_at: datetime
+    ) -> None:
+        """Record that whoever was taking a step is lost: it came neither to its end nor back.
+
+        Parameters
+        ----------
+        run_id : UUID
+            The run.
+        step : str
+            The step.
+        losses : int
+            How many in a row by now.
+        headway : int
+            How far the step is, in a measure of its own.
+        message : str
+            What happened, for a person to read.
+        retry_at : datetime
+            When to try again (with time zone).
+
+        Raises
+        ------
+        HistoryConflict
+            If somebody has done the step already.
+        """
+        self._command(
+            WorkflowRun,
+            run_id,
+            lambda run: run.lose_holder(step, losses=losses, headway=headway, message=message, retry_at=retry_at),
+        )
+
+    def survive_step(self, run_id: UUID, step: str) -> None:
+        """Record that a step, whose holders were lost before, was looked at without harm."""
+        self._command(WorkflowRun, run_id, lambda run: run.survive_step(step))
+
     def reopen_steps(
         self,
         run_id: UUID,

@@ -10,35 +10,19 @@ the reply of the database was lost.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventsourcing.domain import Aggregate
 
 from worker.errors import HistoryConflict
+from worker.history.step import StepState
 
 if TYPE_CHECKING:
     from uuid import UUID
 
 RunStatus = Literal["INITIALIZED", "STARTED", "COMPLETED", "FAILED"]
-
-
-@dataclass(frozen=True, slots=True)
-class StepState:
-    """How far one step of a run is."""
-
-    state: Literal["intended", "done"] = "intended"
-    key: str = ""
-    """Idempotency key of the step's outside effect."""
-    data: dict[str, Any] = field(default_factory=dict)
-    """What the step produced."""
-    attempts: int = 0
-    """Failed attempts so far."""
-    last_error: str = ""
-    """Why the last attempt failed, for a person to read."""
-    retry_at: str | None = None
-    """When the next attempt may be made (ISO 8601, UTC); None after an error: never."""
 
 
 def _iso(moment: datetime | str | None) -> str | None:
@@ -153,7 +137,9 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
         def apply(self, aggregate: WorkflowRun) -> None:
             """Close the step."""
             before = aggregate.steps.get(self.step, StepState())
-            aggregate.steps[self.step] = replace(before, state="done", data=self.data, last_error="", retry_at=None)
+            aggregate.steps[self.step] = replace(
+                before, state="done", data=self.data, losses=0, last_error="", retry_at=None
+            )
 
     class AttemptFailed(Aggregate.Event):
         """An attempt at a step failed; it may be repeated at `retry_at`, or never if that is None."""
@@ -169,7 +155,24 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
             """Remember why, and when to try again."""
             before = aggregate.steps.get(self.step, StepState())
             aggregate.steps[self.step] = replace(
-                before, attempts=self.attempt, last_error=self.message or self.error, retry_at=self.retry_at
+                before, attempts=self.attempt, losses=0, last_error=self.message or self.error, retry_at=self.retry_at
+            )
+
+    class HolderLost(Aggregate.Event):
+        """Whoever was taking a step came neither to its end nor back; so many in a row by now, without getting on."""
+
+        TOPIC = "biomero.eventsourcing:WorkflowRun.HolderLost"
+        step: str
+        losses: int
+        headway: int
+        message: str
+        retry_at: str
+
+        def apply(self, aggregate: WorkflowRun) -> None:
+            """Count it, and remember when to try again."""
+            before = aggregate.steps.get(self.step, StepState())
+            aggregate.steps[self.step] = replace(
+                before, losses=self.losses, headway=self.headway, last_error=self.message, retry_at=self.retry_at
             )
 
     class RunPaused(Aggregate.Event):
@@ -192,7 +195,7 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
             aggregate.paused_reason = None
             for name, step in aggregate.steps.items():
                 if step.state == "intended" and step.retry_at is not None:
-                    aggregate.steps[name] = replace(step, attempts=0, last_error="", retry_at=None)
+                    aggregate.steps[name] = replace(step, attempts=0, losses=0, last_error="", retry_at=None)
 
     class CancelRequested(Aggregate.Event):
         """Somebody wants the run to stop."""
@@ -326,6 +329,27 @@ class WorkflowRun(Aggregate, created_event_name="WorkflowInitiated"):
             self.trigger_event(
                 self.AttemptFailed, step=step, attempt=attempt, error=error, message=message, retry_at=when
             )
+
+    def lose_holder(self, step: str, *, losses: int, headway: int, message: str, retry_at: datetime) -> None:
+        """Record that whoever was taking a step is lost.
+
+        Raises
+        ------
+        HistoryConflict
+            If somebody has done the step already.
+        """
+        before = self._open_step(step)
+        if before is None or (before.losses, before.headway) != (losses, headway):
+            when = str(_iso(retry_at))
+            self.trigger_event(
+                self.HolderLost, step=step, losses=losses, headway=headway, message=message, retry_at=when
+            )
+
+    def survive_step(self, step: str) -> None:
+        """Record that a step, whose holders were lost before, was looked at without harm: it begins anew."""
+        before = self.steps.get(step)
+        if before is not None and before.state == "intended" and before.losses:
+            self.trigger_event(self.StepIntended, step=step, key=before.key)
 
     def pause(self, reason: str) -> None:
         """Stop the run until a person resumes it."""

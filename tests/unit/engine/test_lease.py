@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from worker.engine.lease import EngineBeat, Leases, service_alive
+from worker.engine.beat import EngineBeat, service_alive
+from worker.engine.lease import Leases
 from worker.errors import LeaseLost, RunCancelled
 from worker.history.database import Database
 

@@ -110,6 +110,36 @@ def test_resuming_gives_waiting_steps_a_fresh_budget_and_leaves_hopeless_ones(ru
     assert run.steps["fetch/1"] == StepState(key="b", attempts=1, last_error="gone")
 
 
+def test_losses_are_counted_apart_from_failed_attempts(run: WorkflowRun) -> None:
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    run.intend_step("import/0", "key")
+    run.fail_attempt("import/0", attempt=2, error="E", message="m", retry_at=at)
+    run.lose_holder("import/0", losses=1, headway=0, message="lost", retry_at=at)
+    run.lose_holder("import/0", losses=1, headway=0, message="lost", retry_at=at)  # the reply was lost: said twice
+    run.lose_holder("import/0", losses=1, headway=7, message="lost", retry_at=at)
+    assert names(run) == ["StepIntended", "AttemptFailed", "HolderLost", "HolderLost"]
+    assert run.steps["import/0"] == StepState(
+        key="key", attempts=2, last_error="lost", retry_at=at.isoformat(), losses=1, headway=7
+    )
+
+
+def test_a_step_that_has_survived_begins_anew_with_the_attempts_that_it_has_spent(run: WorkflowRun) -> None:
+    run.survive_step("import/0")
+    run.intend_step("import/0", "key")
+    run.survive_step("import/0")
+    run.fail_attempt("import/0", attempt=2, error="E", message="m", retry_at=datetime.now(UTC))
+    run.lose_holder("import/0", losses=1, headway=0, message="lost", retry_at=datetime.now(UTC))
+    run.survive_step("import/0")
+    assert names(run) == ["StepIntended", "AttemptFailed", "HolderLost", "StepIntended"]
+    assert run.steps["import/0"] == StepState(key="key", attempts=2)
+
+
+def test_what_is_done_is_lost_no_more(run: WorkflowRun) -> None:
+    run.complete_step("import/0", {})
+    with pytest.raises(HistoryConflict, match="done already"):
+        run.lose_holder("import/0", losses=1, headway=0, message="lost", retry_at=datetime.now(UTC))
+
+
 def test_the_first_to_cancel_is_remembered(run: WorkflowRun) -> None:
     run.request_cancel("ada")
     run.request_cancel("grace")
