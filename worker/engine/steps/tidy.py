@@ -5,16 +5,21 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from worker.cluster import folders
 from worker.engine import staging
 from worker.engine.context import Done, Outcome
 from worker.engine.origin import origin_of
 from worker.engine.removal import remove_data
 from worker.engine.view import Progress
+from worker.errors import HistoryConflict
 
 if TYPE_CHECKING:
     from worker.engine.context import StepContext
     from worker.engine.view import Branch, RunView
+
+log = structlog.get_logger(__name__)
 
 
 def tidy(context: StepContext) -> Outcome:
@@ -42,16 +47,33 @@ def tidy(context: StepContext) -> Outcome:
     context.report("Removing the run's data from the cluster.")
     if origin is context:
         folders.remove_run(context.transport, origin.layout)
-    else:
+    elif not _remove_earlier(context, origin):
+        return Done({"notes": [f"The data of run {origin.run_id} stay on the cluster: it goes on, and needs them."]})
+    return Done({"removed": str(origin.layout.root)})
+
+
+def _remove_earlier(context: StepContext, origin: StepContext) -> bool:
+    """Remove the directory of an earlier run, unless that goes on again; nobody drives it meanwhile."""
+    context.guard()
+    leases = context.resources.leases
+    if leases.take(origin.run_id) is None:
+        return False
+    try:
         remove_data(
-            context.tracker,
+            context.resources.tracker.fenced(leases.fence(origin.run_id)),
             origin.run_id,
             partial(folders.remove_run, context.transport, origin.layout),
             place=str(origin.layout.root),
             reason=f"run {context.run_id} has brought its results into OMERO.",
             by=context.request.user_name,
         )
-    return Done({"removed": str(origin.layout.root)})
+    except HistoryConflict as error:
+        # Somebody has retried it. It is not our own lease that is at stake: this run is done.
+        log.info("data_kept", run=str(origin.run_id), reason=str(error))
+        return False
+    finally:
+        leases.give_back(origin.run_id)
+    return True
 
 
 def _is_wanted(view: RunView, branch: Branch) -> bool:
