@@ -19,7 +19,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import func, literal, or_, select, update
@@ -162,13 +162,8 @@ class Leases:
             if self._ending or self._doing.get(run_id) == step:
                 return
             token = self._tokens.get(run_id)
-        lease = tables.lease
         with self._database.session() as session:
-            session.execute(
-                update(lease)
-                .where(lease.c.run_id == run_id, lease.c.token == token, lease.c.holder == self.holder)
-                .values(step=step)
-            )
+            self._change(session, run_id, token, step=step)
             session.commit()
         with self._lock:
             self._doing[run_id] = step
@@ -184,14 +179,9 @@ class Leases:
         with self._lock:
             self._ending = True
             held = tuple(self._tokens.items())
-        lease = tables.lease
         with self._database.session() as session:
             for run_id, token in held:
-                session.execute(
-                    update(lease)
-                    .where(lease.c.run_id == run_id, lease.c.token == token, lease.c.holder == self.holder)
-                    .values(step=None)
-                )
+                self._change(session, run_id, token, step=None)
             session.commit()
 
     def renew_all(self) -> None:
@@ -325,14 +315,9 @@ class Leases:
             if token is None:
                 return
             self._not_given_back[run_id] = token
-        lease = tables.lease
         with self._database.session() as session:
             # Expired rather than deleted: the token must go on growing, as the cluster remembers it.
-            session.execute(
-                update(lease)
-                .where(lease.c.run_id == run_id, lease.c.token == token, lease.c.holder == self.holder)
-                .values(expires_at=LONG_AGO, step=None)
-            )
+            self._change(session, run_id, token, expires_at=LONG_AGO, step=None)
             session.commit()
         with self._lock:
             if self._not_given_back.get(run_id) == token:
@@ -368,6 +353,12 @@ class Leases:
             yield
         finally:
             self.give_back(lease_id)
+
+    def _change(self, session: Session, run_id: UUID, token: int | None, **values: Any) -> None:
+        """Change the row of a lease, if it is ours still."""
+        lease = tables.lease
+        ours = (lease.c.run_id == run_id, lease.c.token == token, lease.c.holder == self.holder)
+        session.execute(update(lease).where(*ours).values(**values))
 
     def surrender(self) -> None:
         """Let every `check` fail from now on: steps in flight stop at their next safe point."""
