@@ -62,7 +62,9 @@ _COMPRESSED: Final = frozenset({".zip", ".gz", ".bz2", ".xz", ".zst", ".png", ".
 _OTHER_TYPES: Final = mimetypes.MimeTypes()
 """Python's own table; not the machine's, which differs between distributions."""
 
-_ACTIVE: Final = re.compile(r"text/(html|xml|javascript)|application/(xml|javascript|.*\+xml)|image/svg\+xml")
+_ACTIVE: Final = re.compile(
+    r"text/(html|xml|javascript)|application/(xml|javascript|.*\+xml)|image/svg\+xml|message/.*"
+)
 """What a browser would run or follow. OMERO.web shows files by their types, inside the session of whoever looks."""
 
 

@@ -59,7 +59,7 @@ def test_the_media_type_follows_the_name(name: str, expected: str) -> None:
     assert mime_type(name) == expected
 
 
-@pytest.mark.parametrize("name", ["report.html", "x.htm", "drawing.svg", "a.xml", "code.js"])
+@pytest.mark.parametrize("name", ["report.html", "x.htm", "drawing.svg", "a.xml", "code.js", "page.mht"])
 def test_what_a_browser_would_run_is_plain_text(name: str) -> None:
     assert mime_type(name) == "text/plain"
 

@@ -26,6 +26,8 @@ _SPECIAL = re.compile(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])")
 _BLOCK = re.compile(r"[#=]|[+-](?=[\s+-]|$)|\d{1,9}(?=[.)](?:\s|$))")
 """What begins a heading, a list or a rule at the beginning of a line."""
 
+_ALL_KNOWN = "Nothing: all that is recorded of such a run is in this report."
+
 KINDS = {
     "analysis": "analysis of images",
     "transfer": "transfer of images to the cluster",
@@ -74,7 +76,7 @@ def _lines(run: RunFacts, link: Link) -> Iterator[str]:
     if run.steps:
         yield from ("", "## How it went", "", *_steps(run))
     yield from ("", "## Notes", "", *(_items(run.notes) or ["None."]))
-    yield from ("", "## What is not known", "", *(_items(run.gaps) or ["Nothing: all that is recorded of such a run is in this report."]))
+    yield from ("", "## What is not known", "", *(_items(run.gaps) or [_ALL_KNOWN]))
     yield ""
     yield (
         f"Made from the record of the run by omero-worker {_text(run.reported_by)}. What was renamed or deleted in "
