@@ -209,16 +209,5 @@ def connect_pool(settings: SshSettings, size: int = 4) -> SshPool:
     SettingsError
         If the ssh configuration cannot be read.
     """
-    host = hosts.resolve(settings.host, settings.ssh_config)
-    return SshPool(
-        [
-            SshTransport(
-                host,
-                connect_timeout_s=settings.connect_timeout_s,
-                command_timeout_s=settings.command_timeout_s,
-                keepalive_s=settings.keepalive_s,
-            )
-            for _ in range(size)
-        ],
-        patience_s=settings.command_timeout_s,
-    )
+    transports = [SshTransport.from_settings(settings) for _ in range(size)]
+    return SshPool(transports, patience_s=settings.command_timeout_s)
