@@ -16,7 +16,7 @@ from tests.faults.transport import CountingTransport, FaultyTransport
 from tests.unit.cluster.outputs import Outputs, Recording, stopping_at, write
 from worker.cluster import streams
 from worker.cluster.listing import list_tree
-from worker.errors import RunCancelled, TransferDamaged
+from worker.errors import NotSent, OutcomeUnknown, RunCancelled, TransferDamaged
 
 
 class TestAgain:
@@ -148,6 +148,24 @@ class TestStopping:
         with pytest.raises(RunCancelled):
             list_tree(Slow(outputs.transport), PurePosixPath(outputs.out), follow=stop)
         assert time.monotonic() - started < 2
+
+    @pytest.mark.parametrize("fault", ["lose_request", "lose_reply"])
+    @pytest.mark.parametrize("script", ["list_files", "list_checksums", "pack", "send_rest"])
+    def test_a_connection_that_is_lost_anywhere_costs_no_result_and_leaves_nothing_besides(
+        self, outputs: Outputs, monkeypatch: pytest.MonkeyPatch, script: str, fault: str
+    ) -> None:
+        monkeypatch.setattr(streams, "LARGE_BYTES", 1024)
+        files = {"a": b"x", "sub/b": b"y" * 100, "sub/large": os.urandom(100_000), "huge": os.urandom(300_000)}
+        for name, data in files.items():
+            write(outputs.out / name, data)
+        faulty = FaultyTransport(outputs.transport)
+        getattr(faulty, fault)(script)
+        outputs.transport = faulty
+        with pytest.raises((NotSent, OutcomeUnknown)):
+            outputs.bring()
+        outputs.bring()
+        assert outputs.here() == files
+        assert list(outputs.home.parent.iterdir()) == [outputs.home]
 
     def test_a_lost_connection_leaves_what_has_arrived(self, outputs: Outputs) -> None:
         write(outputs.out / "a", b"x")
