@@ -21,6 +21,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 from worker.errors import HistoryConflict, HistoryError, HistoryUnavailable
 from worker.history.tables import UtcDateTime
+from worker.settings.databases import read_database_url, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -61,7 +62,9 @@ class Database:
     Raises
     ------
     HistoryError
-        If neither is given, or the URL cannot be read or names another kind of database.
+        If neither is given.
+    SettingsError
+        If the URL cannot be read, or names another kind of database.
     """
 
     def __init__(self, url: str | None, *, sqlite_path: Path | None = None, left_out: Collection[str] = ()) -> None:
@@ -72,29 +75,12 @@ class Database:
                 raise HistoryError("No database is configured.", remedy="Set SQLALCHEMY_URL.")
             sqlite_path.parent.mkdir(parents=True, exist_ok=True)
             url = f"sqlite:///{sqlite_path}"
-        try:
-            parsed = sa.make_url(url)
-        except exc.ArgumentError:
-            # "from None": the foreign error quotes the URL, and with it the password.
-            raise HistoryError(
-                "SQLALCHEMY_URL cannot be read.",
-                remedy="Write it as postgresql+psycopg2://user:password@host:5432/database.",
-            ) from None
-        self.name = parsed.render_as_string(hide_password=True)
+        parsed = read_database_url(url, "SQLALCHEMY_URL")
+        self.name = shown_url(parsed)
         """The URL without its password, for messages."""
-        kind = parsed.get_backend_name()
-        self.engine: Engine
+        postgresql = parsed.get_backend_name() == "postgresql"
+        self.engine: Engine = _postgresql_engine(parsed) if postgresql else _sqlite_engine(parsed)
         """The engine, for what the sessions below cannot do."""
-        if kind == "postgresql":
-            self.engine = _postgresql_engine(parsed)
-        elif kind == "sqlite":
-            self.engine = _sqlite_engine(parsed)
-        else:
-            raise HistoryError(
-                f"SQLALCHEMY_URL names a database of kind {kind!r}.",
-                remedy="Use PostgreSQL, or SQLite for one machine.",
-            )
-
         self._reader = self.engine.execution_options(**{READ_ONLY: True})
 
     @property

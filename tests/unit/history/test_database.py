@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -11,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.unit.history.viewing import rows
-from worker.errors import HistoryConflict, HistoryError, HistoryUnavailable
+from worker.errors import HistoryConflict, HistoryError, HistoryUnavailable, SettingsError
 from worker.history.database import Database
 from worker.history.migration import VERSION_TABLE
 from worker.history.reader import RunReader
@@ -36,14 +37,25 @@ class TestOpening:
             Database(None)
 
     def test_another_kind_of_database_is_refused(self) -> None:
-        with pytest.raises(HistoryError, match="'mysql'"):
+        with pytest.raises(SettingsError, match="'mysql'"):
             Database("mysql+pymysql://u:p@h/d")
 
-    def test_a_url_that_cannot_be_read_is_not_quoted(self) -> None:
-        with pytest.raises(HistoryError) as caught:
-            Database("postgresql:user:hunter2@host")
-        assert "hunter2" not in str(caught.value)
-        assert caught.value.__suppress_context__
+    @pytest.mark.parametrize(
+        "url", ["postgresql:user:hunter2@host", "postgresql://u:hunter2@home@h/d", "postgresql://u@h:hunter2/d"]
+    )
+    def test_a_url_that_cannot_be_read_is_not_quoted(self, url: str) -> None:
+        with pytest.raises(SettingsError, match="SQLALCHEMY_URL") as caught:
+            Database(url)
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value)) + str(caught.value.remedy)
+
+    @pytest.mark.parametrize(
+        "url",
+        ["postgresql://u@h/d?password=hunter2", "postgresql+asyncpg://u:hunter%402@h/d"],
+    )
+    def test_a_password_is_not_told_and_the_driver_is_ours(self, url: str) -> None:
+        with Database(url) as database:
+            assert "hunter" not in database.name
+            assert database.engine.driver == "psycopg2"
 
     def test_two_databases_live_side_by_side(self, tmp_path: Path) -> None:
         first = Database(None, sqlite_path=tmp_path / "first")

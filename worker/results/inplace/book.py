@@ -22,6 +22,7 @@ from worker.results.inplace.orders import (
     file_names,
     imports,
 )
+from worker.settings.databases import read_database_url, shown_url
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,30 +50,10 @@ class OrderBook:
     """
 
     def __init__(self, url: SecretStr) -> None:
-        try:
-            parsed = sa.make_url(url.get_secret_value())
-        except exc.ArgumentError:
-            # "from None": the foreign error quotes the URL, and with it the password.
-            raise SettingsError(
-                "INGEST_TRACKING_DB_URL cannot be read.",
-                remedy="Write it as postgresql+psycopg2://user:password@host:5432/database.",
-            ) from None
-        kind = parsed.get_backend_name()
-        if kind not in ("postgresql", "sqlite"):
-            raise SettingsError(
-                f"INGEST_TRACKING_DB_URL names a database of kind {kind!r}.",
-                remedy="Write it as postgresql+psycopg2://user:password@host:5432/database; SQLite is possible too.",
-            )
-        if "@" in (parsed.host or ""):
-            # What is taken for the host begins with a part of the password, so that it is not repeated here.
-            raise SettingsError(
-                "INGEST_TRACKING_DB_URL has more than one '@' before its host.",
-                remedy="Write an '@' in user or password as %40.",
-            )
-        # The query may hold a password as well.
-        self.name = parsed.set(query={}).render_as_string(hide_password=True)
+        parsed = read_database_url(url.get_secret_value(), "INGEST_TRACKING_DB_URL")
+        self.name = shown_url(parsed)
         """The URL without its password, for messages."""
-        self._postgresql = kind == "postgresql"
+        self._postgresql = parsed.get_backend_name() == "postgresql"
         self._engine = _postgresql_engine(parsed) if self._postgresql else _sqlite_engine(parsed)
 
     def close(self) -> None:
@@ -316,8 +297,7 @@ def _silent_s(rows: Sequence[OrderRow], now: datetime) -> float:
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:
     return sa.create_engine(
-        # The URL may name a driver that only the importer has.
-        url.set(drivername="postgresql+psycopg2"),
+        url,
         pool_pre_ping=True,
         pool_size=2,
         pool_recycle=300,
