@@ -8,7 +8,7 @@ case ${OMERO_WORKER_ROLE:-node} in
         exec python -c '
 import sys
 from worker.engine.assembly import open_record
-from worker.engine.lease import service_alive
+from worker.engine.beat import service_alive
 with open_record() as record:
     sys.exit(0 if service_alive(record.database) else "no engine has beaten lately")'
         ;;
