@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 LEASE_S = 1.0
-DEADLINE_S = 120.0
+DEADLINE_S = 200.0
 
 
 def images_in(stage: Stage, number: int) -> set[int]:
