@@ -27,6 +27,8 @@ _ONE_AT_A_TIME: Final = threading.Lock()
 _MICROMETRES: Final = {
     "Å": 1e-4,
     "angstrom": 1e-4,
+    "pm": 1e-6,
+    "picometer": 1e-6,
     "nm": 1e-3,
     "nanometer": 1e-3,
     "µm": 1.0,
@@ -39,6 +41,10 @@ _MICROMETRES: Final = {
     "millimeter": 1e3,
     "cm": 1e4,
     "centimeter": 1e4,
+    "dm": 1e5,
+    "decimeter": 1e5,
+    "in": 25_400.0,
+    "inch": 25_400.0,
     "m": 1e6,
     "meter": 1e6,
 }

@@ -10,6 +10,7 @@ number, looked for in the order Z, T, C; if none has, they are Z.
 from __future__ import annotations
 
 import math
+import re
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 _PAGE_BYTES_MAX: Final = 2 * WHOLE_PLANE_BYTES
 """Pages up to this size, with all samples of their pixels, are decoded as a whole."""
+
+_ESCAPED: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
 
 _UNDESCRIBED = DescribedImage("", PixelSize(), ())
 
@@ -247,7 +250,8 @@ def _described(tiff: Any) -> tuple[DescribedImage, ...]:
 
 def _imagej(metadata: Mapping[str, Any], page: Any) -> DescribedImage:
     """Read what ImageJ writes: pixels per unit in the tags of TIFF, the unit and the rest in its own metadata."""
-    unit = str(metadata.get("unit", ""))
+    # ImageJ writes what is not ASCII as Java does: \u00B5m.
+    unit = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), str(metadata.get("unit", "")))
     sizes = []
     for name in ("XResolution", "YResolution"):
         tag = page.tags.get(name)

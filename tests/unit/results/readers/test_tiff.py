@@ -139,6 +139,29 @@ def test_what_imagej_says_of_pixels_and_colours(tmp_path: Path) -> None:
         assert [channel.colour_rgb for channel in image.channels] == [(0, 255, 0), (0, 255, 0)]
 
 
+@pytest.mark.parametrize("unit", ["um", "micron", "\\u00B5m", "\\u03bcm", "µm"])
+def test_imagej_writes_micrometres_in_many_ways(tmp_path: Path, unit: str) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((4, 5), "uint8"), imagej=True, resolution=(4, 4))
+    text = f"ImageJ=1.54f\nunit={unit}\n".encode("latin-1")
+    tifffile.tiffcomment(path, text)
+    with open_images(path) as (image,):
+        assert image.pixel_size == PixelSize(x_um=0.25, y_um=0.25)
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [("pm", 1e-6), ("Å", 1e-4), ("mm", 1e3), ("cm", 1e4), ("dm", 1e5), ("in", 25_400), ("pixel", None)],
+)
+def test_units_of_ome_metadata(tmp_path: Path, unit: str, factor: float | None) -> None:
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(
+        path, np.zeros((4, 5), "uint8"), metadata={"axes": "YX", "PhysicalSizeX": 2, "PhysicalSizeXUnit": unit}
+    )
+    with open_images(path) as (image,):
+        assert image.pixel_size.x_um == (None if factor is None else pytest.approx(2 * factor))
+
+
 @pytest.mark.parametrize("compression", ["zlib", "lzma"])
 def test_compressed_tiff(tmp_path: Path, compression: str) -> None:
     path = tmp_path / "a.tif"
