@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 python := .venv/bin/python
 
-.PHONY: help install lab-up lab-down lab-status lint test test-lab test-imports test-units test-slow docker-test demo bench soak faults docs lock
+.PHONY: help install lab-up lab-down lab-status lint test test-lab test-results test-units test-slow docker-test demo bench soak faults docs lock
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,17 +29,18 @@ lint:  ## style, types, floors, docstrings
 	shellcheck $$(git ls-files '*.sh' .ci/run)
 
 test: install lint  ## everything: install, lint, and all tests against the lab but the exhaustive ones
-	@# Tests on the lab wait most of the time. Those of imports have a lab beside it; the others use what is left of the cores.
-	@$(MAKE) --no-print-directory -j 3 test-lab test-imports test-units
+	@# Tests on the lab wait most of the time. Half of them, those of pixels and results, have a lab of their own beside it;
+	@# the tests that need none use what is left of the cores.
+	@$(MAKE) --no-print-directory -j 3 test-lab test-results test-units
 
-imports := tests/system/test_identity.py tests/system/test_import*.py tests/system/test_in_place_*.py
+results := $(patsubst %,tests/system/test_%.py,attachments export exactly_once fetching get_results identity import* in_place_* provenance)
 
 test-lab:
-	.venv/bin/pytest -m "lab and not docker and not slow" $(foreach file,$(imports),'--ignore-glob=$(file)')
+	.venv/bin/pytest -m "lab and not docker and not slow" --durations=20 $(foreach file,$(results),'--ignore-glob=$(file)')
 
-test-imports: export OMERO_WORKER_LAB := $(or $(OMERO_WORKER_LAB),/var/tmp/omero-worker-lab)-imports
-test-imports:
-	.venv/bin/pytest -m "lab and not docker and not slow" -o cache_dir=.pytest_cache/imports $(imports)
+test-results: export OMERO_WORKER_LAB := $(or $(OMERO_WORKER_LAB),/var/tmp/omero-worker-lab)-results
+test-results:
+	.venv/bin/pytest -m "lab and not docker and not slow" --durations=20 -o cache_dir=.pytest_cache/results $(results)
 
 test-units:
 	.venv/bin/pytest -m "not lab and not docker and not slow" -o cache_dir=.pytest_cache/units
