@@ -56,10 +56,12 @@ def test_an_id_beats_a_name(bench: Bench) -> None:
     assert only(bench.bring(options), "Dataset") == bench.dataset_id
 
 
-def test_an_id_that_does_not_exist_is_refused_before_anything_is_written(bench: Bench, fresh: BlitzGateway) -> None:
+def test_an_id_that_does_not_exist_is_refused_before_anything_but_the_log_is_written(
+    bench: Bench, fresh: BlitzGateway
+) -> None:
     with pytest.raises(RequestError, match="no Dataset 987654321"):
         bench.bring(replace(NOTHING, dataset_id=987654321))
-    assert keys_of_run(fresh, bench) == []
+    assert keys_of_run(fresh, bench) == [("log:42", "complete")]
 
 
 def test_without_a_project_the_dataset_stands_alone(alice: BlitzGateway, bench: Bench) -> None:
