@@ -16,7 +16,6 @@ from tests.system.interruption import Killed, MortalGateway
 from tests.system.plate_bench import FIELDS, WELLS, PlateBench, fields_of, planes, plates_of
 from tests.system.results_bench import NOTHING, Bench, ask, images_of_run, keys_of_run, maps_on, only
 from worker.results.model import Batch, ImportOptions, ImportReport
-from worker.results.sharing import with_shared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +36,7 @@ class Batches:
     turn: Any
 
     def bring(self, number: int, options: ImportOptions, gateway: Any = None) -> ImportReport:
-        bench = self.members[number]
-        assert bench.provenance.batch is not None
-        mine = gateway or bench.gateway
-        with self.turn():
-            shared = with_shared(mine, options, bench.sources, bench.provenance.batch)
-        return bench.bring(shared, gateway=mine, turn=self.turn)
+        return self.members[number].bring(options, gateway=gateway, turn=self.turn)
 
 
 def make_batches(plates: PlateBench, folder: Path) -> Batches:
@@ -83,7 +77,8 @@ def into_a_new_screen() -> ImportOptions:
 def test_batches_at_the_same_time_make_one_plate_with_each_field_in_its_place(
     batches: Batches, lab: Lab, fresh: BlitzGateway
 ) -> None:
-    options = into_a_new_screen()
+    # Nothing goes into the dataset, so there is none.
+    options = replace(into_a_new_screen(), new_dataset=f"dataset {uuid.uuid4()}")
 
     def bring(number: int) -> ImportReport:
         with logged_in(lab, "alice") as gateway:
@@ -92,6 +87,8 @@ def test_batches_at_the_same_time_make_one_plate_with_each_field_in_its_place(
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(bring, range(2))
     (plate_id,) = plates_of(fresh, only(first, "Screen")).values()
+    assert only(first, "Screen") == only(second, "Screen")
+    assert not {each.kind for each in first.objects} & {"Dataset"}
     assert only(first, "Plate") == only(second, "Plate") == plate_id
     found = fields_of(fresh, plate_id)
     assert sorted(found) == [(row, column, field) for row, column in WELLS for field in range(FIELDS)]

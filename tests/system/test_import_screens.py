@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ from tests.system.plate_bench import PlateBench, make_screen, plates_of
 from tests.system.results_bench import NOTHING, Bench, files_on, maps_on, only
 from worker.errors import RequestError
 from worker.results.importer import check_permissions
+from worker.results.inplace.destinations import find_destinations
 from worker.results.model import Batch, ImportReport
-from worker.results.sharing import shares, with_shared
 
 if TYPE_CHECKING:
     from omero.gateway import BlitzGateway
@@ -99,15 +100,17 @@ def test_the_zip_goes_to_every_place_that_was_chosen_and_by_default_to_the_plate
 
 
 def test_batches_of_a_run_share_one_screen_and_one_dataset(plates: PlateBench, fresh: BlitzGateway) -> None:
-    batch = Batch(str(uuid.uuid4()), "supervisor", 1, 2, "Plate", (plates.plate_id,))
-    name = f"shared {uuid.uuid4()}"
+    name, supervisor = f"shared {uuid.uuid4()}", str(uuid.uuid4())
     options = replace(NOTHING, new_screen=name, new_dataset=name, allow_duplicate_screen=True)
-    assert shares(options)
-    shared = [with_shared(plates.bench.gateway, options, plates.bench.sources, batch) for _ in range(2)]
-    assert shared[0] == shared[1]
-    assert not shares(shared[0])
-    for kind, object_id in (("Screen", shared[0].screen_id), ("Dataset", shared[0].dataset_id)):
-        found = fresh.getObjects(kind, attributes={"name": name})
-        assert [each.getId() for each in found] == [object_id]
-        said = maps_on(fresh, kind, int(object_id or 0))["biomero/workflow"]
-        assert [each["Workflow_ID"] for each in said] == [batch.supervisor_id]
+    found = []
+    for number in (1, 2):
+        batch = Batch(supervisor, "supervisor", number, 2, "Plate", (plates.plate_id,))
+        provenance = replace(plates.bench.provenance, run_id=str(uuid.uuid4()), batch=batch)
+        member = plates.bench.gateway, plates.bench.sources, options, provenance
+        found.append(find_destinations(*member, threading.Lock))
+    assert found[0] == found[1]
+    for place in found[0].all:
+        assert [each.getId() for each in fresh.getObjects(place.kind, attributes={"name": name})] == [place.object_id]
+        said = maps_on(fresh, place.kind, place.object_id)["biomero/workflow"]
+        assert [each["Workflow_ID"] for each in said] == [supervisor]
+    assert len(found[0].all) == 2

@@ -39,7 +39,7 @@ from worker.results.parts.plates import bring_plates, goes_into_plates
 from worker.results.parts.rois import check_rois, draw_rois
 from worker.results.parts.tables import bring_tables, table_places
 from worker.results.permissions import check_options
-from worker.results.sharing import Shared
+from worker.results.sharing import shared_by
 from worker.results.surroundings import read_places, read_surroundings, zip_places
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ def import_results(
     known : Mapping, optional
         Sizes and digests of files, by path, that were verified when they were put there; these are not read again.
     turn : Callable, optional
-        Gives a context in which no other batch of the same run is, for results of a batch of some of a plate's images:
-        with it they go into one plate, otherwise each batch makes its own.
+        Gives a context in which no other batch of the same run is: with it the results of a batch go into the new
+        dataset, screen or plate of all batches, otherwise each makes its own.
 
     Returns
     -------
@@ -149,9 +149,7 @@ def import_results(
     with translated(f"bring the results of job {provenance.job_id} into OMERO"):
         surroundings = read_surroundings(gateway, sources)
         ledger = Ledger.open(gateway, provenance.run_id)
-        batch = provenance.batch
-        # A plate that is a batch, or a part of one, as a whole has the results of that batch alone.
-        shared = Shared(batch, turn) if turn and batch and batch.data_type == "Image" else None
+        shared = shared_by(provenance.batch, turn)
         attempt = Attempt(ledger, surroundings, sources, options, provenance, progress or silent, in_place, shared)
         attempt.problems += missing
         try:

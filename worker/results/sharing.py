@@ -6,25 +6,21 @@ the first of two callers win, so batches take turns: whoever drives them makes s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.pixels.session import translated
 from worker.results.annotations import supervisor_annotation
-from worker.results.datasets import target_dataset
 from worker.results.ledger import Key, Ledger
 from worker.results.plates import derive_plate
-from worker.results.screens import target_screen
-from worker.results.surroundings import read_surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from omero.gateway import BlitzGateway
 
     from worker.results.attempt import Attempt
-    from worker.results.model import Batch, ImportOptions, SourceFile
+    from worker.results.model import Batch
     from worker.results.plates import DerivedPlate, SourcePlate
 
     Turn = Callable[[], AbstractContextManager[object]]
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the batches of a run, each of them some of the images of a plate, write together.
+    """What the batches of a run write together.
 
     Parameters
     ----------
@@ -45,63 +41,36 @@ class Shared:
     batch: Batch
     turn: Turn
 
+    @property
+    def has_plates(self) -> bool:
+        """Whether batches may have images of the same plate; otherwise a whole plate is in one of them."""
+        return self.batch.data_type == "Image"
 
-def shares(options: ImportOptions) -> bool:
-    """Whether something was chosen that the first batch creates and all others use.
-
-    Parameters
-    ----------
-    options : ImportOptions
-        What the person chose.
-
-    Returns
-    -------
-    bool
-        False if everything exists already, or nothing is imported.
-    """
-    return (options.into_dataset and options.dataset_id is None) or (options.into_screen and options.screen_id is None)
+    def ledger(self, gateway: BlitzGateway) -> Ledger:
+        """Read, in this batch's turn, what all of them have written together."""
+        return Ledger.open(gateway, self.batch.supervisor_id)
 
 
-def with_shared(
-    gateway: BlitzGateway, options: ImportOptions, sources: Sequence[SourceFile], batch: Batch
-) -> ImportOptions:
-    """Find or create what all batches of a run put their results into, in this batch's turn.
+def shared_by(batch: Batch | None, turn: Turn | None) -> Shared | None:
+    """Say what an import shares.
 
     Parameters
     ----------
-    gateway : BlitzGateway
-        The person's session.
-    options : ImportOptions
-        What the person chose.
-    sources : Sequence of SourceFile
-        What this batch has analysed.
-    batch : Batch
-        Which batch it is.
+    batch : Batch or None
+        The batch whose results they are, if it is one.
+    turn : Callable or None
+        Lets batches take turns; without it each writes for itself.
 
     Returns
     -------
-    ImportOptions
-        The same, with the ids of dataset and screen.
-
-    Raises
-    ------
-    OmeroError
-        If OMERO does not answer, or refuses.
+    Shared or None
+        What it shares; None: nothing.
     """
-    with translated("find the dataset or screen of all batches"):
-        ledger = Ledger.open(gateway, batch.supervisor_id)
-        surroundings = read_surroundings(gateway, sources)
-        if options.into_dataset and options.dataset_id is None:
-            dataset, _ = target_dataset(ledger, options, surroundings, (supervisor_annotation(batch),))
-            options = replace(options, dataset_id=dataset.object_id)
-        if options.into_screen and options.screen_id is None:
-            screen, _ = target_screen(ledger, options, surroundings, (supervisor_annotation(batch),))
-            options = replace(options, screen_id=screen.object_id)
-        return options
+    return Shared(batch, turn) if batch is not None and turn is not None else None
 
 
 def derive_shared(
-    attempt: Attempt, batch: Batch, source: SourcePlate, name: str, kind: str, screen_id: int
+    attempt: Attempt, shared: Shared, source: SourcePlate, name: str, kind: str, screen_id: int
 ) -> DerivedPlate:
     """Find or create a plate of results of all batches of a run, in this batch's turn.
 
@@ -109,8 +78,8 @@ def derive_shared(
     ----------
     attempt : Attempt
         The import of a batch.
-    batch : Batch
-        Which one it is.
+    shared : Shared
+        What it shares.
     source : SourcePlate
         The analysed plate.
     name : str
@@ -128,14 +97,14 @@ def derive_shared(
     workflow, plate_id = attempt.provenance.workflow, source.plate.getId().val
     analysis = f"{workflow} {attempt.provenance.version}".strip()
     return derive_plate(
-        Ledger.open(attempt.ledger.gateway, batch.supervisor_id),
+        shared.ledger(attempt.ledger.gateway),
         # Each batch has tasks of its own; what they have in common is the analysis, which a run has but once.
         Key("-", f"Plate:{plate_id}", f"plate:{workflow}:{kind}", ""),
         source,
         name,
-        f"Results of the batches of Workflow {batch.supervisor_id} | analysis {analysis}"
+        f"Results of the batches of Workflow {shared.batch.supervisor_id} | analysis {analysis}"
         f" | source: {source.name} (plate {plate_id})",
         screen_id,
-        (supervisor_annotation(batch),),
+        (supervisor_annotation(shared.batch),),
         shared=True,
     )

@@ -14,10 +14,9 @@ from worker.engine.steps.fetch import is_staged, log_file, stage
 from worker.results import importer
 from worker.results.model import ImportOptions, ImportReport, SourceFile
 from worker.results.outputs import Digest
-from worker.results.sharing import shares, with_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from worker.engine.context import StepContext
     from worker.engine.manifest import Manifest
-    from worker.results.model import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def bring_in(context: StepContext) -> Outcome:
             return conclude(
                 context, _attach_log(gateway, staged), "The job failed; only its log was brought into OMERO."
             )
-        options = options_of(context, gateway, staged.sources)
+        options = ImportOptions.from_json(context.request.output)
         return conclude(context, import_staged(context, gateway, staged, options))
 
 
@@ -129,21 +127,19 @@ def import_staged(
     ImportReport
         What is in OMERO now.
     """
-    provenance = provenance_of(staged.origin)
-    batch = provenance.batch
     return importer.import_results(
         gateway,
         staged.folder,
         staged.paths,
         staged.sources,
         options,
-        provenance,
+        provenance_of(staged.origin),
         staged.log,
         lambda done, total: _progress(context, done, total),
         in_place,
         staged.manifest.missing,
         {file.path: Digest(file.size_bytes, file.sha256) for file in staged.manifest.files},
-        (lambda: turn_of(context, batch)) if batch is not None else None,
+        turn_of(context),
     )
 
 
@@ -180,47 +176,24 @@ def _attach_log(gateway: BlitzGateway, staged: Staged) -> ImportReport:
     return ImportReport((attached,))
 
 
-def options_of(context: StepContext, gateway: BlitzGateway, sources: Sequence[SourceFile]) -> ImportOptions:
-    """Where the results go; the dataset or screen of all batches is found, or created, by the first that needs it.
-
-    Parameters
-    ----------
-    context : StepContext
-        The step's context.
-    gateway : BlitzGateway
-        The person's session.
-    sources : Sequence of SourceFile
-        What was analysed.
-
-    Returns
-    -------
-    ImportOptions
-        What the person chose.
-    """
-    options = ImportOptions.from_json(context.request.output)
-    batch = batch_of(origin_of(context))
-    if batch is None or not shares(options):
-        return options
-    with turn_of(context, batch):
-        return with_shared(gateway, options, sources, batch)
-
-
-def turn_of(context: StepContext, batch: Batch) -> AbstractContextManager[None]:
+def turn_of(context: StepContext) -> Callable[[], AbstractContextManager[None]] | None:
     """Let the batches of one run write what they share one at a time.
 
     Parameters
     ----------
     context : StepContext
         The step's context.
-    batch : Batch
-        Which batch it is.
 
     Returns
     -------
-    context manager
-        Waits until it is this batch's turn.
+    Callable or None
+        Gives a context that waits until it is this batch's turn; None: the results are not those of a batch.
     """
-    return context.resources.leases.turn(uuid5(UUID(batch.supervisor_id), "dataset"), context.guard)
+    batch = batch_of(origin_of(context))
+    if batch is None:
+        return None
+    turn = uuid5(UUID(batch.supervisor_id), "dataset")
+    return lambda: context.resources.leases.turn(turn, context.guard)
 
 
 def _progress(context: StepContext, done: int, total: int) -> None:

@@ -27,7 +27,7 @@ from worker.engine.importplan import ImportPlan, in_words, plan_of, record
 from worker.engine.manifest import manifest_of
 from worker.engine.origin import job_of, origin_of
 from worker.engine.provenance import provenance_of
-from worker.engine.steps.bring_in import Staged, bring_in, conclude, import_staged, options_of, staged_results
+from worker.engine.steps.bring_in import Staged, bring_in, conclude, import_staged, staged_results, turn_of
 from worker.results.about import describe_results
 from worker.results.actions import CrateFile
 from worker.results.attachments import zip_chunks
@@ -234,7 +234,7 @@ def _act(work: _Work, gateway: BlitzGateway, origin: StepContext) -> Outcome:
     """Place orders, or bring in what has come of them."""
     context, plan = work.context, work.plan
     staged = _archived(context, plan, origin)
-    options = options_of(context, gateway, staged.sources)
+    options = ImportOptions.from_json(context.request.output)
     shares = divide(staged.folder, staged.paths, options, registers_zarr=work.settings.registers_zarr)
     paths = [path for share in shares for path in share.paths]
     parts = {path: those for share in shares for path, those in share.parts.items()}
@@ -310,7 +310,7 @@ def _order(
         # What was planned before a crash has arrived meanwhile: nobody is to wait for an order that is never placed.
         plan = replace(plan, orders=tuple(wanted))
         record(context, plan)
-    containers = find_destinations(gateway, staged.sources, options, provenance_of(staged.origin))
+    containers = find_destinations(gateway, staged.sources, options, provenance_of(staged.origin), turn_of(context))
     places = {place.kind: place.object_id for place in containers.all}
     task_id = context.own_branch.import_task_id
     orders = [

@@ -9,6 +9,7 @@ from worker.results.annotations import write_provenance
 from worker.results.attempt import Attempt
 from worker.results.ledger import Ledger
 from worker.results.parts.containers import find_containers
+from worker.results.sharing import shared_by
 from worker.results.surroundings import read_surroundings
 
 if TYPE_CHECKING:
@@ -18,10 +19,15 @@ if TYPE_CHECKING:
 
     from worker.results.model import ImportOptions, Provenance, SourceFile
     from worker.results.parts.containers import Containers
+    from worker.results.sharing import Turn
 
 
 def find_destinations(
-    gateway: BlitzGateway, sources: Sequence[SourceFile], options: ImportOptions, provenance: Provenance
+    gateway: BlitzGateway,
+    sources: Sequence[SourceFile],
+    options: ImportOptions,
+    provenance: Provenance,
+    turn: Turn | None = None,
 ) -> Containers:
     """Find or create what images are going to be imported into; the import itself finds the same afterwards.
 
@@ -35,6 +41,8 @@ def find_destinations(
         What the person chose.
     provenance : Provenance
         Where the results come from.
+    turn : Callable, optional
+        Lets batches take turns, as in :func:`worker.results.importer.import_results`.
 
     Returns
     -------
@@ -48,6 +56,7 @@ def find_destinations(
     """
     with translated("find where result images go"):
         ledger = Ledger.open(gateway, provenance.run_id)
-        attempt = Attempt(ledger, read_surroundings(gateway, sources), sources, options, provenance)
+        shared = shared_by(provenance.batch, turn)
+        attempt = Attempt(ledger, read_surroundings(gateway, sources), sources, options, provenance, shared=shared)
         attempt.annotation_ids = write_provenance(ledger, provenance)
         return find_containers(attempt)

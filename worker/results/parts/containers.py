@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.results.annotations import references
+from worker.results.annotations import references, supervisor_annotation
 from worker.results.datasets import target_dataset
 from worker.results.screens import target_screen
 
@@ -58,14 +58,19 @@ def find_containers(attempt: Attempt, *, all_into_plates: bool = False) -> Conta
     if options.into_screen and not into_screen:
         attempt.note("Nothing goes into a screen: none of the analysed images is in a well of a plate.")
     empty = into_screen and all_into_plates and options.dataset_id is None
-    dataset = _found(attempt, target_dataset) if options.into_dataset and not empty else None
-    screen = _found(attempt, target_screen) if into_screen else None
+    dataset = _found(attempt, target_dataset, options.dataset_id) if options.into_dataset and not empty else None
+    screen = _found(attempt, target_screen, options.screen_id) if into_screen else None
     return Containers(dataset, screen)
 
 
-def _found(attempt: Attempt, target: Callable[..., tuple[Place, tuple[str, ...]]]) -> Place:
-    annotations = references(attempt.annotation_ids)
-    place, notes = target(attempt.ledger, attempt.options, attempt.surroundings, annotations)
+def _found(attempt: Attempt, target: Callable[..., tuple[Place, tuple[str, ...]]], object_id: int | None) -> Place:
+    shared, options, surroundings = attempt.shared, attempt.options, attempt.surroundings
+    if shared is not None and object_id is None:
+        with shared.turn():
+            annotations = (supervisor_annotation(shared.batch),)
+            place, notes = target(shared.ledger(attempt.ledger.gateway), options, surroundings, annotations)
+    else:
+        place, notes = target(attempt.ledger, options, surroundings, references(attempt.annotation_ids))
     attempt.notes += notes
     attempt.report(place.kind, place.object_id, place.name)
     return place

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from worker.results.parts.containers import Containers
     from worker.results.plates import DerivedPlate, SourcePlate
     from worker.results.readers.model import FileImage
+    from worker.results.sharing import Shared
     from worker.results.surroundings import Place, WellPlace
 
 _KINDS_MAX: Final = 20
@@ -157,6 +158,11 @@ class _Plates:
     names: dict[tuple[int, str], set[str]] = field(default_factory=dict)
     placed: dict[tuple[int, str], set[int]] = field(default_factory=dict)
 
+    @property
+    def shared(self) -> Shared | None:
+        """What other batches write in these plates too; None: nothing."""
+        return self.attempt.shared if self.attempt.shared and self.attempt.shared.has_plates else None
+
     def bring_well(self, results: Sequence[_Result]) -> None:
         """Import the results of one kind of one well; those that cannot be read are problems."""
         ready: dict[str, list[_Written]] = {}
@@ -245,7 +251,7 @@ class _Plates:
         derived = self.derived.get(of)
         new = [each for each in written if not self._complete(each.key)]
         if derived is None or new:
-            with attempt.shared.turn() if attempt.shared else nullcontext():
+            with self.shared.turn() if self.shared else nullcontext():
                 derived = derived or self._derive(model, place.plate_id, kind)
                 if new:
                     fields = [(each.key, each.image.image_id, each.source.image_id) for each in new]
@@ -258,7 +264,7 @@ class _Plates:
     def _links(self, written: Sequence[_Written]) -> list[Any]:
         """Link images of a shared plate to what the plate cannot say of them: which batch they are from."""
         attempt = self.attempt
-        if attempt.shared is None:
+        if self.shared is None:
             return []
         return [link for each in written for link in annotation_links(each.image.image_id, attempt.annotation_ids)]
 
@@ -277,8 +283,8 @@ class _Plates:
 
     def _derive(self, model: SourcePlate, plate_id: int, kind: str) -> DerivedPlate:
         attempt, name = self.attempt, self._name(model, kind)
-        if attempt.shared:
-            derived = derive_shared(attempt, attempt.shared.batch, model, name, kind, self.screen.object_id)
+        if self.shared:
+            derived = derive_shared(attempt, self.shared, model, name, kind, self.screen.object_id)
         else:
             derived = derive_plate(
                 attempt.ledger,
