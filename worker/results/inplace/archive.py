@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
 
 SPARE_BYTES: Final = 64 * 2**20
 """Space that must be left over on the storage."""
+
+AT_ONCE: Final = 256
+"""So many files are written before they are flushed, and compared."""
+
+FLUSHING: Final = 8
+"""So many are flushed at the same time: disks and file servers do that in hardly more time than for one."""
 
 PIECE_BYTES: Final = 4 * 2**20
 
@@ -107,9 +114,13 @@ def write_archive(
         with storage(parent):
             for path in (written.results, part):
                 make_folders(path)
-            for file in files:
-                guard()
-                _copy(source / file.path, _inside(written.results, file.path), file)
+            for start in range(0, len(files), AT_ONCE):
+                portion = [(file, _inside(written.results, file.path)) for file in files[start : start + AT_ONCE]]
+                for file, place in portion:
+                    guard()
+                    make_folders(place.parent)
+                    _write(place, _pieces(source / file.path), flush=False)
+                _verify_all(portion, guard)
             for name, content in {**about, written.metadata.name: metadata}.items():
                 _write(_inside(written.contents, name), (content,))
             for folder in sorted(set(beside)):
@@ -203,10 +214,21 @@ def _inside(root: Path, path: str) -> Path:
     return root / relative
 
 
-def _copy(source: Path, target: Path, file: ArchivedFile) -> None:
-    make_folders(target.parent)
-    _write(target, _pieces(source))
-    size_bytes, sha256 = _digest(target)
+def _verify_all(portion: Sequence[tuple[ArchivedFile, Path]], guard: Callable[[], None]) -> None:
+    with ThreadPoolExecutor(FLUSHING) as pool:
+        checks = [pool.submit(_verify, file, place) for file, place in portion]
+        try:
+            for check in checks:
+                guard()
+                check.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _verify(file: ArchivedFile, place: Path) -> None:
+    """Flush a file to the disk, and compare what is there with what the cluster has listed."""
+    size_bytes, sha256 = _digest(place, flush=True)
     if (size_bytes, sha256) != (file.size_bytes, file.sha256):
         raise TransferDamaged(
             f"The result {file.path!r} is not in the archive as the job has written it: {size_bytes} bytes instead of "
@@ -214,11 +236,13 @@ def _copy(source: Path, target: Path, file: ArchivedFile) -> None:
         )
 
 
-def _digest(file: Path) -> tuple[int, str]:
+def _digest(file: Path, *, flush: bool = False) -> tuple[int, str]:
     """Read a file from the disk, not from the memory that we have just filled: its size and sha256."""
     digest = hashlib.sha256()
     size_bytes = 0
     with file.open("rb") as stream:
+        if flush:
+            os.fsync(stream.fileno())
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         while piece := stream.read(PIECE_BYTES):
             digest.update(piece)
@@ -226,14 +250,15 @@ def _digest(file: Path) -> tuple[int, str]:
     return size_bytes, digest.hexdigest()
 
 
-def _write(target: Path, pieces: Iterable[bytes]) -> None:
+def _write(target: Path, pieces: Iterable[bytes], *, flush: bool = True) -> None:
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
     with os.fdopen(handle, "wb") as stream:
         for piece in pieces:
             stream.write(piece)
         stream.flush()
         open_to_others(stream.fileno(), FILE_MODE)
-        os.fsync(stream.fileno())
+        if flush:
+            os.fsync(stream.fileno())
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
