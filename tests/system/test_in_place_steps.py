@@ -195,3 +195,25 @@ def test_an_importer_that_is_restarted_is_given_the_rest_once(staged: Any, fresh
     assert stage.status == "COMPLETED", stage.said
     assert [len(json.loads(order.files)) for order in stage.orders()] == [3, 2]
     assert state(stage, fresh)["images"] == sorted(NAMES)
+
+
+def test_an_order_that_was_planned_and_is_not_needed_any_more_is_not_waited_for(staged: Any) -> None:
+    def importing(stage: Stage) -> None:
+        for order in stage.orders():
+            if not stage.orders(FAILED):
+                stage.do(order, leave_out=NAMES[:1])
+                stage.say(order, FAILED, "Failed files: mask")
+
+    stage = staged(importing=importing)
+    stage.death.before = "order"
+    with pytest.raises(Killed):
+        stage.drive()
+    # As if label images had been missing as well when the orders were planned, and had arrived since.
+    plan = replace(stage.plan, orders=("images", "labels"))
+    stage.resources.tracker.plan_import(stage.task.id, plan.to_json())
+
+    stage.drive()
+
+    assert stage.status == "FAILED"
+    assert f"{NAMES[0]} is not in OMERO" in stage.said
+    assert len(stage.orders()) == 1

@@ -218,9 +218,10 @@ def _wait(work: _Work) -> NotYet:
     if task.status != "IMPORTING":
         work.context.tracker.update_task_status(task.id, "IMPORTING")
     verdicts = [judge(history) for history in work.histories]
-    waiting = sum(verdict in (Verdict.WAITING, Verdict.OVERTAKEN) for verdict in verdicts)
-    if waiting:
+    if any(verdict in (Verdict.WAITING, Verdict.OVERTAKEN) for verdict in verdicts):
         state = "waits for the importer"
+    elif all(verdict in (Verdict.DONE, Verdict.COPYING) for verdict in verdicts):
+        state = "is done; waiting for what another importer may make of it once more"
     elif all(verdict.ended for verdict in verdicts):
         state = "was cut short; waiting for what may still arrive"
     else:
@@ -257,11 +258,11 @@ def _act(work: _Work, gateway: BlitzGateway, origin: StepContext) -> Outcome:
 def _may_still_arrive(work: _Work, arrivals: Arrivals) -> bool:
     """Whether what was begun may still come to something, although nobody says that it is at work."""
     timeout_s = work.context.settings.worker.importer_timeout_s
-    if arrivals.unfinished and work.ended_s < min(UNFINISHED_S, timeout_s):
-        return True
+    if work.ended_s >= min(UNFINISHED_S, timeout_s):
+        return False
     # An importer that is started marks as failed what another one is at, whose images go on arriving.
     age_s = time.time() - arrivals.newest_ms / 1000
-    return work.move is Move.RENEW and not work.plan.given_up and age_s < min(SETTLING_S, timeout_s)
+    return bool(arrivals.unfinished) or (work.move is Move.RENEW and age_s < min(SETTLING_S, timeout_s))
 
 
 def _archived(context: StepContext, plan: ImportPlan, origin: StepContext) -> Staged:
@@ -276,8 +277,8 @@ def _orders_of_others(work: _Work) -> list[UUID]:
     """Name the orders for these results that other imports of them have placed."""
     if work.move not in (Move.PLACE, Move.RENEW):
         return []
-    ours = work.plan.uuids(work.context.own_branch.import_task_id)
-    return [uuid for uuid in work.book.about(work.plan.layout.marker) if uuid not in ours]
+    ours, marker = work.plan.uuids(work.context.own_branch.import_task_id), work.plan.layout.marker
+    return [uuid for uuid in work.book.about(marker) if uuid not in ours]
 
 
 def _wait_for_others(work: _Work, others: Sequence[UUID]) -> Outcome | None:

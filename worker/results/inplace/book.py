@@ -142,14 +142,15 @@ class OrderBook:
         ImporterUnavailable
             If the database does not answer.
         """
-        columns = (imports.c.id, imports.c.uuid, imports.c.stage, imports.c.files, imports.c.description)
+        # Not the files: each row of an order repeats them, and there may be thousands.
+        columns = (imports.c.id, imports.c.uuid, imports.c.stage, imports.c.description)
         wanted = [str(uuid) for uuid in uuids]
         with self._connection() as connection:
             now = self._now(connection)
             rows: dict[str, list[OrderRow]] = {}
             select = sa.select(*columns, imports.c.timestamp).where(imports.c.uuid.in_(wanted)).order_by(imports.c.id)
-            for row_id, uuid, stage, files, description, said_at in connection.execute(select):
-                row = OrderRow(row_id, stage, _files(files), description or "", _aware(said_at))
+            for row_id, uuid, stage, description, said_at in connection.execute(select):
+                row = OrderRow(row_id, stage, description or "", _aware(said_at))
                 rows.setdefault(uuid, []).append(row)
             begun = self._last_begun(connection) if rows else 0
         return tuple(
@@ -273,15 +274,6 @@ def _values(order: Order) -> dict[str, object]:
         "files": json.dumps(list(order.files)),
         "file_names": json.dumps(file_names(order.files)),
     }
-
-
-def _files(text: str) -> tuple[str, ...]:
-    """Read a list of files; what is no list of ours was not ordered by us."""
-    try:
-        read = json.loads(text)
-    except ValueError:
-        return ()
-    return tuple(str(each) for each in read) if isinstance(read, list) else ()
 
 
 def _aware(moment: datetime | None) -> datetime | None:

@@ -98,8 +98,6 @@ class OrderRow:
         Grows with every row.
     stage : str
         The stage, such as ``Import Started``.
-    files : tuple of str
-        The order's files.
     description : str
         What was said with it; of a failure, why.
     said_at : datetime or None
@@ -108,7 +106,6 @@ class OrderRow:
 
     row_id: int
     stage: str
-    files: tuple[str, ...] = ()
     description: str = ""
     said_at: datetime | None = None
 

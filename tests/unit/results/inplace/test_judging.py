@@ -20,7 +20,7 @@ TIMEOUT_S = 3600.0
 def history(*stages: str, overtaken: bool = False) -> OrderHistory:
     """An order of which this was said; ``Import Failed!`` gives a reason, ``Import Failed`` none."""
     rows = tuple(
-        OrderRow(number, stage.rstrip("!"), ("/data/a.tif",), "Could not import a.tif" if stage.endswith("!") else "")
+        OrderRow(number, stage.rstrip("!"), "Could not import a.tif" if stage.endswith("!") else "")
         for number, stage in enumerate(stages, 1)
     )
     return OrderHistory(ORDER, rows, overtaken)

@@ -146,7 +146,6 @@ def test_what_was_said_is_read_in_its_order(book: OrderBook, engine: sa.Engine) 
     history, unknown = book.read([ORDER.uuid, UUID(int=1)])
 
     assert [row.stage for row in history.rows] == [PENDING, STARTED, FAILED]
-    assert [row.files for row in history.rows] == [ORDER.files] * 3
     assert history.rows[-1].description == "no such file"
     assert 0 <= history.silent_s < 60
     assert unknown.rows == ()
@@ -182,12 +181,6 @@ def test_an_order_is_overtaken_when_a_later_one_was_begun(book: OrderBook, engin
 
     assert book.read([ORDER.uuid])[0].overtaken
     assert not book.read([later.uuid])[0].overtaken
-
-
-def test_files_of_somebody_elses_making_do_no_harm(book: OrderBook, engine: sa.Engine) -> None:
-    say(engine, ORDER, PENDING, files="not json")
-
-    assert book.read([ORDER.uuid])[0].rows[0].files == ()
 
 
 def test_orders_are_found_by_a_folder(book: OrderBook) -> None:
