@@ -249,7 +249,8 @@ def staged(lab: Lab, alice: BlitzGateway, tmp_path: Path, monkeypatch: pytest.Mo
                 configuration=lambda: configured,
                 state_dir=tmp_path / "state",
                 tracker=tracker,
-                leases=Leases(database, "engine"),
+                # No heartbeat here, and machines may be busy.
+                leases=Leases(database, "engine", duration_s=600.0),
                 clusters=OneCluster(configured, transport, Watcher(transport)),
                 omero=Lender(),
                 importer=lambda: importer,
