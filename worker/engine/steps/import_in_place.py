@@ -205,8 +205,8 @@ def _look(context: StepContext, settings: ImporterSettings, book: OrderBook, pla
             renewable=plan.renewals < RENEWALS,
             ended_s=ended_s,
         )
-    said_s = min((each.silent_s for each in histories), default=0.0)
-    if move is Move.FINISH and said_s < NEXT_LOOK_S and book.backlog().shared:
+    fresh = any(each.importers < 2 and each.silent_s < NEXT_LOOK_S for each in histories)
+    if move is Move.FINISH and fresh and book.backlog().shared:
         # The other importer on this table may be about to begin what the first has done.
         move = Move.WAIT
     return _Work(context, settings, book, plan, histories, move, silent_s, ended_s)
