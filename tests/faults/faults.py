@@ -28,7 +28,7 @@ CONTROLLER = r"[Uu]nable to contact slurm controller|slurm_load_jobs error|slurm
 FULL = r"[Nn]o space left|disk .* full|is full"
 IMPORTER_GONE = r"importer's database .* does not answer"
 STORAGE_GONE = r"storage for results (is not mounted|cannot be used)"
-CANCELLED = r"^Cancelled by \w+\."
+CANCELLED = r"^(PARTIAL: )?Cancelled by \w+[.;]"
 
 NEVER = r"Internal error"
 """What is never true of a fault of the table: that the defect is the worker's own."""
