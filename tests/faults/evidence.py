@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
+import tifffile
 
 from tests.faults.kinds import ANALYSIS
 from tests.lab.cluster import Cluster
@@ -232,7 +233,16 @@ def files_in(folder: Path) -> dict[str, str]:
     """Digests of the files in a folder by their path there, but for those that tell how it came there."""
     files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
     told = re.compile(r"status/|job_|biomero_job_env_|omero-[\d_]+\.log")
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if not told.match(name)}
+    return {name: hashlib.sha256(_content(path)).hexdigest() for name, path in files.items() if not told.match(name)}
+
+
+def _content(path: Path) -> bytes:
+    """What is in a file; of a TIFF the pixels, as beside them it says when it was written."""
+    try:
+        pixels: bytes = tifffile.imread(path).tobytes()
+    except tifffile.TiffFileError:
+        return path.read_bytes()
+    return pixels
 
 
 def _frozen(found: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
