@@ -29,11 +29,11 @@ lint:  ## style, types, floors, docstrings
 	shellcheck $$(git ls-files '*.sh' .ci/run)
 
 test: install lint  ## everything: install, lint, and all tests against the lab but the exhaustive ones
-	@# Tests on the lab wait most of the time. Half of them, those of pixels and results, have a lab of their own beside it;
-	@# the tests that need none use what is left of the cores.
+	@# Tests on the lab wait most of the time. Half of them, those of pixels, files and results, have a lab of their own
+	@# beside it; the tests that need none use what is left of the cores.
 	@$(MAKE) --no-print-directory -j 3 test-lab test-results test-units
 
-results := $(patsubst %,tests/system/test_%.py,attachments export exactly_once fetching get_results identity import* in_place_* provenance)
+results := $(patsubst %,tests/system/test_%.py,attachments batches choices export exactly_once fetching get_results identity import* in_place_* provenance transfers)
 
 test-lab:
 	.venv/bin/pytest -m "lab and not docker and not slow" --durations=20 $(foreach file,$(results),'--ignore-glob=$(file)')

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from worker.engine.manifest import manifest_of
 from worker.results.inplace.archive import find_archive, is_archived
 from worker.results.inplace.layout import ArchivedFile, ArchiveLayout, choose_folder
-from worker.results.inplace.orders import order_uuid
+from worker.results.inplace.orders import name_orders, order_uuid
 from worker.results.inplace.storage import storage
 
 if TYPE_CHECKING:
@@ -166,15 +166,9 @@ def waiting_of(task: Task) -> str:
     if task.status != "IMPORTING" or not task.import_plan:
         return ""
     plan = ImportPlan.from_json(task.import_plan)
-    orders = " and ".join(str(uuid) for uuid in plan.uuids(task.id))
     # Not for how long: whoever follows a run would be told anew each second.
     since = f"{datetime.fromisoformat(plan.since).astimezone():%H:%M}" if plan.since else ""
-    return f"waiting for the importer since {since}, order {orders}" if orders else ""
-
-
-def in_words(seconds: float) -> str:
-    """Write a duration as people do: in seconds, or in minutes where it is longer than two."""
-    return f"{seconds:.0f} seconds" if seconds < 2 * 60 else f"{seconds / 60:.0f} minutes"
+    return f"waiting for the importer since {since}, order {name_orders(plan.uuids(task.id))}" if plan.orders else ""
 
 
 def record(context: StepContext, plan: ImportPlan) -> None:

@@ -20,7 +20,7 @@ PLACES = [
     Boundary("after", "Command:unpack"),
     Boundary("before", "Command:submit"),
     Boundary("after", "Omero:import/0"),
-    Boundary("before", "Archive:copy"),
+    Boundary("before", "Archive:verify"),
     Boundary("after", "Orders:place"),
 ]
 EVERYWHERE = dict.fromkeys(KINDS, PLACES)

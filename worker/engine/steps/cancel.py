@@ -16,6 +16,7 @@ from worker.engine.view import Progress
 from worker.engine.watcher import ACCOUNTING_LAG_S
 from worker.errors import WorkerError
 from worker.results.inplace.book import OrderBook
+from worker.results.inplace.orders import name_orders
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -85,7 +86,7 @@ def _begun_in_place(context: StepContext) -> list[str]:
         orders = _placed(context, plan.uuids(task.id))
         if orders:
             notes.append(
-                f"The importer was asked for the results in {plan.folder} before (order {' and '.join(orders)}) and "
+                f"The importer was asked for the results in {plan.folder} before (order {name_orders(orders)}) and "
                 "cannot be stopped: images of them may be in OMERO, or come there, that are linked to nothing."
             )
         elif plan.layout.contents.is_dir() and not plan.shared:

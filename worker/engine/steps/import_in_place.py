@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid5
 
 from worker.engine.context import Done, NotYet, Outcome, Pause
-from worker.engine.importplan import ImportPlan, in_words, plan_of, record
+from worker.engine.importplan import ImportPlan, plan_of, record
 from worker.engine.manifest import manifest_of
 from worker.engine.origin import job_of, origin_of
 from worker.engine.provenance import provenance_of
@@ -41,14 +41,15 @@ from worker.results.inplace.judging import (
     SETTLING_S,
     Move,
     Verdict,
+    describe_failure,
+    in_words,
     judge,
     look_again_s,
     may_order_again,
     next_move,
-    reason_of,
 )
 from worker.results.inplace.layout import ArchivedFile
-from worker.results.inplace.orders import Order, order_uuid
+from worker.results.inplace.orders import Order, name_orders, order_uuid
 from worker.results.model import ImportOptions, SourceFile
 
 if TYPE_CHECKING:
@@ -226,8 +227,9 @@ def _wait(work: _Work) -> NotYet:
         state = "was cut short; waiting for what may still arrive"
     else:
         state = "is at work"
-    orders = ", ".join(str(history.uuid) for history in work.histories)
-    work.context.report(f"The import in place {state} (order {orders}).")
+    work.context.report(
+        f"The import in place {state} (order {name_orders([history.uuid for history in work.histories])})."
+    )
     return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(max(work.silent_s, work.ended_s))))
 
 
@@ -286,7 +288,7 @@ def _wait_for_others(work: _Work, others: Sequence[UUID]) -> Outcome | None:
     at_work = [each for each in work.book.read(others) if not may_order_again([each])] if others else []
     if not at_work:
         return None
-    names = ", ".join(str(each.uuid) for each in at_work)
+    names = name_orders([each.uuid for each in at_work])
     silent_s = min(each.silent_s for each in at_work)
     if silent_s >= work.context.settings.worker.importer_timeout_s:
         return Pause(
@@ -330,7 +332,7 @@ def _order(
     work.book.place(orders)
     context.tracker.update_task_status(task_id, "IMPORTING")
     files = sum(len(order.files) for order in orders)
-    context.report(f"The importer is asked for {files} files (order {', '.join(str(order.uuid) for order in orders)}).")
+    context.report(f"The importer is asked for {files} files (order {name_orders([order.uuid for order in orders])}).")
     return NotYet(datetime.now(UTC) + timedelta(seconds=look_again_s(0)))
 
 
@@ -353,11 +355,15 @@ def _bring_in(
     """Bring in everything else, and tell what is missing, and what is there too often."""
     context = work.context
     complete = all(in_place.values())
-    failure = "" if complete else _failure(work)
+    failure = "" if complete else describe_failure(work.histories, work.silent_s)
     report = import_staged(context, gateway, staged, options, in_place)
     if complete and work.move is Move.GIVE_UP:
         report = replace(
-            report, notes=(*report.notes, f"{_failure(work)} All of its images are in OMERO nevertheless.")
+            report,
+            notes=(
+                *report.notes,
+                f"{describe_failure(work.histories, work.silent_s)} All of its images are in OMERO nevertheless.",
+            ),
         )
     if failure and report.problems:
         report = replace(report, problems=(failure, *doubled.fragments, *report.problems))
@@ -370,31 +376,3 @@ def _bring_in(
         record(context, replace(work.plan, given_up=True))
     context.tracker.update_task_status(context.own_branch.import_task_id, "IMPORT_FAILED" if failed else "IMPORTED")
     return conclude(context, report)
-
-
-def _failure(work: _Work) -> str:
-    """Say which orders came to nothing, why, and where to look."""
-    duration = in_words(work.silent_s)
-    said = []
-    for history in work.histories:
-        match judge(history):
-            case Verdict.DONE:
-                continue
-            case Verdict.FAILED:
-                why = f"failed: {reason_of(history).rstrip('.')}"
-            case Verdict.WAITING | Verdict.UNPLACED:
-                why = f"was not begun in {duration}: is the importer running?"
-            case Verdict.OVERTAKEN:
-                why = "was left lying by the importer, which has begun later ones"
-            case Verdict.WORKING:
-                why = f"was begun, but there was no news of it for {duration}"
-            case _:
-                why = "was cut short, as the importer was restarted"
-        end = "" if why.endswith("?") else "."
-        said.append(
-            f"Order {history.uuid} to the importer {why}{end} Its logs there are logs/cli.{history.uuid}_<n>.errs, for "
-            "the n-th file of the order, from 0."
-        )
-    if not said:
-        said.append("The importer says that it has done everything, but has not.")
-    return f"{' '.join(said)} A retry of the run orders only what is missing."

@@ -41,6 +41,10 @@ SUFFIXES: Final = (
 
 ZARR: Final = ".zarr"
 
+AT_ONCE: Final = 100
+"""How many paths an order has at most. The importer works on several orders at a time, but on the files of one after
+another, and writes the names of all files of an order into an annotation of each of its images."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -49,7 +53,7 @@ class Share:
     Parameters
     ----------
     what : str
-        ``images`` or ``labels``.
+        ``images`` or ``labels``; ``images-2`` and so on for further ones of many.
     destination : str
         ``Dataset`` or ``Screen``.
     paths : tuple of str
@@ -58,7 +62,7 @@ class Share:
         Of an OME-Zarr folder that holds several images, their paths.
     """
 
-    what: Literal["images", "labels"]
+    what: str
     destination: Literal["Dataset", "Screen"]
     paths: tuple[str, ...]
     parts: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
@@ -71,7 +75,7 @@ class Share:
 def divide(
     results: Path, paths: Sequence[str], options: ImportOptions, *, registers_zarr: bool = True
 ) -> tuple[Share, ...]:
-    """Say what the importer is given, in at most two orders.
+    """Say what the importer is given: images, and labels, each in as many orders as it takes.
 
     Parameters
     ----------
@@ -105,7 +109,14 @@ def divide(
     else:
         shares = []
     shares.append(Share("labels", "Dataset", tuple(labels)))
-    return tuple(share for share in shares if share.paths)
+    return tuple(portion for share in shares for portion in _portions(share))
+
+
+def _portions(share: Share) -> Iterator[Share]:
+    """Divide what is too much for one order."""
+    for number, start in enumerate(range(0, len(share.paths), AT_ONCE), start=1):
+        what = share.what if number == 1 else f"{share.what}-{number}"
+        yield replace(share, what=what, paths=share.paths[start : start + AT_ONCE])
 
 
 def zarr_of(path: str) -> str | None:

@@ -40,10 +40,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from worker.results.inplace.orders import COMPLETED, FAILED, PENDING
+from worker.results.inplace.orders import COMPLETED, FAILED, PENDING, name_orders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from worker.results.inplace.orders import OrderHistory
 
@@ -120,6 +121,55 @@ def judge(history: OrderHistory) -> Verdict:
 def reason_of(history: OrderHistory) -> str:
     """Why an order failed, in the importer's words; empty if it gave no reason."""
     return next((row.description for row in reversed(history.rows) if row.stage == FAILED and row.description), "")
+
+
+def describe_failure(histories: Sequence[OrderHistory], silent_s: float) -> str:
+    """Say which orders came to nothing, why, and where to look.
+
+    Parameters
+    ----------
+    histories : Sequence of OrderHistory
+        All orders of an attempt.
+    silent_s : float
+        How long there has been no news of those that have not ended.
+
+    Returns
+    -------
+    str
+        Sentences for the person.
+    """
+    duration = in_words(silent_s)
+    alike: dict[str, list[UUID]] = {}
+    for history in histories:
+        match judge(history):
+            case Verdict.DONE | Verdict.COPYING:
+                continue
+            case Verdict.FAILED:
+                why = f"failed: {reason_of(history).rstrip('.')}."
+            case Verdict.WAITING | Verdict.UNPLACED:
+                why = f"was not begun in {duration}: is the importer running?"
+            case Verdict.OVERTAKEN:
+                why = "was left lying by the importer, which has begun later ones."
+            case Verdict.WORKING:
+                why = f"was begun, but there was no news of it for {duration}."
+            case _:
+                why = "was cut short, as the importer was restarted."
+        alike.setdefault(why, []).append(history.uuid)
+    said = []
+    for why, uuids in alike.items():
+        subject, log = ("Order", str(uuids[0])) if len(uuids) == 1 else ("Each of orders", "<order>")
+        said.append(
+            f"{subject} {name_orders(uuids)} to the importer {why} Its logs there are logs/cli.{log}_<n>.errs, for the "
+            "n-th file of the order, from 0."
+        )
+    if not said:
+        said.append("The importer says that it has done everything, but has not.")
+    return f"{' '.join(said)} A retry of the run orders only what is missing."
+
+
+def in_words(seconds: float) -> str:
+    """Write a duration as people do: in seconds, or in minutes where it is longer than two."""
+    return f"{seconds:.0f} seconds" if seconds < 2 * 60 else f"{seconds / 60:.0f} minutes"
 
 
 def next_move(

@@ -169,7 +169,7 @@ def order_uuid(task_id: UUID, what: str, attempt: int) -> UUID:
     task_id : UUID
         The task that imports the results.
     what : str
-        What is ordered: ``images`` or ``labels``.
+        What is ordered: ``images``, ``labels``, ``images-2``, ...
     attempt : int
         Number of the attempt, from 1.
 
@@ -179,6 +179,26 @@ def order_uuid(task_id: UUID, what: str, attempt: int) -> UUID:
         Its name, always the same.
     """
     return uuid5(task_id, f"{what}/{attempt}")
+
+
+def name_orders(uuids: Sequence[object]) -> str:
+    """Name orders in a sentence.
+
+    Parameters
+    ----------
+    uuids : Sequence
+        Their uuids; more than four are not all told.
+
+    Returns
+    -------
+    str
+        Their names.
+    """
+    names = [str(uuid) for uuid in uuids]
+    if len(names) > 4:
+        names = [*names[:3], f"{len(names) - 3} more"]
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def file_names(files: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.lab import ngff
-from worker.results.inplace.division import Share, divide, zarr_of
+from worker.results.inplace.division import AT_ONCE, Share, divide, zarr_of
 from worker.results.model import ImportOptions
 
 if TYPE_CHECKING:
@@ -124,3 +124,15 @@ def test_what_is_missing_is_ordered_alone() -> None:
 )
 def test_a_member_knows_the_zarr_that_it_is_in(path: str, zarr: str | None) -> None:
     assert zarr_of(path) == zarr
+
+
+def test_many_files_make_several_orders_so_that_the_importer_works_on_them_side_by_side(tmp_path: Path) -> None:
+    names = [f"{number:03}.tif" for number in range(2 * AT_ONCE + 1)]
+    for name in names:
+        (tmp_path / name).touch()
+    shares = divide(tmp_path, names, DATASET)
+    assert [share.what for share in shares] == ["images", "images-2", "images-3"]
+    assert [len(share.paths) for share in shares] == [AT_ONCE, AT_ONCE, 1]
+    assert [path for share in shares for path in share.paths] == names
+    # What is missing is looked for in the same portions, so that an order keeps its name.
+    assert [share.only(names[-1:]).paths for share in shares] == [(), (), (names[-1],)]

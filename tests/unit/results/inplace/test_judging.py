@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.results.inplace import judging
-from worker.results.inplace.judging import Move, Verdict, judge, look_again_s, may_order_again, next_move
+from worker.results.inplace.judging import (
+    Move,
+    Verdict,
+    describe_failure,
+    judge,
+    look_again_s,
+    may_order_again,
+    next_move,
+)
 from worker.results.inplace.orders import COMPLETED, FAILED, PENDING, PREPROCESSING, STARTED, OrderHistory, OrderRow
 
 ORDER = UUID(int=7)
@@ -146,3 +154,18 @@ def test_every_attempt_comes_to_an_end(many: list[OrderHistory], renewable: bool
 
 def test_looks_become_rarer() -> None:
     assert [look_again_s(waited) for waited in (0, 5, 60, 200, 300, 3600)] == [2, 2, 12, 40, 60, 60]
+
+
+def test_a_person_reads_which_order_failed_why_and_where_to_look() -> None:
+    said = describe_failure([history(PENDING, STARTED, COMPLETED), history(PENDING, STARTED, REASON)], 0.0)
+    assert said == (
+        f"Order {ORDER} to the importer failed: Could not import a.tif. Its logs there are logs/cli.{ORDER}_<n>.errs, "
+        "for the n-th file of the order, from 0. A retry of the run orders only what is missing."
+    )
+
+
+def test_of_many_orders_that_failed_alike_it_is_said_once() -> None:
+    said = describe_failure([history(PENDING)] * 35, 3600.0)
+    assert said.count("was not begun in 60 minutes: is the importer running?") == 1
+    assert said.startswith(f"Each of orders {ORDER}, {ORDER}, {ORDER} and 32 more to the importer was")
+    assert "logs/cli.<order>_<n>.errs" in said
