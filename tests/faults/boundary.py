@@ -3,9 +3,9 @@
 Every event of a run and of its tasks is appended by `EventLog`. *Before* an event is inside its transaction, when all
 has been decided and nothing is kept; *after* it is when the transaction has been committed. What happens outside lies
 between two events, and has boundaries of its own: commands on the cluster (``Command:submit``), sessions in OMERO
-(``Omero:import/0``, only *after* it was opened), the archive of results in place (``Archive:verify``, ``Archive:rename``)
-and orders to the importer (``Orders:place``). Where a run comes to the same place again, it is another one: that of the
-second time is called ``Omero:import/0#2``.
+(``Omero:import/0``, only *after* it was opened), the archive of results in place (``Archive:verify``,
+``Archive:rename``) and orders to the importer (``Orders:place``). Where a run comes to the same place again, it is
+another one: that of the second time is called ``Omero:import/0#2``.
 """
 
 from __future__ import annotations

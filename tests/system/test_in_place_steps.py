@@ -16,6 +16,7 @@ import pytest
 from tests.system.in_place_stage import JOB, NAMES, Death, Killed, Stage, whole
 from tests.system.results_bench import children, keys_of, maps_on
 from worker.engine import interventions
+from worker.results.inplace import division
 from worker.results.inplace.orders import COMPLETED, FAILED
 
 if TYPE_CHECKING:
@@ -108,6 +109,38 @@ def test_each_analysis_of_a_run_has_a_folder_and_orders_of_its_own(staged: Any, 
     of_first = [image.getId() for image in images if f"job {JOB} " in image.getDescription()]
     jobs = [maps_on(fresh, "Image", image_id)["biomero/workflow/task/nuclei/job"] for image_id in of_first]
     assert [job[0]["Job_ID"] for job in jobs] == [str(JOB)] * 3
+
+
+def test_many_results_make_several_orders_of_which_only_what_failed_is_ordered_again(
+    staged: Any, fresh: BlitzGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(division, "AT_ONCE", 1)
+    broken = ["cells_outline.tif"]
+
+    def importing(stage: Stage) -> None:
+        done = {row.uuid for row in (*stage.orders(COMPLETED), *stage.orders(FAILED))}
+        for order in stage.orders():
+            if order.uuid not in done:
+                stage.do(order, leave_out=tuple(broken))
+                fails = any(name in order.files for name in broken)
+                stage.say(order, FAILED if fails else COMPLETED, "Failed files: outline" if fails else None)
+
+    stage = staged(importing=importing)
+    stage.drive()
+
+    orders = stage.orders()
+    assert stage.status == "FAILED"
+    assert [json.loads(order.files)[0].rpartition("/")[2] for order in orders] == sorted(NAMES)
+    assert f": Order {orders[2].uuid} to the importer failed: Failed files: outline." in stage.said
+    assert str(orders[0].uuid) not in stage.said
+
+    broken.clear()
+    interventions.retry(stage.resources.tracker, stage.run_id, by="admin")
+    stage.drive()
+
+    assert stage.status == "COMPLETED", stage.said
+    assert [order.files for order in stage.orders()[3:]] == [orders[2].files]
+    assert state(stage, fresh)["images"] == sorted(NAMES)
 
 
 def test_one_file_of_three_fails_and_a_retry_orders_only_that(staged: Any, fresh: BlitzGateway) -> None:
