@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid5
@@ -71,6 +72,8 @@ def test_of_two_imports_of_the_same_results_at_once_one_orders_them(
     maker.drive()
     # Somebody has tidied the storage, so that both have everything to do.
     shutil.rmtree(maker.plan.layout.folder)
+    # Folders are called by the second: in the same one, the images that are there already would be of the new folder.
+    time.sleep(1)
     first, second = once_more(maker), once_more(maker)
     first.death.before = effect
     with pytest.raises(Killed):
