@@ -33,7 +33,7 @@ test: install lint  ## everything: install, lint, and all tests against the lab 
 	@# beside it; the tests that need none use what is left of the cores.
 	@$(MAKE) --no-print-directory -j 3 test-lab test-results test-units
 
-results := $(patsubst %,tests/system/test_%.py,attachments batches choices export exactly_once fetching get_results identity import* in_place_* provenance transfers)
+results := $(patsubst %,tests/system/test_%.py,attachments batches choices export exactly_once fetching get_* identity import* in_place_* provenance transfers)
 
 test-lab:
 	.venv/bin/pytest -m "lab and not docker and not slow" --durations=20 $(foreach file,$(results),'--ignore-glob=$(file)')
