@@ -28,6 +28,8 @@ CONTROLLER = r"[Uu]nable to contact slurm controller|slurm_load_jobs error|slurm
 FULL = r"[Nn]o space left|disk .* full|is full"
 IMPORTER_GONE = r"importer's database .* does not answer"
 STORAGE_GONE = r"storage for results (is not mounted|cannot be used)"
+NOT_READ = r"to the importer failed: .*Failed files"
+"""What the importer says of files that are away when it wants to read them."""
 CANCELLED = r"^(PARTIAL: )?Cancelled by \w+[.;]"
 
 NEVER = r"Internal error"
@@ -201,7 +203,7 @@ _ALL: Final = (
         (2.0, 6.0),
         "s",
         STORAGE_GONE,
-        STORAGE_GONE,
+        f"{STORAGE_GONE}|{NOT_READ}",
         places=ARCHIVING,
         kinds="in-place",
     ),
