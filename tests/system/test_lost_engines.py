@@ -64,9 +64,10 @@ def test_results_that_kill_the_engine_are_paused_while_others_come_home(lab: Lab
         reason = record.tracker.run(poison).paused_reason
         assert reason is not None
         assert f"lost {losses.MOST} times in a row in the midst of step 'import/0'" in reason
-        # The other one came home in between, and is blamed for nothing.
+        # The other one came home in between. Once it is as suspect as the first, it is not in flight with it any more.
         assert record.tracker.run(other).status == "COMPLETED"
-        assert all(loss["losses"] == 1 for loss in events(record, other, "HolderLost"))
+        counted = [loss["losses"] for loss in events(record, other, "HolderLost")]
+        assert set(counted) <= set(range(1, losses.SUSPECT + 1))
         assert record.tracker.projection.check() == []
 
         # What killed it is mended, and an admin resumes the run.
